@@ -1,0 +1,92 @@
+"""cbackprop as a user calls it, on its defaults; the whole call is timed, its fixed cost included."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+
+from benchmarks import rows
+from benchmarks.peers.base import Peer
+
+
+class Ours(Peer):
+    name = "cbackprop"
+    modules = ("cbackprop",)
+    settings = ("all",)
+    tasks = ("train", "predict", "gradient")
+    copies = True
+
+    def __init__(self, row, dtype, setting):
+        import cbackprop
+
+        self.cbackprop = cbackprop
+        self.row, self.dtype = row, dtype
+        self.X, self.Y = rows.data(row, dtype)
+        self.solver = cbackprop.SGD(learning_rate=row.learning_rate, momentum=row.momentum)
+        self.nets = [self._network() for _ in range(row.copies)]
+        self.net = self.nets[0]
+
+    def _network(self):
+        row = self.row
+        return self.cbackprop.Network(
+            row.sizes,
+            activation=row.activation,
+            output_activation=row.output_activation,
+            bias=row.bias,
+            dtype=self.dtype,
+            seed=0,
+        )
+
+    def reset(self):
+        for copy, net in enumerate(self.nets):
+            net.parameters[:] = rows.start(self.row, self.dtype, copy)
+
+    def _fit(self, net, X, Y, epochs, shuffle, n_threads=None):
+        trainer = self.cbackprop.Trainer(
+            net,
+            solver=self.solver,
+            batch_size=self.row.batch,
+            shuffle=shuffle,
+            seed=0,
+            n_threads=n_threads,
+        )
+        trainer.fit(X, Y, epochs=epochs)
+
+    def train(self, epochs, order=None):
+        row = self.row
+        if order is not None:  # the same rows in that order, so no shuffling of our own
+            return self._fit(self.net, self.X[order], self.Y[order], epochs, False)
+        if row.copies == 1:
+            return self._fit(self.net, self.X, self.Y, epochs, row.shuffle)
+        return self.many(epochs, len_threads())
+
+    def many(self, epochs, n_threads):
+        """The independent fits, spread over ``n_threads`` Python threads."""
+
+        def fit(net):
+            self._fit(net, self.X, self.Y, epochs, self.row.shuffle, 1)
+
+        if n_threads == 1:
+            for net in self.nets:
+                fit(net)
+        else:
+            with ThreadPoolExecutor(n_threads) as pool:
+                list(pool.map(fit, self.nets))
+
+    def predict(self):
+        return self.net.predict(self.X)
+
+    def gradient(self):
+        return self.net.gradient(self.X, self.Y)[1]
+
+    def parameters(self):
+        return np.concatenate([net.parameters for net in self.nets])
+
+    def version(self):
+        return self.cbackprop.__version__
+
+
+def len_threads():
+    """Threads a fit may use on this machine, as the package counts them."""
+    import cbackprop
+
+    return int(cbackprop.get_config()["threads"])

@@ -1,0 +1,121 @@
+"""The compiled part of the build; everything else stands in pyproject.toml.
+
+Each .pyx is one extension.  ``core/simd/*`` and ``core/team/*`` own C files besides; the C files of
+one instruction set each choose their target by pragma, so one extension holds them all and no
+per-file compiler flag is needed.
+
+Environment
+-----------
+CBACKPROP_DEBUG=1     bounds checks, C assertions, little optimisation
+CBACKPROP_SANITIZE=1  AddressSanitizer and UndefinedBehaviorSanitizer (GCC or Clang); Python must
+                      then run with LD_PRELOAD="$(gcc -print-file-name=libasan.so)"
+
+Each kind of build has a folder of its own below build/: neither changed directives nor changed
+flags would make Cython or the compiler look at an unchanged source again.
+"""
+
+import os
+import sys
+from pathlib import Path
+
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+
+DEBUG = os.environ.get("CBACKPROP_DEBUG", "0") not in ("", "0")
+SANITIZE = os.environ.get("CBACKPROP_SANITIZE", "0") not in ("", "0")
+KIND = "-".join(["debug"] * DEBUG + ["sanitize"] * SANITIZE) or "release"
+MSVC = sys.platform == "win32"
+
+CORE = Path("src/cbackprop/core")
+
+# C sources that belong to an extension besides its .pyx.
+C_SOURCES = {
+    "simd/dispatch": ["dispatch.c", "level_base.c", "level_avx2.c", "level_avx512.c"],
+    "simd/updates": ["updates.c", "updates_base.c", "updates_avx2.c", "updates_avx512.c"],
+    "team/team": ["tasks.c"],
+}
+
+DIRECTIVES = {
+    "language_level": 3,
+    "binding": False,
+    "boundscheck": DEBUG,
+    "wraparound": False,
+    "cdivision": not DEBUG,
+    "initializedcheck": DEBUG,
+    "nonecheck": DEBUG,
+    # Signatures that inspect can read, so that mypy.stubtest compares them with the stubs.
+    "embedsignature": True,
+    "embedsignature.format": "clinic",
+    "freethreading_compatible": True,
+    "legacy_implicit_noexcept": False,
+}
+
+
+def compile_args(name):
+    """The C flags of one extension.
+
+    ``-fno-fast-math`` comes first: a user's CFLAGS with -ffast-math would break the exponential's
+    rounding.  Kernels want FMA (gnu99 with contraction; c99 has none); the update rules must equal
+    a NumPy twin to the bit, so they get none.
+    """
+    if MSVC:
+        return ["/Od", "/Zi", "/UNDEBUG"] if DEBUG else ["/O2", "/fp:precise"]
+    contract = "-ffp-contract=off" if name == "simd/updates" else "-ffp-contract=fast"
+    flags = ["-fno-fast-math", "-std=gnu99", "-fno-trapping-math", "-fno-math-errno", contract]
+    flags += ["-fvisibility=hidden"]
+    if SANITIZE:
+        # Undefined behaviour ends the process, so that no test can pass over it.
+        flags += ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
+        flags += ["-fno-omit-frame-pointer"]
+    flags += ["-O1", "-g", "-UNDEBUG"] if DEBUG or SANITIZE else ["-O3", "-g0"]
+    return flags
+
+
+def link_args():
+    """The linker's flags: with -ffast-math it would link code that flushes subnormals to zero."""
+    if MSVC:
+        return ["/DEBUG"] if DEBUG else []
+    return ["-fno-fast-math", *(["-fsanitize=address,undefined"] if SANITIZE else [])]
+
+
+def extensions():
+    """One Extension for each .pyx, in a fixed order."""
+    depends = sorted(str(path) for suffix in "hc" for path in CORE.rglob(f"*.{suffix}"))
+    for pyx in sorted(CORE.rglob("*.pyx")):
+        name = pyx.relative_to(CORE).with_suffix("").as_posix()
+        yield Extension(
+            "cbackprop.core." + name.replace("/", "."),
+            [str(pyx), *(str(pyx.parent / c) for c in C_SOURCES.get(name, []))],
+            include_dirs=[str(CORE / "simd"), str(CORE / "team")],
+            depends=[*depends, "setup.py"],
+            extra_compile_args=compile_args(name),
+            extra_link_args=link_args(),
+        )
+
+
+class cython_build_ext(build_ext):
+    """Cython runs here and nowhere else: metadata and sdists need none, and hold no generated C."""
+
+    def run(self):
+        from Cython.Build import cythonize
+
+        generated = cythonize(
+            self.extensions,
+            build_dir=f"build/{KIND}/cython",
+            include_path=["src"],
+            compiler_directives=DIRECTIVES,
+        )
+        sources = {extension.name: extension.sources for extension in generated}
+        for extension in self.extensions:
+            extension.sources = sources[extension.name]
+        super().run()
+
+
+setup(
+    ext_modules=list(extensions()),
+    cmdclass={"build_ext": cython_build_ext},
+    options={
+        "build": {"build_base": f"build/{KIND}"},
+        "build_ext": {"parallel": os.cpu_count()},
+    },
+)

@@ -1,0 +1,115 @@
+"""SciPy's BLAS on one thread while one of our calls runs.
+
+Three reasons: OpenBLAS up to 0.3.32 can return wrong numbers when products of different transpose
+variants run multithreaded from two threads of one process (OpenBLAS issue 5836), its bits depend on
+its number of threads, and our own threads stand above it.  The number belongs to the whole library,
+so it is set by the first call to enter and restored by the last one to leave.
+
+NumPy's and SciPy's wheels carry a library each: only SciPy's is touched.  Where both share one
+(conda, MKL, a distribution's OpenBLAS), NumPy's products are single-threaded meanwhile, too.
+Apple's Accelerate cannot be set, and needs not be: it is correct under concurrent calls.
+
+It promises to touch nothing but that one number.
+"""
+
+import functools
+import os
+import threading
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+__all__ = ["THREADED_ABOVE", "libraries", "single_threaded"]
+
+# OpenBLAS multiplies (m, k) by (k, n) with several threads where m * n * k is larger than this.
+THREADED_ABOVE = 262_144
+
+_lock = threading.Lock()
+_inside: set["_SingleThreaded"] = set()
+_restore: list[tuple[Any, int]] = []
+
+
+def single_threaded(needed: bool = True) -> AbstractContextManager[Any]:
+    """A context in which SciPy's BLAS runs on one thread; where not `needed`, one that does nothing.
+
+    Thread-safe; contexts may nest and overlap in any order.
+    """
+    return _SingleThreaded() if needed else _NOTHING
+
+
+_NOTHING: AbstractContextManager[Any] = nullcontext()
+
+
+class _SingleThreaded:
+    __slots__ = ()
+
+    def __enter__(self) -> None:
+        controllers = libraries()  # found outside of the lock: it takes milliseconds the first time
+        with _lock:
+            if not _inside:
+                _restore[:] = [(c, c.get_num_threads()) for c in controllers]
+                for controller, n_threads in _restore:
+                    if n_threads != 1:
+                        controller.set_num_threads(1)
+            _inside.add(self)
+
+    def __exit__(self, *exc_info: object) -> None:
+        with _lock:
+            if self in _inside:  # a child forked meanwhile has restored already
+                _inside.remove(self)
+                if not _inside:
+                    _put_back()
+
+
+def _put_back() -> None:
+    for controller, n_threads in _restore:
+        if n_threads != 1:
+            controller.set_num_threads(n_threads)
+    _restore.clear()
+
+
+def _after_fork_in_child() -> None:
+    """The child runs none of the calls that asked for one thread; the lock may be held by nobody."""
+    global _lock
+    _lock = threading.Lock()
+    _inside.clear()
+    _put_back()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)
+
+
+@functools.cache
+def libraries() -> tuple[Any, ...]:
+    """The threadpoolctl controllers of the BLAS that ``scipy.linalg.cython_blas`` calls.
+
+    Normally one; none where SciPy uses a library that threadpoolctl does not know.
+    """
+    import scipy.linalg.cython_blas  # noqa: F401  (loads the library, so that it can be found)
+    import threadpoolctl
+
+    found = threadpoolctl.ThreadpoolController().lib_controllers
+    return tuple(_choose([c for c in found if c.user_api == "blas"]))
+
+
+def _choose(controllers: list[Any]) -> list[Any]:
+    """SciPy's own library; where it carries none, every BLAS but the one NumPy carries for itself.
+
+    One library too many costs a little speed of others; one too few costs right results.
+    """
+    own = [c for c in controllers if _carrier(c.filepath) == "scipy"]
+    return own or [c for c in controllers if _carrier(c.filepath) != "numpy"]
+
+
+def _carrier(filepath: str) -> str | None:
+    """The package whose wheel carries a library: its folder tells, since the file's name does not.
+
+    ``scipy.libs/`` on Linux and Windows, ``scipy/.dylibs/`` on macOS; None elsewhere.
+    """
+    parts = filepath.replace("\\", "/").split("/")[:-1]
+    for parent, folder in zip(["", *parts], parts, strict=False):
+        if folder == ".dylibs":
+            return parent
+        if folder.endswith(".libs"):
+            return folder.removesuffix(".libs")
+    return None

@@ -1,0 +1,229 @@
+"""How a network's shape is laid out in memory and cut into work.
+
+A ``Plan`` knows sizes and offsets, never parameters: where each W and b stands in the flat parameter
+vector, how many rows a block, a leaf and a super-block hold, and which of the two partitions of a
+gradient's work is used (docs/design.md, "One idea"):
+
+leaves  blocks of rows go forward and back; runs of blocks are leaves, a batch is a tree over leaves
+tiles   blocks of rows go forward; then the gradient products run by tiles of the parameters
+
+All of it follows from the shape, the dtype and the instruction set, so that the order of every
+floating-point sum does, whatever the number of threads.
+"""
+
+from libc.stdlib cimport calloc, free
+
+from cbackprop.core cimport blas
+from cbackprop.core.simd.dispatch cimport CBP_IDENTITY, CBP_RELU
+
+cdef extern from *:
+    Py_ssize_t PY_SSIZE_T_MAX
+
+# Above this many bytes of parameters a private gradient for each task costs more (a pass over it for
+# each leaf) than a second phase does: tiles.  784-30-10 in float64 (190 KB) is faster by leaves,
+# 784-100-10 in float32 (318 KB) by tiles.
+cdef Py_ssize_t LARGEST_LEAF_GRADIENT = 256 * 1024
+# Transposed copies of W are kept for delta W^T where n_out is below this (all of them in a net by
+# leaves, where they are small).
+cdef Py_ssize_t TRANSPOSE_BELOW = 32
+# OpenBLAS starts its own threads above this product of the three sizes.
+cdef Py_ssize_t BLAS_THREADS_ABOVE = 262_144
+
+
+cdef class Plan:
+    """The layout of one network.
+
+    Parameters
+    ----------
+    sizes : tuple of int
+        n_in, hidden sizes, n_out; at least two, each at least 1.
+    activations : tuple of int
+        One code for each layer of weights, the output's last.
+    bias : bool
+    dtype : {"float64", "float32"}
+    block_rows, leaf_rows, super_rows : int, optional
+        In place of the chosen ones (tests).  The latter two are multiples of the first.
+    partition : {"leaves", "tiles"}, optional
+        In place of the chosen one (tests).
+
+    Raises
+    ------
+    OverflowError
+        A size or the number of parameters is beyond what BLAS or the machine counts with.
+    ValueError
+        Anything else is out of range.
+    """
+
+    def __cinit__(self, tuple sizes, tuple activations, bint bias, str dtype, *,
+                  Py_ssize_t block_rows=0, Py_ssize_t leaf_rows=0, Py_ssize_t super_rows=0,
+                  partition=None):
+        cdef:
+            Py_ssize_t i, n_in, n_out
+            Layer* layer
+            Net* net = &self.net
+            object total = 0
+            object units = 0
+        if len(sizes) < 2 or len(activations) != len(sizes) - 1:
+            raise ValueError("a network needs at least two sizes and one activation for each layer "
+                             "of weights")
+        if dtype not in ("float64", "float32"):
+            raise ValueError(f"unknown dtype {dtype!r}")
+        self.sizes, self.activations, self.bias, self.dtype = sizes, activations, bias, dtype
+        for i in range(len(activations)):
+            if not CBP_IDENTITY <= activations[i] <= CBP_RELU:
+                raise ValueError(f"unknown activation code {activations[i]}")
+            if sizes[i] < 1 or sizes[i + 1] < 1:
+                raise ValueError("every size is at least 1")
+            total += sizes[i] * sizes[i + 1] + (sizes[i + 1] if bias else 0)
+            units += sizes[i + 1]
+        # A block holds at most 2048 rows of activations, deltas and inputs: they must be countable too.
+        if (total * 8 > PY_SSIZE_T_MAX // 64 or (units + sizes[0]) * 8 * 4096 > PY_SSIZE_T_MAX // 64
+                or not all([size <= PY_SSIZE_T_MAX and blas.fits(size) for size in sizes])):
+            raise OverflowError(f"sizes {sizes} give more parameters than can be counted")
+
+        net.itemsize = 8 if dtype == "float64" else 4
+        net.n_layers = len(activations)
+        net.layers = <Layer*>calloc(net.n_layers, sizeof(Layer))
+        if net.layers == NULL:
+            raise MemoryError
+        net.n_parameters = total
+        net.tiled = (total * net.itemsize > LARGEST_LEAF_GRADIENT if partition is None
+                     else partition == "tiles")
+        total = 0
+        for i in range(net.n_layers):
+            layer = &net.layers[i]
+            layer.n_in, layer.n_out = n_in, n_out = sizes[i], sizes[i + 1]
+            layer.activation = activations[i]
+            layer.W = total
+            total += n_in * n_out
+            layer.b = total if bias else -1
+            total += n_out if bias else 0
+            layer.Z = net.n_units
+            net.n_units += n_out
+            layer.W_T = -1
+            if i > 0 and (not net.tiled or n_out < TRANSPOSE_BELOW):
+                layer.W_T = net.n_transposed
+                net.n_transposed += n_in * n_out
+            net.flops_per_row += (6.0 if i else 4.0) * n_in * n_out + 40.0 * n_out
+        self.choose_rows()
+        if block_rows:
+            net.block_rows = net.leaf_rows = net.super_rows = block_rows
+        if leaf_rows:
+            net.leaf_rows = leaf_rows
+        if super_rows:
+            net.super_rows = super_rows
+        if (net.block_rows < 1 or not blas.fits(net.super_rows)
+                or net.leaf_rows % net.block_rows or net.super_rows % net.block_rows):
+            raise ValueError("leaf_rows and super_rows are multiples of block_rows")
+        self.choose_tiles()
+
+    def __dealloc__(self):
+        free(self.net.layers)
+        free(self.net.tiles)
+
+    def __reduce__(self):
+        return Plan, (self.sizes, self.activations, self.bias, self.dtype)
+
+    cdef void choose_rows(self):
+        """Rows of a block, a leaf, a super-block.
+
+        A block's inputs, activations and deltas share L2 with the weights; fewer than 32 rows leave
+        the products too little to reuse.  Beyond L2 the weights are read once a block, so a block of
+        a wide net holds more rows.
+        """
+        cdef:
+            Net* net = &self.net
+            Py_ssize_t row_bytes = (net.layers[0].n_in + 2 * net.n_units) * net.itemsize
+            Py_ssize_t parameter_bytes = net.n_parameters * net.itemsize
+            Py_ssize_t rows = 32
+        if net.tiled:
+            rows = 64 if parameter_bytes <= 2 * 1024 * 1024 else 256
+            net.block_rows = rows
+            net.super_rows = 8 * rows if rows == 64 else 4 * rows
+            net.leaf_rows = rows
+        else:
+            while rows < 256 and 2 * rows * row_bytes <= 192 * 1024:
+                rows *= 2
+            net.block_rows = rows
+            net.leaf_rows = max(4 * rows, 256)
+            net.super_rows = rows
+
+    cdef int choose_tiles(self) except -1:
+        """Cut each W into about eight near-square tiles, none of them smaller than 16,384 weights.
+
+        A product copies both its factors once, so a square tile copies least; eight are enough to
+        keep a few threads busy to the end.
+        """
+        cdef:
+            Net* net = &self.net
+            Layer* layer
+            Py_ssize_t i, area, side, n_rows, n_columns, row, column, count
+            int writing
+        for writing in range(2):
+            count = 0
+            for i in range(net.n_layers):
+                layer = &net.layers[i]
+                area = max(<Py_ssize_t>16_384, layer.n_in * layer.n_out // 8)
+                side = 1
+                while side * side < area:
+                    side += 1
+                # Columns first: whole vectors, and a rest that is not a sliver.
+                n_columns = self.share(layer.n_out, side)
+                n_rows = self.share(layer.n_in, max(<Py_ssize_t>1, area // n_columns))
+                for row in range(0, layer.n_in, n_rows):
+                    for column in range(0, layer.n_out, n_columns):
+                        if writing:
+                            net.tiles[count].layer = i
+                            net.tiles[count].row = row
+                            net.tiles[count].column = column
+                            net.tiles[count].n_rows = min(n_rows, layer.n_in - row)
+                            net.tiles[count].n_columns = min(n_columns, layer.n_out - column)
+                        count += 1
+            if not writing:
+                net.n_tiles = count
+                net.tiles = <Tile*>calloc(count, sizeof(Tile))
+                if net.tiles == NULL:
+                    raise MemoryError
+        return 0
+
+    @staticmethod
+    cdef Py_ssize_t share(Py_ssize_t length, Py_ssize_t wanted):
+        """The length of each piece, a multiple of 16, when ``length`` is cut into pieces of about
+        ``wanted``."""
+        cdef Py_ssize_t pieces = max(<Py_ssize_t>1, (length + wanted // 2) // max(wanted, 1))
+        cdef Py_ssize_t piece = (length + pieces - 1) // pieces
+        return length if pieces == 1 else (piece + 15) // 16 * 16
+
+    @property
+    def n_parameters(self):
+        return self.net.n_parameters
+
+    @property
+    def block_rows(self):
+        return self.net.block_rows
+
+    @property
+    def leaf_rows(self):
+        return self.net.leaf_rows
+
+    @property
+    def super_rows(self):
+        return self.net.super_rows
+
+    @property
+    def partition(self):
+        return "tiles" if self.net.tiled else "leaves"
+
+    @property
+    def tiles(self):
+        """(layer, row, column, n_rows, n_columns) of every tile."""
+        return [(self.net.tiles[i].layer, self.net.tiles[i].row, self.net.tiles[i].column,
+                 self.net.tiles[i].n_rows, self.net.tiles[i].n_columns)
+                for i in range(self.net.n_tiles)]
+
+    @property
+    def may_thread_blas(self):
+        """Whether a product of this network can be large enough for BLAS to start threads."""
+        cdef Py_ssize_t rows = max(self.net.block_rows, self.net.super_rows)
+        return any([rows * self.sizes[i] * self.sizes[i + 1] > BLAS_THREADS_ABOVE
+                    for i in range(len(self.sizes) - 1)])

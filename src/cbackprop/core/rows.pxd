@@ -1,0 +1,23 @@
+from libc.stdint cimport int64_t
+from cpython.buffer cimport Py_buffer
+
+from cbackprop.core.types cimport real
+
+ctypedef struct Rows:
+    const char* data
+    Py_ssize_t n_rows
+    Py_ssize_t n_columns
+    Py_ssize_t row_stride       # bytes; any sign
+    bint is_double              # of the source
+    bint in_place               # aligned, contiguous, of the network's dtype: read where it stands
+    const void* shift           # of the network's dtype, or NULL: x -> (x - shift) * scale
+    const void* scale
+
+cdef class RowSource:
+    cdef Rows rows
+    cdef Py_buffer view
+    cdef object shift_array
+    cdef object scale_array
+
+cdef const real* read_rows(const Rows* source, const int64_t* order, Py_ssize_t start,
+                           Py_ssize_t count, real* buffer, int* bad) noexcept nogil

@@ -1,0 +1,41 @@
+/* What the level files share before they set their targets: system headers and macros, no code. */
+#ifndef CBP_COMMON_H
+#define CBP_COMMON_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "simd.h"
+#include "cpu.h"
+
+/* -DCBP_SCALAR tries what MSVC gets. */
+#if (defined(__GNUC__) || defined(__clang__)) && !defined(CBP_SCALAR)
+#define CBP_GNU_VECTORS 1
+#define CBP_INLINE static inline __attribute__((always_inline, unused))
+#define CBP_PREFETCH(address) __builtin_prefetch(address)
+#else
+#define CBP_GNU_VECTORS 0
+#define CBP_INLINE static inline
+#define CBP_PREFETCH(address) ((void)(address))
+#endif
+
+/* Loops over the registers of a tile: they must vanish. */
+#if defined(__clang__)
+#define CBP_UNROLL _Pragma("clang loop unroll(full)")
+#elif defined(__GNUC__)
+#define CBP_UNROLL _Pragma("GCC unroll 16")
+#else
+#define CBP_UNROLL
+#endif
+
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic ignored "-Wpsabi" /* vectors are passed to inlined functions only */
+#endif
+
+#define CBP_JOIN_(a, b, c) a##_##b##_##c
+#define CBP_JOIN(a, b, c) CBP_JOIN_(a, b, c)
+#define CBP_JOIN_WIDTH_(a, w, b, c) a##_w##w##_##b##_##c
+#define CBP_JOIN_WIDTH(a, w, b, c) CBP_JOIN_WIDTH_(a, w, b, c)
+
+#endif

@@ -1,0 +1,48 @@
+/* Which instruction sets this compiler can write and this CPU (and its operating system) can run.
+ * Static functions only: each extension that owns a table includes it.
+ */
+#ifndef CBP_CPU_H
+#define CBP_CPU_H
+
+#include <string.h>
+
+/* The AVX files need targets by pragma, and x86.  MSVC has neither: it gets the base level. */
+#if (defined(__GNUC__) || defined(__clang__)) && !defined(CBP_SCALAR) &&                           \
+    (defined(__x86_64__) || defined(__i386__))
+#define CBP_HAVE_AVX 1
+#else
+#define CBP_HAVE_AVX 0
+#endif
+
+/* Best last. */
+static const char *const cbp_level_names[] = {"base", "avx2", "avx512"};
+enum { CBP_N_LEVELS = 3 };
+
+static int cbp_cpu_runs(int level)
+{
+    if (level == 0)
+        return 1;
+#if CBP_HAVE_AVX
+    /* These builtins ask the operating system too (xgetbv). */
+    __builtin_cpu_init();
+    if (level == 1)
+        return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
+           __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw") &&
+           __builtin_cpu_supports("fma");
+#else
+    return 0;
+#endif
+}
+
+/* The index of a level this CPU runs, its best for NULL or ""; -1 if there is none of that name. */
+static int cbp_find_level(const char *name)
+{
+    for (int level = CBP_N_LEVELS - 1; level >= 0; level--)
+        if (cbp_cpu_runs(level) &&
+            (name == NULL || name[0] == '\0' || strcmp(name, cbp_level_names[level]) == 0))
+            return level;
+    return -1;
+}
+
+#endif

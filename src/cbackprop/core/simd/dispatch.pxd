@@ -1,0 +1,75 @@
+# The tables of vectorised loops as Cython sees them; simd.h says what each loop computes.
+# `f64` and `f32` are set while `dispatch` is imported, and never again.
+
+from libc.stdint cimport int64_t
+
+cdef extern from "simd.h" nogil:
+    enum:
+        CBP_IDENTITY
+        CBP_SIGMOID
+        CBP_TANH
+        CBP_RELU
+
+    ctypedef struct cbp_simd_f64:
+        void (*activate)(int activation, const double *h, double *z, ptrdiff_t n) noexcept nogil
+        double (*delta_output)(int activation, const double *Y, const double *Y_hat,
+            double *delta, ptrdiff_t n) noexcept nogil
+        double (*delta_output_weighted)(int activation, const double *weight, const double *Y,
+            const double *Y_hat, double *delta, ptrdiff_t rows, ptrdiff_t cols) noexcept nogil
+        double (*squared_error)(const double *Y, const double *Y_hat, ptrdiff_t n) noexcept nogil
+        double (*squared_error_weighted)(const double *weight, const double *Y,
+            const double *Y_hat, ptrdiff_t rows, ptrdiff_t cols) noexcept nogil
+        void (*times_derivative)(int activation, const double *Z, double *delta,
+            ptrdiff_t n) noexcept nogil
+        void (*column_sums)(double alpha, const double *delta, ptrdiff_t rows, ptrdiff_t cols,
+            double beta, double *out) noexcept nogil
+        void (*fill_rows)(const double *b, ptrdiff_t rows, ptrdiff_t cols, double *H) noexcept nogil
+        void (*transpose)(const double *W, ptrdiff_t rows, ptrdiff_t cols,
+            double *W_T) noexcept nogil
+        void (*add)(const double *x, double *y, ptrdiff_t n) noexcept nogil
+        int (*all_finite)(const double *x, ptrdiff_t n) noexcept nogil
+        void (*gather_f64)(const char *source, ptrdiff_t row_stride_bytes, const int64_t *index,
+            ptrdiff_t rows, ptrdiff_t cols, double *out) noexcept nogil
+        void (*gather_f32)(const char *source, ptrdiff_t row_stride_bytes, const int64_t *index,
+            ptrdiff_t rows, ptrdiff_t cols, double *out) noexcept nogil
+        void (*affine_rows)(const double *shift, const double *scale, ptrdiff_t rows,
+            ptrdiff_t cols, double *X) noexcept nogil
+        void (*product)(ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, double alpha, const double *A,
+            ptrdiff_t rsa, ptrdiff_t csa, const double *B, ptrdiff_t ldb, double beta, double *C,
+            ptrdiff_t ldc, const double *bias) noexcept nogil
+        int lanes
+
+    ctypedef struct cbp_simd_f32:
+        void (*activate)(int activation, const float *h, float *z, ptrdiff_t n) noexcept nogil
+        double (*delta_output)(int activation, const float *Y, const float *Y_hat, float *delta,
+            ptrdiff_t n) noexcept nogil
+        double (*delta_output_weighted)(int activation, const float *weight, const float *Y,
+            const float *Y_hat, float *delta, ptrdiff_t rows, ptrdiff_t cols) noexcept nogil
+        double (*squared_error)(const float *Y, const float *Y_hat, ptrdiff_t n) noexcept nogil
+        double (*squared_error_weighted)(const float *weight, const float *Y, const float *Y_hat,
+            ptrdiff_t rows, ptrdiff_t cols) noexcept nogil
+        void (*times_derivative)(int activation, const float *Z, float *delta,
+            ptrdiff_t n) noexcept nogil
+        void (*column_sums)(float alpha, const float *delta, ptrdiff_t rows, ptrdiff_t cols,
+            float beta, float *out) noexcept nogil
+        void (*fill_rows)(const float *b, ptrdiff_t rows, ptrdiff_t cols, float *H) noexcept nogil
+        void (*transpose)(const float *W, ptrdiff_t rows, ptrdiff_t cols, float *W_T) noexcept nogil
+        void (*add)(const float *x, float *y, ptrdiff_t n) noexcept nogil
+        int (*all_finite)(const float *x, ptrdiff_t n) noexcept nogil
+        void (*gather_f64)(const char *source, ptrdiff_t row_stride_bytes, const int64_t *index,
+            ptrdiff_t rows, ptrdiff_t cols, float *out) noexcept nogil
+        void (*gather_f32)(const char *source, ptrdiff_t row_stride_bytes, const int64_t *index,
+            ptrdiff_t rows, ptrdiff_t cols, float *out) noexcept nogil
+        void (*affine_rows)(const float *shift, const float *scale, ptrdiff_t rows,
+            ptrdiff_t cols, float *X) noexcept nogil
+        void (*product)(ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, float alpha, const float *A,
+            ptrdiff_t rsa, ptrdiff_t csa, const float *B, ptrdiff_t ldb, float beta, float *C,
+            ptrdiff_t ldc, const float *bias) noexcept nogil
+        int lanes
+
+    const char *cbp_choose(const char *level)
+    const cbp_simd_f64 *cbp_level_f64(const char *level)
+    const cbp_simd_f32 *cbp_level_f32(const char *level)
+
+cdef const cbp_simd_f64* f64
+cdef const cbp_simd_f32* f32

@@ -1,0 +1,79 @@
+/* The tables of vectorised loops: one per dtype, one function pointer per loop.
+ *
+ * Everything is row-major and contiguous unless a stride is given; sizes may be 0.  No function
+ * allocates, fails or writes a global.  NaN in gives NaN out.  The result for one element does not
+ * depend on its position, on alignment or on n; a sum's order depends on the sizes alone.
+ *
+ * This header promises not to know about networks: it has arrays, never layers.
+ */
+#ifndef CBP_SIMD_H
+#define CBP_SIMD_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+enum { CBP_IDENTITY = 0, CBP_SIGMOID = 1, CBP_TANH = 2, CBP_RELU = 3 };
+
+/* activate               z = act(h); z may be h
+ * delta_output           delta = (Y_hat - Y) * act'(Y_hat), which is -(Y - Y_hat) * act'; the
+ *                        derivative is taken from the output; delta may be Y_hat; returns
+ *                        sum (Y - Y_hat)^2, accumulated in double
+ * delta_output_weighted  the same, row i times weight[i] in delta and in the sum
+ * squared_error          sum (Y - Y_hat)^2, accumulated in double
+ * squared_error_weighted sum_i weight[i] * sum_j (Y - Y_hat)[i,j]^2
+ * times_derivative       delta *= act'(Z): sigmoid Z (1 - Z), tanh 1 - Z^2, relu Z > 0, identity 1
+ * column_sums            out = beta * out + alpha * sums of delta's columns, rows in order;
+ *                        beta == 0 does not read out
+ * fill_rows              every row of H = b
+ * transpose              W_T (cols, rows) = transpose of W (rows, cols)
+ * add                    y += x
+ * all_finite             1 if no element is NaN or infinite, else 0
+ * gather_f64/f32         out[i,:] = source row index[i], cast; index NULL: rows 0, 1, 2, ...;
+ *                        source rows are contiguous doubles/floats at any stride and alignment
+ * affine_rows            X[i,j] = (X[i,j] - shift[j]) * scale[j]
+ * product                C[i,j] = beta C[i,j] + alpha sum_p A[i rsa + p csa] B[p ldb + j], p in
+ *                        order; beta == 0 does not read C.  A (m, k) is rsa = lda, csa = 1; its
+ *                        transpose rsa = 1, csa = lda.  bias != NULL (length n): alpha is 1 and
+ *                        beta 0, and the sum of C[i,j] starts at bias[j].  C overlaps no input.
+ * lanes                  elements in the widest vector of this level
+ */
+#define CBP_SIMD_TABLE(T)                                                                          \
+    void (*activate)(int activation, const T *h, T *z, ptrdiff_t n);                               \
+    double (*delta_output)(int activation, const T *Y, const T *Y_hat, T *delta, ptrdiff_t n);     \
+    double (*delta_output_weighted)(int activation, const T *weight, const T *Y, const T *Y_hat,   \
+                                    T *delta, ptrdiff_t rows, ptrdiff_t cols);                     \
+    double (*squared_error)(const T *Y, const T *Y_hat, ptrdiff_t n);                              \
+    double (*squared_error_weighted)(const T *weight, const T *Y, const T *Y_hat, ptrdiff_t rows,  \
+                                     ptrdiff_t cols);                                              \
+    void (*times_derivative)(int activation, const T *Z, T *delta, ptrdiff_t n);                   \
+    void (*column_sums)(T alpha, const T *delta, ptrdiff_t rows, ptrdiff_t cols, T beta, T *out);  \
+    void (*fill_rows)(const T *b, ptrdiff_t rows, ptrdiff_t cols, T *H);                           \
+    void (*transpose)(const T *W, ptrdiff_t rows, ptrdiff_t cols, T *W_T);                         \
+    void (*add)(const T *x, T *y, ptrdiff_t n);                                                    \
+    int (*all_finite)(const T *x, ptrdiff_t n);                                                    \
+    void (*gather_f64)(const char *source, ptrdiff_t row_stride_bytes, const int64_t *index,       \
+                       ptrdiff_t rows, ptrdiff_t cols, T *out);                                    \
+    void (*gather_f32)(const char *source, ptrdiff_t row_stride_bytes, const int64_t *index,       \
+                       ptrdiff_t rows, ptrdiff_t cols, T *out);                                    \
+    void (*affine_rows)(const T *shift, const T *scale, ptrdiff_t rows, ptrdiff_t cols, T *X);     \
+    void (*product)(ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, T alpha, const T *A, ptrdiff_t rsa,     \
+                    ptrdiff_t csa, const T *B, ptrdiff_t ldb, T beta, T *C, ptrdiff_t ldc,         \
+                    const T *bias);                                                                \
+    int lanes;
+
+typedef struct cbp_simd_f64 { CBP_SIMD_TABLE(double) } cbp_simd_f64;
+typedef struct cbp_simd_f32 { CBP_SIMD_TABLE(float) } cbp_simd_f32;
+
+/* The tables in use: NULL until cbp_choose. */
+extern const cbp_simd_f64 *cbp_f64;
+extern const cbp_simd_f32 *cbp_f32;
+
+/* Set the tables to the level of that name, or to this CPU's best for NULL or "".
+ * Returns the level's name; NULL, and nothing set, if the name is unknown or the CPU lacks it. */
+const char *cbp_choose(const char *level);
+
+/* A level's table; NULL if the name is unknown, the level not compiled or the CPU without it. */
+const cbp_simd_f64 *cbp_level_f64(const char *level);
+const cbp_simd_f32 *cbp_level_f32(const char *level);
+
+#endif

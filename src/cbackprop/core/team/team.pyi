@@ -1,0 +1,10 @@
+from collections.abc import Callable, Iterable
+
+def exercise(
+    n_threads: int,
+    runs: Iterable[int],
+    *,
+    active: int = ...,
+    work: int = 0,
+    between: Callable[[], object] | None = None,
+) -> list[tuple[list[bytes], bytes, float]]: ...

@@ -1,0 +1,178 @@
+"""How many threads a call may use: processors, container quota, OMP_NUM_THREADS, other fits.
+
+It starts no thread; the team does that.  The numbers never influence results, only speed.
+"""
+
+import functools
+import os
+import re
+import threading
+from contextlib import contextmanager
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from . import checks
+
+__all__ = ["available_threads", "resolve", "running_fit"]
+
+
+def available_threads() -> int:
+    """min(processors this process may run on, its cgroup quota rounded up, OMP_NUM_THREADS), >= 1.
+
+    Affinity and environment are read at each call, for they may change; the quota once.
+    """
+    limits = [_processors(), _cgroup_quota(), _omp_num_threads()]
+    return max(1, min(limit for limit in limits if limit is not None))
+
+
+def resolve(n_threads: Any) -> int:
+    """`n_threads` checked; None is `available_threads()`."""
+    if n_threads is None:
+        return available_threads()
+    return checks.positive_int("n_threads", n_threads)
+
+
+# ------------------------------------------------------------------------------------ running fits
+
+
+class _Fit:
+    """One running fit: how many threads it may use."""
+
+    __slots__ = ("_asked", "_most")
+
+    def __init__(self, n_threads: Any) -> None:
+        self._asked = None if n_threads is None else resolve(n_threads)
+        self._most = resolve(n_threads)
+
+    def most(self) -> int:
+        """The upper bound, as it was when the fit began."""
+        return self._most
+
+    def now(self) -> int:
+        """What was asked for; or, where that was None, this fit's share among those running."""
+        if self._asked is not None:
+            return self._asked
+        return min(self._most, max(1, available_threads() // max(1, len(_fits))))
+
+
+_fits: set[_Fit] = set()
+_fits_lock = threading.Lock()
+
+
+@contextmanager
+def running_fit(n_threads: Any) -> Iterator[_Fit]:
+    """Count a fit as running; yields an object with ``now()`` and ``most()``.
+
+    ``n_threads`` given is used as it is.  None shares the available threads out over the fits that
+    run in this process; ask ``now()`` again from time to time.
+    """
+    fit = _Fit(n_threads)
+    with _fits_lock:
+        _fits.add(fit)
+    try:
+        yield fit
+    finally:
+        with _fits_lock:
+            _fits.discard(fit)  # absent in a child forked meanwhile
+
+
+def _forget_fits() -> None:
+    """In a forked child none of the parent's fits goes on, and its lock may be held by nobody."""
+    global _fits_lock
+    _fits_lock = threading.Lock()
+    _fits.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_fits)
+
+
+# ---------------------------------------------------------------------------------------- the limits
+
+
+def _processors() -> int:
+    if hasattr(os, "process_cpu_count"):  # Python 3.13: affinity, and PYTHON_CPU_COUNT
+        return os.process_cpu_count() or 1
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _omp_num_threads() -> int | None:
+    """The first number of OMP_NUM_THREADS ("4" or "4,2"); nothing sensible counts as not set."""
+    match = re.fullmatch(r"\s*0*([1-9][0-9]{0,8})\s*(,.*)?", os.environ.get("OMP_NUM_THREADS", ""))
+    return int(match[1]) if match else None
+
+
+@functools.cache
+def _cgroup_quota(proc: str = "/proc/self") -> int | None:
+    """The processors that the container may use, rounded up; None if unlimited or unknown.
+
+    The smallest quota on the way from the process's cgroup up to the root counts.
+    """
+    quotas = []
+    try:
+        for folder, top, is_v2 in _cgroup_folders(Path(proc)):
+            while True:
+                quota = _quota_v2(folder) if is_v2 else _quota_v1(folder)
+                if quota is not None:
+                    quotas.append(quota)
+                if folder == top:
+                    break
+                folder = folder.parent
+    except (OSError, ValueError):
+        pass  # not Linux, no /proc, or a form unknown to us: no limit that we can see
+    return min(quotas, default=None)
+
+
+def _cgroup_folders(proc: Path) -> Iterator[tuple[Path, Path, bool]]:
+    """(the process's folder, the mount point above it, is it version 2) of each cpu hierarchy."""
+    groups = {}
+    for line in (proc / "cgroup").read_text().splitlines():
+        _, controllers, path = line.split(":", 2)
+        if not controllers or "cpu" in controllers.split(","):
+            groups[not controllers] = path
+    for line in (proc / "mountinfo").read_text().splitlines():
+        before, _, after = line.partition(" - ")
+        kind, _, options = after.split(" ", 2)
+        is_v2 = kind == "cgroup2"
+        if is_v2 not in groups or not (
+            is_v2 or (kind == "cgroup" and "cpu" in options.split(" ")[-1].split(","))
+        ):
+            continue
+        root, mount = (_unescaped(field) for field in before.split(" ")[3:5])
+        top = Path(mount)
+        # Inside a container the path may lie outside of what is mounted: its top is ours, then.
+        path = os.path.relpath(groups[is_v2], root)
+        folder = top if path.startswith("..") else top / path
+        yield (folder if folder.is_dir() else top), top, is_v2
+
+
+def _unescaped(field: str) -> str:
+    """mountinfo writes blanks in paths as octal numbers."""
+    return re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), field)
+
+
+def _quota_v2(folder: Path) -> int | None:
+    """cpu.max holds "max 100000" or "150000 100000"."""
+    fields = _words(folder / "cpu.max")
+    return _rounded_up(*fields) if len(fields) == 2 and fields[0] != "max" else None
+
+
+def _quota_v1(folder: Path) -> int | None:
+    """cpu.cfs_quota_us is -1 for no limit."""
+    quota, period = _words(folder / "cpu.cfs_quota_us"), _words(folder / "cpu.cfs_period_us")
+    return _rounded_up(*quota, *period) if len(quota) == len(period) == 1 else None
+
+
+def _rounded_up(quota: str, period: str) -> int | None:
+    microseconds, of = int(quota), int(period)
+    return -(-microseconds // of) if microseconds > 0 and of > 0 else None
+
+
+def _words(path: Path) -> list[str]:
+    try:
+        return path.read_text().split()
+    except OSError:
+        return []  # the root of a hierarchy has no quota
