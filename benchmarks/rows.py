@@ -33,7 +33,8 @@ class Row:
     bias: bool = False
     momentum: float = 0.0
     shuffle: bool = False
-    copies: int = 1  # independent fits of the same shape
+    copies: int = 1  # independent fits of the same shape, each from a start of its own
+    first_copy: int = 0
     per: str = "step"  # what the microseconds are per: "step" or "call"
 
     def __post_init__(self):
@@ -145,7 +146,7 @@ def data(row, dtype):
 
 def start(row, dtype, copy=0):
     """The flat start parameters W1, b1, W2, b2, ...: normal, scaled by the layer's inputs."""
-    generator = np.random.default_rng(copy)
+    generator = np.random.default_rng(row.first_copy + copy)
     flat = []
     for n, m in zip(row.sizes, row.sizes[1:], strict=False):
         flat.append(generator.normal(0, n**-0.5, n * m))

@@ -35,12 +35,12 @@ class Worker:
         env = {**os.environ, **self.peer.environment(setting), "PYTHONPATH": os.pathsep.join(paths)}
         self.log = tempfile.TemporaryFile(mode="w+", errors="replace")
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.worker", peer, setting],
+            # -P: the folder it is started in must not decide what is imported
+            [sys.executable, "-P", "-m", "benchmarks.worker", peer, setting],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self.log,
             env=env,
-            cwd=tempfile.gettempdir(),  # the checkout's folder must not decide what is imported
         )
 
     def call(self, method, *args):

@@ -21,6 +21,7 @@ import numpy as np
 from .errors import InputError, InputTypeError
 
 __all__ = [
+    "as_numbers",
     "as_rows",
     "as_weights",
     "boolean",
@@ -74,8 +75,7 @@ def positive_int(name: str, value: Any, *, at_least: int = 1) -> int:
                 return number
             limit = f"at least {at_least}" if number < at_least else f"at most {sys.maxsize}"
             raise InputError(f"{name} is {describe(value)}; expected an integer of {limit}")
-    kind = InputError if isinstance(value, (float, np.floating)) else InputTypeError
-    raise kind(f"{name} is {describe(value)}; expected an integer of at least {at_least}")
+    raise InputTypeError(f"{name} is {describe(value)}; expected an integer of at least {at_least}")
 
 
 def positive_float(
@@ -132,30 +132,29 @@ def float_dtype(name: str, value: Any) -> np.dtype:
 
 
 def seed_number(name: str, value: Any) -> int:
-    """A seed as an integer of at most 128 bits, the key of a counter-based generator.
+    """A seed as an integer of 64 bits, a key of counter-based generators.
 
-    None takes fresh entropy from the system, an integer of 0..2**128 - 1 is itself, a
+    None takes fresh entropy from the system, an integer of 0..2**64 - 1 is itself, a
     `numpy.random.SeedSequence` gives its state, and a `numpy.random.Generator` gives (and moves on
     by) two raw numbers.
     """
     if value is None:
-        return secrets.randbits(128)
+        return secrets.randbits(64)
     if isinstance(value, np.random.SeedSequence):
-        low, high = value.generate_state(2, np.uint64).tolist()
-        return low | high << 64
+        return int(value.generate_state(1, np.uint64)[0])
     if isinstance(value, np.random.Generator):
-        raw = value.bit_generator.random_raw(4).tolist()
-        # Some bit generators have 32 random bits in a raw number: take 32 of each.
-        return sum((r & 0xFFFFFFFF) << 32 * i for i, r in enumerate(raw))
+        # Of some bit generators a raw number has 32 random bits: take 32 of each.
+        low, high = value.bit_generator.random_raw(2).tolist()
+        return (low & 0xFFFFFFFF) | (high & 0xFFFFFFFF) << 32
     if not isinstance(value, (bool, np.bool_)):
         try:
             number = operator.index(value)
         except TypeError:
             pass
         else:
-            if 0 <= number < 1 << 128:
+            if 0 <= number < 1 << 64:
                 return number
-            raise InputError(f"{name} is {describe(value)}; expected an integer of 0..2**128 - 1")
+            raise InputError(f"{name} is {describe(value)}; expected an integer of 0..2**64 - 1")
     raise InputTypeError(
         f"{name} is {describe(value)}; expected None, an integer of at least 0, a "
         "numpy.random.SeedSequence or a numpy.random.Generator"
@@ -190,6 +189,42 @@ def layer_sizes(sizes: Any, *, bias: bool, itemsize: int) -> tuple[int, ...]:
 # ------------------------------------------------------------------------------------------- arrays
 
 
+def as_numbers(name: str, value: Any, dtype: Any) -> np.ndarray:
+    """`value` as a float32 or float64 array of native byte order and any shape, uncopied if it is one.
+
+    Integers, booleans, float16 and longdouble are cast to `dtype`.
+    """
+    if isinstance(value, np.ma.MaskedArray):
+        if np.ma.is_masked(value):
+            raise InputError(
+                f"{name} is a masked array with {np.ma.count_masked(value)} masked entries; expected "
+                f"numbers everywhere: {name}.filled(0) or np.ma.compress_rows({name})"
+            )
+        value = value.data
+    sparse = sys.modules.get("scipy.sparse")
+    if sparse is not None and sparse.issparse(value):
+        raise InputTypeError(
+            f"{name} is a sparse {value.format} matrix of shape {value.shape}; expected a dense "
+            f"array: {name}.toarray() makes one"
+        )
+    try:
+        X = np.asarray(value)
+    except Exception as error:  # whatever __array__ of a foreign type raises
+        raise _unreadable(name, value, error) from error
+    kind = X.dtype.kind
+    if kind == "f":
+        good = FLOAT32 if X.dtype.itemsize == 4 else FLOAT64
+        if X.dtype.itemsize not in (4, 8):
+            good = np.dtype(dtype)
+        if X.dtype != good:  # float16, longdouble, foreign byte order
+            with np.errstate(over="ignore"):
+                X = X.astype(good)
+        return X
+    if kind in "biu":
+        return X.astype(dtype)
+    raise _not_numbers(name, value, X)
+
+
 def as_rows(
     name: str,
     value: Any,
@@ -205,9 +240,9 @@ def as_rows(
     name : str
         What the caller calls the argument.
     value : array-like, (n_rows, n_columns)
-        Arrays of float32 or float64 with contiguous rows are returned as they are, whatever the
-        distance of the rows, read-only or not, aligned or not.  Others are copied: integers,
-        booleans, float16 and longdouble are cast to `dtype`.
+        Arrays of float32 or float64 with contiguous rows (or one column) are returned as they are,
+        whatever the distance of the rows, read-only or not, aligned or not.  Others are copied:
+        integers, booleans, float16 and longdouble are cast to `dtype`.
     n_columns : int or None
         The width that is expected; None takes any.
     allow_1d : bool
@@ -239,12 +274,7 @@ def as_rows(
         )
     if X.size == 0:
         raise InputError(f"{name} is empty (shape {X.shape}); expected at least one row and column")
-    if X.strides[1] != X.itemsize:
-        if X.shape[1] == 1:
-            # One column has contiguous rows whatever its stride; say so instead of copying.
-            return np.lib.stride_tricks.as_strided(
-                X, strides=(X.strides[0], X.itemsize), writeable=False
-            )
+    if X.strides[1] != X.itemsize and X.shape[1] > 1:
         X = np.ascontiguousarray(X)
     return X
 
@@ -322,42 +352,9 @@ def raise_non_finite(
             )
     which = " or ".join(name for name, _ in arrays)
     raise InputError(
-        f"{which} holds numbers that overflow once scaled (or held NaN or infinity while it was "
-        "read and was changed since); expected finite numbers"
+        f"{which} held NaN or infinity while it was read and was changed since; expected finite "
+        "numbers, and no writing during the call"
     )
-
-
-def as_numbers(name: str, value: Any, dtype: Any) -> np.ndarray:
-    """`value` as a native float32 or float64 array of any shape; a plain ndarray, maybe a view."""
-    if isinstance(value, np.ma.MaskedArray):
-        if np.ma.is_masked(value):
-            raise InputError(
-                f"{name} is a masked array with {np.ma.count_masked(value)} masked entries; expected "
-                f"numbers everywhere: {name}.filled(0) or np.ma.compress_rows({name})"
-            )
-        value = value.data
-    sparse = sys.modules.get("scipy.sparse")
-    if sparse is not None and sparse.issparse(value):
-        raise InputTypeError(
-            f"{name} is a sparse {value.format} matrix of shape {value.shape}; expected a dense "
-            f"array: {name}.toarray() makes one"
-        )
-    try:
-        X = np.asarray(value)
-    except Exception as error:  # whatever __array__ of a foreign type raises
-        raise _unreadable(name, value, error) from error
-    kind = X.dtype.kind
-    if kind == "f":
-        good = FLOAT32 if X.dtype.itemsize == 4 else FLOAT64
-        if X.dtype.itemsize not in (4, 8):
-            good = np.dtype(dtype)
-        if X.dtype != good:  # float16, longdouble, foreign byte order
-            with np.errstate(over="ignore"):
-                X = X.astype(good)
-        return X
-    if kind in "biu":
-        return X.astype(dtype)
-    raise _not_numbers(name, value, X)
 
 
 def _unreadable(name: str, value: Any, error: Exception) -> Exception:

@@ -151,9 +151,10 @@ def gradients(X: Any, Y: Any, W1: Any, W2: Any) -> tuple[float, np.ndarray, np.n
     _expect("W2", W2, (W1.shape[1], n_out), f"({W1.shape[1]}, n_out), since W1 is {W1.shape}")
     _expect("Y", Y, (N, n_out), f"({N}, {n_out}), since W2 is {W2.shape}")
     grad_W1, grad_W2 = np.empty_like(W1), np.empty_like(W2)
+    Z, Y_hat, delta_H = (np.empty((N, n), X.dtype) for n in (n_hidden, n_out, n_hidden))
     largest = N * n_hidden * max(n_in, n_out)
     with blas_threads.single_threaded(largest > blas_threads.THREADED_ABOVE):
-        loss = founding.gradients(X, Y, W1, W2, grad_W1, grad_W2)
+        loss = founding.gradients(X, Y, W1, W2, grad_W1, grad_W2, Z, Y_hat, delta_H)
     # NaN anywhere reaches the loss, infinity the loss or a gradient: only then is it looked for.
     if not (math.isfinite(loss) and np.isfinite(grad_W1).all() and np.isfinite(grad_W2).all()):
         if not (np.isfinite(X).all() and np.isfinite(Y).all()):

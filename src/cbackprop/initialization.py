@@ -109,7 +109,7 @@ def initial_parameters(
     activations : sequence of str
         One name for each layer of weights, the output's last.
     bias : bool
-        Without, the biases are left out; nguyen_widrow and normal draw the same first weights then.
+        Without, the biases are drawn and left out: the weights are the same either way.
     init : str
         "auto", "glorot", "normal" or "nguyen_widrow".
     seed : None, int, numpy.random.SeedSequence or numpy.random.Generator

@@ -16,6 +16,9 @@ from . import checks
 
 __all__ = ["available_threads", "resolve", "running_fit"]
 
+# More are never started, whatever is asked for: the core counts threads with a C int.
+MOST_THREADS = 1024
+
 
 def available_threads() -> int:
     """min(processors this process may run on, its cgroup quota rounded up, OMP_NUM_THREADS), >= 1.
@@ -23,14 +26,14 @@ def available_threads() -> int:
     Affinity and environment are read at each call, for they may change; the quota once.
     """
     limits = [_processors(), _cgroup_quota(), _omp_num_threads()]
-    return max(1, min(limit for limit in limits if limit is not None))
+    return max(1, min(MOST_THREADS, *(limit for limit in limits if limit is not None)))
 
 
 def resolve(n_threads: Any) -> int:
     """`n_threads` checked; None is `available_threads()`."""
     if n_threads is None:
         return available_threads()
-    return checks.positive_int("n_threads", n_threads)
+    return min(checks.positive_int("n_threads", n_threads), MOST_THREADS)
 
 
 # ------------------------------------------------------------------------------------ running fits

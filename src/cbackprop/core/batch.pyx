@@ -228,9 +228,11 @@ cdef void tree(Job* job, const real* parameters) noexcept nogil:
     else:
         share_out(job, subtree_f32, n_tasks)
     while step < n_tasks and not (job.beat.stop or job.bad):
-        for i in range(0, n_tasks - step, 2 * step):
+        i = 0
+        while i + step < n_tasks:
             elementwise.add(<const real*>slot_of(job, i + step, parameters),
                             slot_of(job, i, parameters), job.net.n_parameters)
+            i += 2 * step
         step *= 2
 
 

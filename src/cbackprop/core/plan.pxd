@@ -37,5 +37,3 @@ cdef class Plan:
     cdef readonly str dtype
     cdef void choose_rows(self)
     cdef int choose_tiles(self) except -1
-    @staticmethod
-    cdef Py_ssize_t share(Py_ssize_t length, Py_ssize_t wanted)

@@ -30,6 +30,13 @@ cdef Py_ssize_t TRANSPOSE_BELOW = 32
 cdef Py_ssize_t BLAS_THREADS_ABOVE = 262_144
 
 
+cdef Py_ssize_t even_piece(Py_ssize_t length, Py_ssize_t wanted) noexcept nogil:
+    """The piece, a multiple of 16, when ``length`` is cut evenly into pieces of about ``wanted``."""
+    cdef Py_ssize_t pieces = max(<Py_ssize_t>1, (length + wanted // 2) // max(wanted, <Py_ssize_t>1))
+    cdef Py_ssize_t piece = (length + pieces - 1) // pieces
+    return length if pieces == 1 else (piece + 15) // 16 * 16
+
+
 cdef class Plan:
     """The layout of one network.
 
@@ -168,8 +175,8 @@ cdef class Plan:
                 while side * side < area:
                     side += 1
                 # Columns first: whole vectors, and a rest that is not a sliver.
-                n_columns = self.share(layer.n_out, side)
-                n_rows = self.share(layer.n_in, max(<Py_ssize_t>1, area // n_columns))
+                n_columns = even_piece(layer.n_out, side)
+                n_rows = even_piece(layer.n_in, max(<Py_ssize_t>1, area // n_columns))
                 for row in range(0, layer.n_in, n_rows):
                     for column in range(0, layer.n_out, n_columns):
                         if writing:
@@ -185,14 +192,6 @@ cdef class Plan:
                 if net.tiles == NULL:
                     raise MemoryError
         return 0
-
-    @staticmethod
-    cdef Py_ssize_t share(Py_ssize_t length, Py_ssize_t wanted):
-        """The length of each piece, a multiple of 16, when ``length`` is cut into pieces of about
-        ``wanted``."""
-        cdef Py_ssize_t pieces = max(<Py_ssize_t>1, (length + wanted // 2) // max(wanted, 1))
-        cdef Py_ssize_t piece = (length + pieces - 1) // pieces
-        return length if pieces == 1 else (piece + 15) // 16 * 16
 
     @property
     def n_parameters(self):

@@ -84,7 +84,7 @@ CBP_INLINE V FN(tanh)(V x)
     const V m = scale * FN(expm1_reduced)(r) + (scale - (T)1);
     const V z = m / (m + (T)2);
     const M sign = WN(bits)(x) & SIGN_BIT;
-    return WN(from_bits)((WN(bits)(z) & ~(M)WN(bits)(WN(set)((T)-0.0))) | sign);
+    return WN(from_bits)((WN(bits)(z) & ~SIGN_BIT) | sign);
 }
 
 #undef ROUNDER
@@ -113,8 +113,8 @@ CBP_INLINE V FN(derivative)(const int activation, V z)
     switch (activation) {
     case CBP_SIGMOID: return z * (one - z);
     case CBP_TANH: return one - z * z;
-    case CBP_RELU: /* 0 where z <= 0, else 1 or NaN */
-        return WN(select)(WN(less)(WN(set)(0), z), one, z - z);
+    case CBP_RELU: /* NaN stays NaN */
+        return WN(select)(WN(less)(WN(set)(0), z), one, WN(at_least)(WN(set)(0), z));
     default: return one;
     }
 }
@@ -176,10 +176,10 @@ typedef double FN(wide) __attribute__((vector_size(VECTOR_BYTES)));
 #if IS_DOUBLE || W == 1
 typedef struct FN(lanes) { WIDE sum; } FN(lanes);
 
-CBP_INLINE void FN(add_square)(FN(lanes) *lanes, V weight, V d)
+CBP_INLINE void FN(add_square)(FN(lanes) *lanes, const int weighted, V weight, V d)
 {
     const WIDE wide = d;
-    lanes->sum += wide * weight * wide;
+    lanes->sum += (weighted ? wide * weight : wide) * wide;
 }
 #else
 typedef struct FN(lanes) { WIDE sum, high; } FN(lanes);
@@ -193,13 +193,13 @@ CBP_INLINE void FN(widen)(V v, WIDE *low, WIDE *high)
     *high = __builtin_convertvector(u.half[1], WIDE);
 }
 
-CBP_INLINE void FN(add_square)(FN(lanes) *lanes, V weight, V d)
+CBP_INLINE void FN(add_square)(FN(lanes) *lanes, const int weighted, V weight, V d)
 {
     WIDE low, high, weight_low, weight_high;
     FN(widen)(d, &low, &high);
     FN(widen)(weight, &weight_low, &weight_high);
-    lanes->sum += low * weight_low * low;
-    lanes->high += high * weight_high * high;
+    lanes->sum += (weighted ? low * weight_low : low) * low;
+    lanes->high += (weighted ? high * weight_high : high) * high;
 }
 #endif
 
@@ -220,16 +220,16 @@ CBP_INLINE double FN(total)(FN(lanes) a, FN(lanes) b)
 }
 
 /* One vector of delta = (Y_hat - Y) act'(Y_hat) weight and of the sum; `part` elements, or all */
-CBP_INLINE void FN(delta_step)(const int activation, const int weighted, const T *weight,
-                               const T *Y, const T *Y_hat, T *delta, const int whole,
-                               ptrdiff_t part, FN(lanes) *lanes)
+CBP_INLINE void FN(delta_step)(const int activation, const int weighted, const int deltas,
+                               const T *weight, const T *Y, const T *Y_hat, T *delta,
+                               const int whole, ptrdiff_t part, FN(lanes) *lanes)
 {
     const V p = whole ? WN(load)(Y_hat) : WN(load_part)(Y_hat, part);
     const V y = whole ? WN(load)(Y) : WN(load_part)(Y, part);
     const V w = !weighted ? WN(set)(1) : whole ? WN(load)(weight) : WN(load_part)(weight, part);
     const V d = p - y;
-    FN(add_square)(lanes, w, d);
-    if (delta == NULL)
+    FN(add_square)(lanes, weighted, w, d);
+    if (!deltas)
         return;
     V out = activation == CBP_IDENTITY ? d : d * FN(derivative)(activation, p);
     if (weighted)
@@ -247,7 +247,7 @@ CBP_INLINE double FN(delta_loop)(const int activation, const int weighted, const
     FN(lanes) even = {0}, odd = {0};
     ptrdiff_t i = 0;
 #define STEP(whole, lanes)                                                                         \
-    FN(delta_step)(activation, weighted, weighted ? weight + i : NULL, Y + i, Y_hat + i,           \
+    FN(delta_step)(activation, weighted, deltas, weighted ? weight + i : NULL, Y + i, Y_hat + i,   \
                    deltas ? delta + i : NULL, whole, n - i, lanes)
     for (; i + 2 * W <= n; i += W) {
         STEP(1, &even);
@@ -361,12 +361,11 @@ CBP_INLINE void FN(column_sums_panel)(const int vectors, T alpha, const T *delta
 CBP_INLINE void FN(column_sums_narrow)(const int cols, T alpha, const T *delta, ptrdiff_t rows,
                                        T beta, T *out)
 {
-    enum { MOST = W > 1 ? W : 2 };
-    const int repeats = cols >= 4 ? 1 : cols == 1 ? 4 : 2; /* independent sums hide latency */
+    const int repeats = cols == 1 ? 4 : cols < 4 ? 2 : 1; /* independent sums hide latency */
     const int vectors = cols * repeats;
     const ptrdiff_t n = rows * cols;
-    T lanes[2 * MOST * W], sums[MOST];
-    V sum[2 * MOST];
+    T lanes[8 * W], sums[8];
+    V sum[8];
     ptrdiff_t i = 0;
     CBP_UNROLL
     for (int v = 0; v < vectors; v++)

@@ -1,0 +1,23 @@
+"""Small feed-forward networks on a CPU: exact, fast, the same bits with any number of threads.
+
+The public names, and nothing else.
+"""
+
+from . import errors
+from .config import get_config
+from .errors import CBackpropError
+from .formulas import delta_hidden, delta_output, gradients, sigmoid
+from .network import Network
+from .version import __version__
+
+__all__ = [
+    "CBackpropError",
+    "Network",
+    "__version__",
+    "delta_hidden",
+    "delta_output",
+    "errors",
+    "get_config",
+    "gradients",
+    "sigmoid",
+]

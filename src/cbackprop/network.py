@@ -1,0 +1,447 @@
+"""Network: layer sizes, activations and one flat parameter vector; predict, loss, gradient.
+
+    Z_0 = (X - shift) * scale   or X        Z_i = sigma_i(Z_{i-1} W_i + b_i)        Y_hat = Z_last
+
+The arithmetic is the compiled core's.  This file checks arguments, allocates results and guards
+against two fits at once.  It promises to know nothing of training: no epochs, no solvers.
+"""
+
+import copy
+import os
+import threading
+from collections.abc import Sequence
+from contextlib import contextmanager
+from typing import Any, Iterator
+
+import numpy as np
+
+from . import blas_threads, checks, initialization, threads
+from .core import batch
+from .errors import BusyError, InputError, InputMemoryError, InputTypeError
+from .scaling import Scaling
+
+__all__ = ["ACTIVATIONS", "LOSSES", "Network"]
+
+# Names and the core's codes for them.
+ACTIVATIONS = {"identity": 0, "sigmoid": 1, "tanh": 2, "relu": 3}
+LOSSES = ("squared_error",)
+
+# The networks being trained in this process, by id: a running fit keeps its network alive.
+_busy: set[int] = set()
+_busy_lock = threading.Lock()
+
+
+def _forget_fits() -> None:
+    """A forked child trains nothing yet, whatever its parent did."""
+    global _busy_lock
+    _busy_lock = threading.Lock()
+    _busy.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_fits)
+
+
+class Network:
+    """A feed-forward network.
+
+    Parameters
+    ----------
+    sizes : sequence of int
+        Numbers of inputs, of units in each hidden layer (there may be none), and of outputs.
+    activation : str or sequence of str
+        Of the hidden layers: "sigmoid", "tanh", "relu" or "identity"; a sequence has one for each.
+    output_activation : str
+        Of the output layer, one of the same.
+    bias : bool
+        Whether each layer has biases.
+    dtype : "float64" or "float32"
+        Of the parameters and of all arithmetic; sums over rows are in float64 where it counts.
+    init, seed
+        As in `initialize`.
+
+    Attributes
+    ----------
+    parameters : ndarray, (n_parameters,)
+        All parameters, W1, b1, W2, b2, ..., flat and writable; what is written there counts from
+        the next call.
+    weights, biases : tuple of ndarray
+        Views into `parameters`: W_i (n_{i-1}, n_i) and b_i (n_i,).  Without biases `biases` is ().
+    input_scaling : Scaling or None
+        Applied to X by every method and by training; saved with the network.
+    annotations : dict
+        Yours, of what JSON can hold; saved with the network.
+
+    Raises
+    ------
+    InputError, InputTypeError, InputMemoryError
+        On sizes, names or a dtype that cannot be used.
+
+    Notes
+    -----
+    `predict`, `loss` and `gradient` may be called from many threads.  One fit at a time may train a
+    network; meanwhile they see its parameters between two steps.  Copies and pickles are networks
+    of their own, with their own parameters.
+    """
+
+    input_scaling: Any
+    annotations: dict[str, Any]
+
+    def __init__(
+        self,
+        sizes: Sequence[int],
+        *,
+        activation: str | Sequence[str] = "sigmoid",
+        output_activation: str = "sigmoid",
+        bias: bool = True,
+        dtype: Any = "float64",
+        init: str = "auto",
+        seed: Any = None,
+    ) -> None:
+        bias = checks.boolean("bias", bias)
+        dtype = checks.float_dtype("dtype", dtype)
+        sizes = checks.layer_sizes(sizes, bias=bias, itemsize=dtype.itemsize)
+        activations = _activations(activation, output_activation, len(sizes) - 2)
+        checks.choice("init", init, initialization.INITIALIZATIONS)
+        seed = checks.seed_number("seed", seed)
+        self._build(sizes, activations, bias, dtype)
+        self.initialize(init=init, seed=seed)
+
+    def _build(
+        self, sizes: tuple[int, ...], activations: tuple[str, ...], bias: bool, dtype: np.dtype
+    ) -> None:
+        """Everything but the parameters' values."""
+        self._sizes, self._activations, self._bias, self._dtype = sizes, activations, bias, dtype
+        try:
+            codes = tuple(ACTIVATIONS[name] for name in activations)
+            self._plan = batch.Plan(sizes, codes, bias, dtype.name)
+            self._parameters = np.zeros(self._plan.n_parameters, dtype)
+        except (MemoryError, OverflowError) as error:
+            raise InputMemoryError(
+                f"sizes is {sizes}: there is not enough memory for such a network ({error}); "
+                "expected smaller layers"
+            ) from error
+        weights, biases, start = [], [], 0
+        for n_in, n_out in zip(sizes, sizes[1:], strict=False):
+            weights.append(self._parameters[start : start + n_in * n_out].reshape(n_in, n_out))
+            start += n_in * n_out
+            if bias:
+                biases.append(self._parameters[start : start + n_out])
+                start += n_out
+        self._weights, self._biases = tuple(weights), tuple(biases)
+        self._input_scaling: Scaling | None = None
+        self._scaling: tuple[np.ndarray, np.ndarray] | None = None
+        self.annotations = {}
+
+    # ------------------------------------------------------------------------------ what it is
+
+    sizes = property(lambda self: self._sizes, doc="(n_in, hidden..., n_out).")
+    activations = property(
+        lambda self: self._activations, doc="Names, one for each layer of weights, the output's last."
+    )
+    bias = property(lambda self: self._bias, doc="Whether the layers have biases.")
+    dtype = property(lambda self: self._dtype, doc="The NumPy dtype of the parameters.")
+    n_parameters = property(lambda self: self._parameters.size, doc="Number of parameters.")
+    weights = property(lambda self: self._weights, doc="W1, W2, ...: views into `parameters`.")
+    biases = property(lambda self: self._biases, doc="b1, b2, ...: views into `parameters`, or ().")
+
+    @property
+    def parameters(self) -> np.ndarray:
+        """W1, b1, W2, b2, ... in one flat, writable array."""
+        return self._parameters
+
+    @parameters.setter
+    def parameters(self, values: Any) -> None:
+        raise AttributeError(
+            "parameters cannot be replaced, since weights and biases are views into it; "
+            "write its elements: net.parameters[:] = ..."
+        )
+
+    @property
+    def input_scaling(self) -> Scaling | None:  # noqa: F811
+        return self._input_scaling
+
+    @input_scaling.setter
+    def input_scaling(self, scaling: Scaling | None) -> None:
+        arrays = None
+        if scaling is not None:
+            if not isinstance(scaling, Scaling):
+                raise InputTypeError(
+                    f"input_scaling is {checks.describe(scaling)}; expected a Scaling or None"
+                )
+            if scaling.shift.size != self._sizes[0]:
+                raise InputError(
+                    f"input_scaling has {scaling.shift.size} columns; expected {self._sizes[0]}, "
+                    "the number of inputs"
+                )
+            with np.errstate(over="ignore"):
+                arrays = scaling.shift.astype(self._dtype), scaling.scale.astype(self._dtype)
+            if not (np.isfinite(arrays[0]).all() and np.isfinite(arrays[1]).all()):
+                raise InputError(f"input_scaling holds numbers too large for {self._dtype}")
+        with self._writing("set input_scaling"):
+            self._input_scaling, self._scaling = scaling, arrays
+
+    def _scaling_arrays(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """(shift, scale) in the network's dtype, or None."""
+        return self._scaling
+
+    def __repr__(self) -> str:
+        *hidden, output = self._activations
+        same = hidden[0] if len(set(hidden)) == 1 else tuple(hidden)
+        activation = f"activation={same!r}, " if hidden else ""
+        return (
+            f"Network({self._sizes}, {activation}output_activation={output!r}, "
+            f"bias={self._bias}, dtype={self._dtype.name!r})"
+        )
+
+    # ---------------------------------------------------------------------------- what it does
+
+    def initialize(self, *, init: str = "auto", seed: Any = None) -> None:
+        """Draw all parameters anew.
+
+        Parameters
+        ----------
+        init : str
+            "glorot": W uniform in +-sqrt(6 / (n_in + n_out)) of its layer, b = 0.
+            "auto": the same, but +-sqrt(6 / n_in) (He) where the layer's activation is relu.
+            "normal": W and b from N(0, 1), as in Nielsen's book.
+            "nguyen_widrow": hidden units spread evenly over inputs in [-1, 1]; it wants biases,
+            without them only directions and norms remain.
+        seed : None, int, numpy.random.SeedSequence or numpy.random.Generator
+            The same seed gives the same parameters, rounded to the dtype; None is fresh entropy.
+
+        Raises
+        ------
+        InputError, InputTypeError
+            On an unknown `init` or an unusable `seed`.
+        BusyError
+            While the network is being trained.
+        """
+        drawn = initialization.initial_parameters(
+            self._sizes, self._activations, bias=self._bias, init=init, seed=seed
+        )
+        with self._writing("initialize"):
+            self._parameters[:] = drawn
+
+    def predict(self, X: Any, *, n_threads: int | None = None) -> np.ndarray:
+        """Y_hat, the outputs for each row of X.
+
+        Parameters
+        ----------
+        X : array-like, (N, n_in)
+        n_threads : int, optional
+            At most this many threads; None is as many as are available.  No effect on the result.
+
+        Returns
+        -------
+        ndarray, (N, n_out), of the network's dtype
+
+        Raises
+        ------
+        InputError, InputTypeError
+            If X is not two-dimensional, of the right width and of finite real numbers.
+        """
+        plan = self._plan
+        X = checks.as_rows("X", X, self._sizes[0], self._dtype)
+        Y_hat = np.empty((X.shape[0], self._sizes[-1]), self._dtype)
+        n_threads = self._threads(n_threads, X)
+        if plan.may_thread_blas:
+            with blas_threads.single_threaded():
+                good = batch.predict(plan, self._parameters, X, Y_hat, n_threads, self._scaling)
+        else:
+            good = batch.predict(plan, self._parameters, X, Y_hat, n_threads, self._scaling)
+        if not good:
+            checks.raise_non_finite(X, dtype=self._dtype)
+        return Y_hat
+
+    def loss(
+        self,
+        X: Any,
+        Y: Any,
+        *,
+        loss: str = "squared_error",
+        sample_weight: Any = None,
+        n_threads: int | None = None,
+    ) -> float:
+        """L = 1/(2N) sum_n sum_k (y_nk - y_hat_nk)^2.
+
+        Parameters
+        ----------
+        X : array-like, (N, n_in)
+        Y : array-like, (N, n_out)
+            One-dimensional where n_out is 1.
+        loss : "squared_error"
+        sample_weight : array-like, (N,), optional
+            Of at least 0: L = sum_n w_n l_n / sum_n w_n, where l_n is the loss of row n.
+        n_threads : int, optional
+            At most this many threads; None is as many as are available.  No effect on the result.
+
+        Returns
+        -------
+        float
+            Summed in float64, whatever the dtype.
+
+        Raises
+        ------
+        InputError, InputTypeError
+            If an argument does not fit, or X or Y holds NaN or infinity.
+        """
+        X, Y, sample_weight = self._data(X, Y, loss, sample_weight)
+        n_threads = self._threads(n_threads, X)
+        with blas_threads.single_threaded(self._plan.may_thread_blas):
+            value = batch.loss(
+                self._plan, self._parameters, X, Y, sample_weight, n_threads, self._scaling
+            )
+        if value is None:
+            checks.raise_non_finite(X, Y, self._dtype)
+        return value
+
+    def gradient(
+        self,
+        X: Any,
+        Y: Any,
+        *,
+        loss: str = "squared_error",
+        sample_weight: Any = None,
+        n_threads: int | None = None,
+    ) -> tuple[float, np.ndarray]:
+        """The loss and its gradient with respect to `parameters`.
+
+        Parameters
+        ----------
+        X, Y, loss, sample_weight, n_threads
+            As in `loss`.
+
+        Returns
+        -------
+        loss : float
+        gradient : ndarray, (n_parameters,), of the network's dtype
+            In the order of `parameters`; an optimiser subtracts it.
+
+        Raises
+        ------
+        InputError, InputTypeError
+            If an argument does not fit, or X or Y holds NaN or infinity.
+        """
+        X, Y, sample_weight = self._data(X, Y, loss, sample_weight)
+        n_threads = self._threads(n_threads, X)
+        gradient = np.empty_like(self._parameters)
+        with blas_threads.single_threaded(self._plan.may_thread_blas):
+            value = batch.gradient(
+                self._plan, self._parameters, X, Y, sample_weight, gradient, n_threads, self._scaling
+            )
+        if value is None:
+            checks.raise_non_finite(X, Y, self._dtype)
+        return value, gradient
+
+    def _data(
+        self, X: Any, Y: Any, loss: str, sample_weight: Any
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+        checks.choice("loss", loss, LOSSES)
+        X = checks.as_rows("X", X, self._sizes[0], self._dtype)
+        Y = checks.as_rows("Y", Y, self._sizes[-1], self._dtype, allow_1d=True)
+        checks.same_rows("X", X, "Y", Y)
+        return X, Y, checks.as_weights("sample_weight", sample_weight, len(X))
+
+    def _threads(self, n_threads: int | None, X: np.ndarray) -> int:
+        """Few rows are one task: the several microseconds of `available_threads` are saved then."""
+        if n_threads is None and len(X) <= self._plan.leaf_rows and self._plan.partition == "leaves":
+            return 1
+        return threads.resolve(n_threads)
+
+    # ------------------------------------------------------------------------- files and copies
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the network to a safetensors file, completely or not at all.
+
+        Raises
+        ------
+        InputError, InputTypeError
+            If a parameter is not finite, or `annotations` is not what JSON can hold.
+        OSError
+            If the file cannot be written.
+        """
+        from . import modelfile
+
+        modelfile.write(path, self)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> "Network":
+        """Read a network from a file that `save` wrote.  Nothing in the file is ever executed.
+
+        Raises
+        ------
+        ModelFileError
+            If the file is not such a file, is damaged, or is of a newer version.
+        OSError
+            If the file cannot be read.
+        """
+        from . import modelfile
+
+        return modelfile.read(path)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {
+            "sizes": self._sizes,
+            "activations": self._activations,
+            "bias": self._bias,
+            "dtype": self._dtype.name,
+            "parameters": self._parameters,
+            "input_scaling": self._input_scaling,
+            "annotations": self.annotations,
+        }
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        # Plan and views are made anew and the values copied, so a copy shares nothing with its
+        # original and a read-only array (joblib's memmaps) becomes a writable one.
+        dtype = checks.float_dtype("dtype", state["dtype"])
+        self._build(state["sizes"], state["activations"], state["bias"], dtype)
+        self._parameters[:] = state["parameters"]
+        self.input_scaling = state["input_scaling"]
+        self.annotations = copy.deepcopy(state["annotations"])
+
+    # --------------------------------------------------------------------------- one fit at a time
+
+    def _begin_fit(self, what: str = "fit") -> None:
+        """Claim the network for one writer; the claim ends by `_end_fit`, called in a `finally`."""
+        with _busy_lock:
+            if id(self) in _busy:
+                raise BusyError(
+                    f"cannot {what}: the network is being trained by a fit that has not returned; "
+                    "wait for it, or train a copy.deepcopy of the network"
+                )
+            _busy.add(id(self))
+
+    def _end_fit(self) -> None:
+        with _busy_lock:
+            _busy.discard(id(self))
+
+    @contextmanager
+    def _writing(self, what: str) -> Iterator[None]:
+        self._begin_fit(what)
+        try:
+            yield
+        finally:
+            self._end_fit()
+
+
+def _activations(hidden: Any, output: Any, n_hidden_layers: int) -> tuple[str, ...]:
+    """One checked name for each layer of weights."""
+    if isinstance(hidden, str):
+        names = [checks.choice("activation", hidden, ACTIVATIONS)] * n_hidden_layers
+    else:
+        try:
+            given = list(hidden)
+        except TypeError:
+            given = None
+        if given is None:
+            checks.choice("activation", hidden, ACTIVATIONS)  # raises
+        if len(given) != n_hidden_layers:
+            raise InputError(
+                f"activation has {len(given)} entries; expected one name, or one for each of the "
+                f"{n_hidden_layers} hidden layers"
+            )
+        names = [
+            checks.choice(f"activation[{i}]", name, ACTIVATIONS) for i, name in enumerate(given)
+        ]
+    return (*names, checks.choice("output_activation", output, ACTIVATIONS))
