@@ -99,15 +99,17 @@ class cython_build_ext(build_ext):
     def run(self):
         from Cython.Build import cythonize
 
+        # Cython copies what else it is told of into its folder, where dispatch.c would meet the
+        # C made from dispatch.pyx; so it is told of the .pyx alone.
         generated = cythonize(
-            self.extensions,
+            [Extension(extension.name, extension.sources[:1]) for extension in self.extensions],
             build_dir=f"build/{KIND}/cython",
             include_path=["src"],
             compiler_directives=DIRECTIVES,
         )
         sources = {extension.name: extension.sources for extension in generated}
         for extension in self.extensions:
-            extension.sources = sources[extension.name]
+            extension.sources[:1] = sources[extension.name]
         super().run()
 
 

@@ -39,7 +39,7 @@ class WithScikitLearn(Peer):
             self.Y = self.Y.ravel()
         self.first = rows.start(row, dtype)
         self.model = MLPRegressor(
-            row.sizes[1:-1],
+            hidden_layer_sizes=row.sizes[1:-1],
             activation={"sigmoid": "logistic"}.get(row.activation, row.activation),
             solver="sgd",
             alpha=0,

@@ -5,14 +5,21 @@ The public names, and nothing else.
 
 from . import errors
 from .config import get_config
-from .errors import CBackpropError
+from .errors import CBackpropError, DivergenceError
 from .formulas import delta_hidden, delta_output, gradients, sigmoid
+from .history import History
 from .network import Network
+from .solvers import SGD
+from .trainer import Trainer
 from .version import __version__
 
 __all__ = [
+    "SGD",
     "CBackpropError",
+    "DivergenceError",
+    "History",
     "Network",
+    "Trainer",
     "__version__",
     "delta_hidden",
     "delta_output",

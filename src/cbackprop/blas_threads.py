@@ -29,7 +29,7 @@ _restore: list[tuple[Any, int]] = []
 
 
 def single_threaded(needed: bool = True) -> AbstractContextManager[Any]:
-    """A context in which SciPy's BLAS runs on one thread; where not `needed`, one that does nothing.
+    """A context in which SciPy's BLAS runs on one thread; one that does nothing if not `needed`.
 
     Thread-safe; contexts may nest and overlap in any order.
     """
@@ -68,7 +68,7 @@ def _put_back() -> None:
 
 
 def _after_fork_in_child() -> None:
-    """The child runs none of the calls that asked for one thread; the lock may be held by nobody."""
+    """The child runs none of the calls that asked for one thread, and nobody holds the lock."""
     global _lock
     _lock = threading.Lock()
     _inside.clear()

@@ -1,14 +1,15 @@
 """The checks of arguments: every error about bad input is raised here, in one wording.
 
 A message names the argument, says what came and what was expected, and how to mend it.  Good input
-passes first and at once: a float32 or float64 array with contiguous rows is handed on uncopied after
-a few comparisons.  Nothing here reads a whole array of data to check it: the core looks for NaN and
-infinity while it reads the rows, and `raise_non_finite` finds the place afterwards.
+passes first and at once: a float32 or float64 array with contiguous rows is handed on uncopied
+after a few comparisons.  Nothing here reads a whole array of data to check it: the core looks for
+NaN and infinity while it reads the rows, and `raise_non_finite` finds the place afterwards.
 
 It promises not to compute anything and to know no network, trainer or file.
 """
 
 import difflib
+import itertools
 import math
 import operator
 import secrets
@@ -105,7 +106,7 @@ def boolean(name: str, value: Any) -> bool:
 
 
 def choice(name: str, value: Any, allowed: Iterable[str]) -> str:
-    """`value` if it is one of the `allowed` names; the error lists them and suggests the nearest."""
+    """`value` if it is one of the `allowed` names; else an error that suggests the nearest."""
     allowed = tuple(allowed)
     listed = ", ".join(repr(a) for a in allowed)
     if not isinstance(value, str):
@@ -124,7 +125,7 @@ def float_dtype(name: str, value: Any) -> np.dtype:
     except (TypeError, ValueError):
         dtype = None
     for good in (FLOAT64, FLOAT32):
-        if dtype == good:
+        if dtype is not None and dtype == good:  # NumPy takes None for float64
             return good
     came = repr(value) if isinstance(value, (str, type, np.dtype)) else describe(value)
     kind = InputError if isinstance(value, str) or dtype is not None else InputTypeError
@@ -144,8 +145,8 @@ def seed_number(name: str, value: Any) -> int:
         return int(value.generate_state(1, np.uint64)[0])
     if isinstance(value, np.random.Generator):
         # Of some bit generators a raw number has 32 random bits: take 32 of each.
-        low, high = value.bit_generator.random_raw(2).tolist()
-        return (low & 0xFFFFFFFF) | (high & 0xFFFFFFFF) << 32
+        low, high = (int(raw) & 0xFFFFFFFF for raw in value.bit_generator.random_raw(2))
+        return low | high << 32
     if not isinstance(value, (bool, np.bool_)):
         try:
             number = operator.index(value)
@@ -162,7 +163,7 @@ def seed_number(name: str, value: Any) -> int:
 
 
 def layer_sizes(sizes: Any, *, bias: bool, itemsize: int) -> tuple[int, ...]:
-    """The layer sizes (n_in, hidden..., n_out) as ints, whose parameters can be counted in bytes."""
+    """The layer sizes (n_in, hidden..., n_out) as ints, their parameters countable in bytes."""
     try:
         if isinstance(sizes, (str, bytes, Mapping)):
             raise TypeError
@@ -173,11 +174,11 @@ def layer_sizes(sizes: Any, *, bias: bool, itemsize: int) -> tuple[int, ...]:
         ) from None
     if len(entries) < 2:
         raise InputError(
-            f"sizes has {len(entries)} entries; expected at least two, the number of inputs and the "
-            "number of outputs, for example (4, 10, 1)"
+            f"sizes has {len(entries)} entries; expected at least two, the number of inputs and "
+            "the number of outputs, for example (4, 10, 1)"
         )
     good = tuple(positive_int(f"sizes[{i}]", size) for i, size in enumerate(entries))
-    n_parameters = sum((a + bias) * b for a, b in zip(good, good[1:], strict=False))
+    n_parameters = sum((a + bias) * b for a, b in itertools.pairwise(good))
     if n_parameters * itemsize > MOST_BYTES:
         raise InputError(
             f"sizes is {good}: {n_parameters} parameters are more than memory can address; "
@@ -190,15 +191,15 @@ def layer_sizes(sizes: Any, *, bias: bool, itemsize: int) -> tuple[int, ...]:
 
 
 def as_numbers(name: str, value: Any, dtype: Any) -> np.ndarray:
-    """`value` as a float32 or float64 array of native byte order and any shape, uncopied if it is one.
+    """`value` as a float32 or float64 array in native byte order, of any shape; uncopied if it is.
 
     Integers, booleans, float16 and longdouble are cast to `dtype`.
     """
     if isinstance(value, np.ma.MaskedArray):
         if np.ma.is_masked(value):
             raise InputError(
-                f"{name} is a masked array with {np.ma.count_masked(value)} masked entries; expected "
-                f"numbers everywhere: {name}.filled(0) or np.ma.compress_rows({name})"
+                f"{name} is a masked array with {int(value.mask.sum())} masked entries; "
+                f"expected numbers everywhere: {name}.filled(0) or np.ma.compress_rows({name})"
             )
         value = value.data
     sparse = sys.modules.get("scipy.sparse")
@@ -261,7 +262,7 @@ def as_rows(
         and (value.shape[1] == n_columns or n_columns is None)
         and value.size
     ):
-        return value
+        return value  # type: ignore[no-any-return]
     X = as_numbers(name, value, dtype)
     if X.ndim == 1 and allow_1d and n_columns in (1, None):
         X = X.reshape(-1, 1)
@@ -360,13 +361,11 @@ def raise_non_finite(
 def _unreadable(name: str, value: Any, error: Exception) -> Exception:
     """The error for something NumPy cannot turn into an array."""
     if isinstance(value, (list, tuple)):
-        lengths = [len(row) if hasattr(row, "__len__") else None for row in value]
-        for i, length in enumerate(lengths):
-            if length != lengths[0]:
-                a, b = ("a number" if n is None else f"length {n}" for n in (lengths[0], length))
+        kinds = [f"has length {len(r)}" if hasattr(r, "__len__") else "is a number" for r in value]
+        for i, kind in enumerate(kinds):
+            if kind != kinds[0]:
                 return InputError(
-                    f"{name}[0] has {a} and {name}[{i}] has {b}".replace("has a number", "is a number")
-                    + "; expected rows of one length"
+                    f"{name}[0] {kinds[0]} and {name}[{i}] {kind}; expected rows of one length"
                 )
     return InputTypeError(
         f"{name} is {describe(value)} that cannot be read as an array ({error}); "
@@ -397,7 +396,7 @@ def _not_numbers(name: str, value: Any, X: np.ndarray) -> Exception:
         )
     if X.dtype.kind == "O":
         for index in np.ndindex(X.shape):
-            entry = X[index]
+            entry: Any = X[index]
             if not isinstance(entry, (int, float, np.number)):
                 where = "".join(f"[{i}]" for i in index)
                 return InputTypeError(

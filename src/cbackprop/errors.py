@@ -1,7 +1,7 @@
 """The exceptions of cbackprop.
 
 Each derives from `CBackpropError` and from the built-in that a caller expects, so both
-``except cbackprop.errors.CBackpropError`` and ``except ValueError`` work.  A message says what came,
+``except cbackprop.CBackpropError`` and ``except ValueError`` work.  A message says what came and
 where, what was expected and how to mend it.  This file holds no logic and imports nothing.
 """
 

@@ -209,7 +209,6 @@ def _flat(A: np.ndarray, overwritten: np.ndarray | None = None) -> np.ndarray:
     A copy, too, where A overlaps what will be overwritten without being the very same elements.
     """
     flat = np.ascontiguousarray(A).reshape(-1)
-    if overwritten is not None and np.may_share_memory(flat, overwritten):
-        if flat.ctypes.data != overwritten.ctypes.data:
-            return flat.copy()
-    return flat
+    if overwritten is None or flat.ctypes.data == overwritten.ctypes.data:
+        return flat
+    return flat.copy() if np.may_share_memory(flat, overwritten) else flat

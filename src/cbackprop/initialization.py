@@ -1,8 +1,8 @@
 """Where training starts: the initial parameters of a network.
 
 Random numbers are the raw output of NumPy's Philox, whose stream NumPy guarantees for ever, turned
-into uniform and normal numbers here: the same seed gives the same parameters with every version, and
-(rounded) with both dtypes.  Parameters are drawn in their order in the flat array: W1, b1, W2, ...
+into uniform and normal numbers here: the same seed gives the same parameters with every version,
+and (rounded) with both dtypes.  They are drawn in the order of the flat array: W1, b1, W2, ...
 
 This file knows arrays of numbers and names of activations, no network.
 """
@@ -57,7 +57,7 @@ def _glorot(
 def _auto(
     stream: Stream, n_in: int, n_out: int, activation: str, is_output: bool
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Glorot; before a relu W uniform in +-sqrt(6 / n_in), b = 0.  He et al. 2015, equation (10)."""
+    """Glorot; for relu W uniform in +-sqrt(6 / n_in), b = 0.  He et al. 2015, equation (10)."""
     if activation != "relu":
         return _glorot(stream, n_in, n_out, activation, is_output)
     return stream.uniform((n_in, n_out), math.sqrt(6 / n_in)), np.zeros(n_out)
@@ -122,7 +122,7 @@ def initial_parameters(
     """
     draw = INITIALIZATIONS[checks.choice("init", init, INITIALIZATIONS)]
     stream = Stream(checks.seed_number("seed", seed))
-    parts = []
+    parts: list[np.ndarray] = []
     for i, activation in enumerate(activations):
         is_output = i == len(activations) - 1
         W, b = draw(stream, sizes[i], sizes[i + 1], activation, is_output)

@@ -92,56 +92,61 @@ def read(path: str | os.PathLike[str]) -> Network:
     try:
         with safetensors.safe_open(path, framework="np") as file:
             return _network(file)
-    except _Flaw as flaw:
+    except _FlawError as flaw:
         raise ModelFileError(f"{path}: {flaw}") from flaw.__cause__
     except safetensors.SafetensorError as error:
         raise ModelFileError(f"{path}: not a safetensors file, or cut short ({error})") from error
 
 
-class _Flaw(Exception):
+class _FlawError(Exception):
     """What is wrong with a file."""
 
 
 def _network(file: Any) -> Network:
-    """The network in an open file; _Flaw tells what is wrong with it."""
+    """The network in an open file; _FlawError tells what is wrong with it."""
     metadata = file.metadata() or {}
     if metadata.get("format") != FORMAT:
-        raise _Flaw("a safetensors file of something else, not a cbackprop model")
+        raise _FlawError("a safetensors file of something else, not a cbackprop model")
     version = _entry(metadata, "format_version")
     if version != FORMAT_VERSION:
         newer = isinstance(version, int) and version > FORMAT_VERSION
-        raise _Flaw(
+        raise _FlawError(
             f"format version {version}, and this cbackprop reads version {FORMAT_VERSION}"
             + ("; a newer cbackprop can read it" if newer else "")
         )
     dtype = metadata.get("dtype")
     if dtype not in ("float64", "float32"):
-        raise _Flaw(f"dtype is {dtype!r}; expected 'float64' or 'float32'")
+        raise _FlawError(f"dtype is {dtype!r}; expected 'float64' or 'float32'")
     sizes, names, bias = (_entry(metadata, key) for key in ("sizes", "activations", "bias"))
     annotations = _entry(metadata, "annotations")
     if not isinstance(annotations, dict):
-        raise _Flaw("annotations is not an object")
+        raise _FlawError("annotations is not an object")
     if type(bias) is not bool:
-        raise _Flaw(f"bias is {bias!r}; expected true or false")
+        raise _FlawError(f"bias is {bias!r}; expected true or false")
     if not (isinstance(sizes, list) and all(type(size) is int for size in sizes)):
-        raise _Flaw("sizes is not a list of integers")
+        raise _FlawError("sizes is not a list of integers")
     if not (isinstance(names, list) and all(n in ACTIVATIONS for n in names if type(n) is str)):
-        raise _Flaw(f"activations is {names!r}; expected names among {', '.join(ACTIVATIONS)}")
+        raise _FlawError(f"activations is {names!r}; expected names among {', '.join(ACTIVATIONS)}")
     if len(names) != len(sizes) - 1 or not all(type(name) is str for name in names):
-        raise _Flaw("activations does not hold one name for each layer of weights")
+        raise _FlawError("activations does not hold one name for each layer of weights")
     tensors = _tensors(file, sizes, bias, dtype)
     if metadata.get("sha256") != _checksum(tensors):
-        raise _Flaw("the checksum does not fit the parameters: the file is damaged")
+        raise _FlawError("the checksum does not fit the parameters: the file is damaged")
     if not all(np.isfinite(A).all() for A in tensors.values()):
-        raise _Flaw("a parameter is NaN or infinite")
+        raise _FlawError("a parameter is NaN or infinite")
     try:
         network = Network(
-            sizes, activation=names[:-1], output_activation=names[-1], bias=bias, dtype=dtype, seed=0
+            sizes,
+            activation=names[:-1],
+            output_activation=names[-1],
+            bias=bias,
+            dtype=dtype,
+            seed=0,
         )
         if "input_shift" in tensors:
             network.input_scaling = Scaling(tensors["input_shift"], tensors["input_scale"])
     except InputError as error:
-        raise _Flaw(str(error)) from error
+        raise _FlawError(str(error)) from error
     for name, A in zip(
         _tensor_names(len(names), bias, False),
         _in_order(network.weights, network.biases),
@@ -154,11 +159,11 @@ def _network(file: Any) -> Network:
 
 def _tensors(file: Any, sizes: list[int], bias: bool, dtype: str) -> dict[str, np.ndarray]:
     """The tensors that the sizes promise, and no others, in the order of the checksum."""
-    scaled = "input_shift" in file.keys()
-    expected = _tensor_names(len(sizes) - 1, bias, scaled)
-    if set(file.keys()) != set(expected):
-        odd = ", ".join(sorted(set(file.keys()) ^ set(expected)))
-        raise _Flaw(f"the tensors do not fit the sizes {sizes}: {odd} missing or too many")
+    there = set(file.keys())
+    expected = _tensor_names(len(sizes) - 1, bias, "input_shift" in there)
+    if there != set(expected):
+        odd = ", ".join(sorted(there ^ set(expected)))
+        raise _FlawError(f"the tensors do not fit the sizes {sizes}: {odd} missing or too many")
     tensors = {}
     for name in expected:
         if name.startswith("input"):
@@ -166,13 +171,12 @@ def _tensors(file: Any, sizes: list[int], bias: bool, dtype: str) -> dict[str, n
         else:
             i = int(name[1:])
             shape, kind = sizes[i - 1 : i + 1] if name[0] == "W" else [sizes[i]], dtype
-        there = file.get_slice(name)  # looked at before anything is allocated
-        if there.get_shape() != shape or there.get_dtype() != {"float64": "F64"}.get(kind, "F32"):
-            raise _Flaw(
-                f"{name} is {there.get_dtype()} of shape {there.get_shape()}; expected {kind} of "
-                f"shape {shape}"
-            )
+        came = file.get_slice(name).get_shape()
+        if came != shape:
+            raise _FlawError(f"{name} has shape {came}; expected {shape}")
         tensors[name] = file.get_tensor(name)
+        if tensors[name].dtype != kind:
+            raise _FlawError(f"{name} is {tensors[name].dtype}; expected {kind}")
     return tensors
 
 
@@ -201,9 +205,9 @@ def _entry(metadata: dict[str, str], key: str) -> Any:
     try:
         return json.loads(metadata[key], parse_constant=_refuse_constant)
     except KeyError:
-        raise _Flaw(f"no {key} in its metadata") from None
+        raise _FlawError(f"no {key} in its metadata") from None
     except (ValueError, RecursionError) as error:
-        raise _Flaw(f"{key} in its metadata is not JSON") from error
+        raise _FlawError(f"{key} in its metadata is not JSON") from error
 
 
 def _refuse_constant(text: str) -> None:
@@ -211,7 +215,7 @@ def _refuse_constant(text: str) -> None:
 
 
 def _annotations_text(annotations: Any) -> str:
-    """`annotations` as JSON that reads back the same: no tuple or integer key changes on the way."""
+    """`annotations` as JSON that reads back the same: no tuple, no integer key."""
     advice = "expected a dict of str to what JSON holds: numbers, strings, lists, dicts, None"
     if not isinstance(annotations, dict):
         raise InputTypeError(f"annotations is {checks.describe(annotations)}; {advice}")

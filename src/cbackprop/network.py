@@ -7,16 +7,18 @@ against two fits at once.  It promises to know nothing of training: no epochs, n
 """
 
 import copy
+import itertools
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Iterator
+from typing import Any
 
 import numpy as np
 
 from . import blas_threads, checks, initialization, threads
 from .core import batch
+from .core.plan import Plan
 from .errors import BusyError, InputError, InputMemoryError, InputTypeError
 from .scaling import Scaling
 
@@ -26,8 +28,9 @@ __all__ = ["ACTIVATIONS", "LOSSES", "Network"]
 ACTIVATIONS = {"identity": 0, "sigmoid": 1, "tanh": 2, "relu": 3}
 LOSSES = ("squared_error",)
 
-# The networks being trained in this process, by id: a running fit keeps its network alive.
-_busy: set[int] = set()
+# The networks being trained in this process, by id (a running fit keeps its network alive), each with
+# the claim of the call that trains it.
+_busy: dict[int, object] = {}
 _busy_lock = threading.Lock()
 
 
@@ -84,9 +87,6 @@ class Network:
     of their own, with their own parameters.
     """
 
-    input_scaling: Any
-    annotations: dict[str, Any]
-
     def __init__(
         self,
         sizes: Sequence[int],
@@ -114,7 +114,7 @@ class Network:
         self._sizes, self._activations, self._bias, self._dtype = sizes, activations, bias, dtype
         try:
             codes = tuple(ACTIVATIONS[name] for name in activations)
-            self._plan = batch.Plan(sizes, codes, bias, dtype.name)
+            self._plan = Plan(sizes, codes, bias, dtype.name)
             self._parameters = np.zeros(self._plan.n_parameters, dtype)
         except (MemoryError, OverflowError) as error:
             raise InputMemoryError(
@@ -122,7 +122,7 @@ class Network:
                 "expected smaller layers"
             ) from error
         weights, biases, start = [], [], 0
-        for n_in, n_out in zip(sizes, sizes[1:], strict=False):
+        for n_in, n_out in itertools.pairwise(sizes):
             weights.append(self._parameters[start : start + n_in * n_out].reshape(n_in, n_out))
             start += n_in * n_out
             if bias:
@@ -131,19 +131,44 @@ class Network:
         self._weights, self._biases = tuple(weights), tuple(biases)
         self._input_scaling: Scaling | None = None
         self._scaling: tuple[np.ndarray, np.ndarray] | None = None
-        self.annotations = {}
+        self.annotations: dict[str, Any] = {}
 
     # ------------------------------------------------------------------------------ what it is
 
-    sizes = property(lambda self: self._sizes, doc="(n_in, hidden..., n_out).")
-    activations = property(
-        lambda self: self._activations, doc="Names, one for each layer of weights, the output's last."
-    )
-    bias = property(lambda self: self._bias, doc="Whether the layers have biases.")
-    dtype = property(lambda self: self._dtype, doc="The NumPy dtype of the parameters.")
-    n_parameters = property(lambda self: self._parameters.size, doc="Number of parameters.")
-    weights = property(lambda self: self._weights, doc="W1, W2, ...: views into `parameters`.")
-    biases = property(lambda self: self._biases, doc="b1, b2, ...: views into `parameters`, or ().")
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """(n_in, hidden..., n_out)."""
+        return self._sizes
+
+    @property
+    def activations(self) -> tuple[str, ...]:
+        """One name for each layer of weights, the output's last."""
+        return self._activations
+
+    @property
+    def bias(self) -> bool:
+        """Whether the layers have biases."""
+        return self._bias
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of the parameters."""
+        return self._dtype
+
+    @property
+    def n_parameters(self) -> int:
+        """How many parameters there are."""
+        return self._parameters.size
+
+    @property
+    def weights(self) -> tuple[np.ndarray, ...]:
+        """W1, W2, ...: views into `parameters`."""
+        return self._weights
+
+    @property
+    def biases(self) -> tuple[np.ndarray, ...]:
+        """b1, b2, ...: views into `parameters`; () without biases."""
+        return self._biases
 
     @property
     def parameters(self) -> np.ndarray:
@@ -158,7 +183,8 @@ class Network:
         )
 
     @property
-    def input_scaling(self) -> Scaling | None:  # noqa: F811
+    def input_scaling(self) -> Scaling | None:
+        """What is done to X first, or None."""
         return self._input_scaling
 
     @input_scaling.setter
@@ -294,7 +320,7 @@ class Network:
             )
         if value is None:
             checks.raise_non_finite(X, Y, self._dtype)
-        return value
+        return float(value)
 
     def gradient(
         self,
@@ -328,7 +354,14 @@ class Network:
         gradient = np.empty_like(self._parameters)
         with blas_threads.single_threaded(self._plan.may_thread_blas):
             value = batch.gradient(
-                self._plan, self._parameters, X, Y, sample_weight, gradient, n_threads, self._scaling
+                self._plan,
+                self._parameters,
+                X,
+                Y,
+                sample_weight,
+                gradient,
+                n_threads,
+                self._scaling,
             )
         if value is None:
             checks.raise_non_finite(X, Y, self._dtype)
@@ -345,7 +378,8 @@ class Network:
 
     def _threads(self, n_threads: int | None, X: np.ndarray) -> int:
         """Few rows are one task: the several microseconds of `available_threads` are saved then."""
-        if n_threads is None and len(X) <= self._plan.leaf_rows and self._plan.partition == "leaves":
+        plan = self._plan
+        if n_threads is None and len(X) <= plan.leaf_rows and plan.partition == "leaves":
             return 1
         return threads.resolve(n_threads)
 
@@ -402,27 +436,32 @@ class Network:
 
     # --------------------------------------------------------------------------- one fit at a time
 
-    def _begin_fit(self, what: str = "fit") -> None:
-        """Claim the network for one writer; the claim ends by `_end_fit`, called in a `finally`."""
+    def _begin_fit(self, what: str, claim: object) -> None:
+        """Claim the network for one writer, in a ``try`` whose ``finally`` calls `_end_fit`.
+
+        A signal may arrive at any moment: `_end_fit` with a claim that was never granted does
+        nothing, so the two need not be entered and left at once.
+        """
         with _busy_lock:
-            if id(self) in _busy:
+            if _busy.setdefault(id(self), claim) is not claim:
                 raise BusyError(
                     f"cannot {what}: the network is being trained by a fit that has not returned; "
                     "wait for it, or train a copy.deepcopy of the network"
                 )
-            _busy.add(id(self))
 
-    def _end_fit(self) -> None:
+    def _end_fit(self, claim: object) -> None:
         with _busy_lock:
-            _busy.discard(id(self))
+            if _busy.get(id(self)) is claim:
+                del _busy[id(self)]
 
     @contextmanager
     def _writing(self, what: str) -> Iterator[None]:
-        self._begin_fit(what)
+        claim = object()
         try:
+            self._begin_fit(what, claim)
             yield
         finally:
-            self._end_fit()
+            self._end_fit(claim)
 
 
 def _activations(hidden: Any, output: Any, n_hidden_layers: int) -> tuple[str, ...]:
@@ -430,12 +469,9 @@ def _activations(hidden: Any, output: Any, n_hidden_layers: int) -> tuple[str, .
     if isinstance(hidden, str):
         names = [checks.choice("activation", hidden, ACTIVATIONS)] * n_hidden_layers
     else:
-        try:
-            given = list(hidden)
-        except TypeError:
-            given = None
-        if given is None:
+        if not isinstance(hidden, Iterable):
             checks.choice("activation", hidden, ACTIVATIONS)  # raises
+        given = list(hidden)
         if len(given) != n_hidden_layers:
             raise InputError(
                 f"activation has {len(given)} entries; expected one name, or one for each of the "

@@ -6,6 +6,8 @@ f'(x) = imag(f(x + ih)) / h with h = 1e-30, exact to rounding.
 
 It promises to stay plain, under 100 lines, and unused by the package at run time.
 """
+# The formulas are for real and complex numbers alike; types would hide them.
+# mypy: ignore-errors
 
 import numpy as np
 

@@ -89,7 +89,12 @@ class Scaling:
 
     @classmethod
     def _from_statistics(
-        cls, X: np.ndarray, middle: np.ndarray, spread: np.ndarray, low: np.ndarray, high: np.ndarray
+        cls,
+        X: np.ndarray,
+        middle: np.ndarray,
+        spread: np.ndarray,
+        low: np.ndarray,
+        high: np.ndarray,
     ) -> "Scaling":
         if not (np.isfinite(low).all() and np.isfinite(high).all()):
             checks.raise_non_finite(X)

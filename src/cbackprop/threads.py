@@ -7,8 +7,8 @@ import functools
 import os
 import re
 import threading
-from contextlib import contextmanager
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -91,7 +91,7 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget_fits)
 
 
-# ---------------------------------------------------------------------------------------- the limits
+# --------------------------------------------------------------------------------------- the limits
 
 
 def _processors() -> int:
@@ -153,7 +153,7 @@ def _cgroup_folders(proc: Path) -> Iterator[tuple[Path, Path, bool]]:
 
 
 def _unescaped(field: str) -> str:
-    """mountinfo writes blanks in paths as octal numbers."""
+    """Blanks in the paths of mountinfo are octal numbers."""
     return re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), field)
 
 

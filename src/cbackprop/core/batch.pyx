@@ -45,6 +45,17 @@ cdef int worthwhile_threads(const Net* net, Py_ssize_t rows, int n_threads) noex
     return n_threads
 
 
+def set_worthwhile(double seconds):
+    """Set from how many estimated seconds of a batch on a team is used; returns what it was.
+
+    For tests, which want threads on batches that do not repay them.
+    """
+    global WORTH_SECONDS
+    before = WORTH_SECONDS
+    WORTH_SECONDS = seconds
+    return before
+
+
 cdef inline bint leave(Job* job, int worker) noexcept nogil:
     """Whether to abandon the step; the calling thread listens for signals here."""
     if worker == 0:

@@ -431,7 +431,7 @@ def descend(Plan plan, State state, parameters, X, Y, validation, str kind, doub
     Returns
     -------
     None, or what went wrong: "rows" or "validation rows" (a NaN or an infinity; everything is as it
-    was before the call) or ("diverged", epoch, step), both counted from 1 (the snapshot is back).
+    was before the call) or ("diverged", epoch, step), both counted from 0 (the snapshot is back).
     """
     cdef Descent run = Descent(plan, state, parameters, X, Y, validation, kind, learning_rate,
                                momentum, batch_rows, order, epochs, steps, most_threads, scaling)
@@ -449,7 +449,7 @@ def descend(Plan plan, State state, parameters, X, Y, validation, str kind, doub
             if outcome == DIVERGED:
                 # A step fails the loss, an epoch's end the parameters: either way the last one done.
                 batches_done = (c.position + c.batch_rows - 1) // c.batch_rows
-                failure = ("diverged", c.epoch + 1, batches_done)
+                failure = ("diverged", c.epoch, max(batches_done - 1, 0))
             elif outcome == BAD_ROWS:
                 failure = "rows"
             elif outcome == BAD_VALIDATION:

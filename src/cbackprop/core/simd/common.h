@@ -12,11 +12,15 @@
 /* -DCBP_SCALAR tries what MSVC gets. */
 #if (defined(__GNUC__) || defined(__clang__)) && !defined(CBP_SCALAR)
 #define CBP_GNU_VECTORS 1
+#else
+#define CBP_GNU_VECTORS 0
+#endif
+
+#if defined(__GNUC__) || defined(__clang__)
 #define CBP_INLINE static inline __attribute__((always_inline, unused))
 #define CBP_PREFETCH(address) __builtin_prefetch(address)
 #else
-#define CBP_GNU_VECTORS 0
-#define CBP_INLINE static inline
+#define CBP_INLINE static __forceinline
 #define CBP_PREFETCH(address) ((void)(address))
 #endif
 
@@ -35,7 +39,7 @@
 
 #define CBP_JOIN_(a, b, c) a##_##b##_##c
 #define CBP_JOIN(a, b, c) CBP_JOIN_(a, b, c)
-#define CBP_JOIN_WIDTH_(a, w, b, c) a##_w##w##_##b##_##c
-#define CBP_JOIN_WIDTH(a, w, b, c) CBP_JOIN_WIDTH_(a, w, b, c)
+#define CBP_JOIN_WIDTH_(a, bytes, b, c) a##bytes##_##b##_##c
+#define CBP_JOIN_WIDTH(a, bytes, b, c) CBP_JOIN_WIDTH_(a, bytes, b, c)
 
 #endif

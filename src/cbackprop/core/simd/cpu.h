@@ -18,7 +18,7 @@
 static const char *const cbp_level_names[] = {"base", "avx2", "avx512"};
 enum { CBP_N_LEVELS = 3 };
 
-static int cbp_cpu_runs(int level)
+static inline int cbp_cpu_runs(int level)
 {
     if (level == 0)
         return 1;
@@ -36,7 +36,7 @@ static int cbp_cpu_runs(int level)
 }
 
 /* The index of a level this CPU runs, its best for NULL or ""; -1 if there is none of that name. */
-static int cbp_find_level(const char *name)
+static inline int cbp_find_level(const char *name)
 {
     for (int level = CBP_N_LEVELS - 1; level >= 0; level--)
         if (cbp_cpu_runs(level) &&

@@ -7,12 +7,22 @@ extern const cbp_simd_f32 cbp_f32_base;
 #if CBP_HAVE_AVX
 extern const cbp_simd_f64 cbp_f64_avx2, cbp_f64_avx512;
 extern const cbp_simd_f32 cbp_f32_avx2, cbp_f32_avx512;
-static const cbp_simd_f64 *const tables_f64[] = {&cbp_f64_base, &cbp_f64_avx2, &cbp_f64_avx512};
-static const cbp_simd_f32 *const tables_f32[] = {&cbp_f32_base, &cbp_f32_avx2, &cbp_f32_avx512};
-#else
-static const cbp_simd_f64 *const tables_f64[] = {&cbp_f64_base};
-static const cbp_simd_f32 *const tables_f32[] = {&cbp_f32_base};
 #endif
+
+static const cbp_simd_f64 *const tables_f64[] = {
+    &cbp_f64_base,
+#if CBP_HAVE_AVX
+    &cbp_f64_avx2,
+    &cbp_f64_avx512,
+#endif
+};
+static const cbp_simd_f32 *const tables_f32[] = {
+    &cbp_f32_base,
+#if CBP_HAVE_AVX
+    &cbp_f32_avx2,
+    &cbp_f32_avx512,
+#endif
+};
 
 const cbp_simd_f64 *cbp_f64;
 const cbp_simd_f32 *cbp_f32;

@@ -1,12 +1,10 @@
 /* All loops of one dtype and level, and their table.
- * The including file sets T, BITS (the integer of T's size), DTYPE, TABLE and IS_DOUBLE.
+ * The including file sets T, SIZE (bytes of T), BITS (the integer of that size), DTYPE and TABLE.
  */
 #if VECTOR_BYTES == 0
 #define LANES 1
-#elif IS_DOUBLE
-#define LANES (VECTOR_BYTES / 8)
 #else
-#define LANES (VECTOR_BYTES / 4)
+#define LANES (VECTOR_BYTES / SIZE)
 #endif
 
 /* One product as its tiles see it; simd.h names the parts. */
@@ -15,38 +13,25 @@ typedef struct FN(job) {
     T alpha, beta;
 } FN(job);
 
-/* Tiles of every width from LANES down to 16 bytes; LANES last, for the loops. */
-#if VECTOR_BYTES >= 16
-#if IS_DOUBLE
-#define W 2
-#else
-#define W 4
-#endif
+/* The tiles of every width, 0 meaning one element; with the widest the loops over elements. */
+#if VECTOR_BYTES == 0
+#define BYTES 0
 #include "width.h"
-#undef W
-#endif
+#undef BYTES
+#else
+#define BYTES 16
+#include "width.h"
+#undef BYTES
 #if VECTOR_BYTES >= 32
-#if IS_DOUBLE
-#define W 4
-#else
-#define W 8
-#endif
+#define BYTES 32
 #include "width.h"
-#undef W
+#undef BYTES
 #endif
 #if VECTOR_BYTES >= 64
-#if IS_DOUBLE
-#define W 8
-#else
-#define W 16
-#endif
+#define BYTES 64
 #include "width.h"
-#undef W
+#undef BYTES
 #endif
-#if VECTOR_BYTES == 0
-#define W 1
-#include "width.h"
-#undef W
 #endif
 
 #include "product.h"

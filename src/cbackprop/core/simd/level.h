@@ -7,17 +7,17 @@
 #define BITS int64_t
 #define DTYPE f64
 #define TABLE cbp_simd_f64
-#define IS_DOUBLE 1
+#define SIZE 8
 #include "kernels.h"
 #undef T
 #undef BITS
 #undef DTYPE
 #undef TABLE
-#undef IS_DOUBLE
+#undef SIZE
 
 #define T float
 #define BITS int32_t
 #define DTYPE f32
 #define TABLE cbp_simd_f32
-#define IS_DOUBLE 0
+#define SIZE 4
 #include "kernels.h"

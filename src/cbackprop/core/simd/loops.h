@@ -11,7 +11,7 @@
  * fdlibm's two parts (e_exp.c, e_expf.c): k times the high part is exact, which accuracy without FMA
  * needs.  The order of q's terms (Estrin) is for speed only.
  */
-#if IS_DOUBLE
+#if SIZE == 8
 #define ROUNDER 6755399441055744.0 /* 1.5 * 2^52 */
 #define EXPONENT_BIAS 1023
 #define MANTISSA_BITS 52
@@ -35,7 +35,7 @@
 CBP_INLINE V FN(expm1_reduced)(V r)
 {
     const V r2 = r * r;
-#if IS_DOUBLE
+#if SIZE == 8
     const V r4 = r2 * r2;
     const V q01 = r * 0.16666666666666413 + 0.5000000000000011;
     const V q23 = r * 0.008333333333494461 + 0.041666666666530155;
@@ -173,7 +173,7 @@ typedef double FN(wide);
 typedef double FN(wide) __attribute__((vector_size(VECTOR_BYTES)));
 #endif
 #define WIDE FN(wide)
-#if IS_DOUBLE || W == 1
+#if SIZE == 8 || W == 1
 typedef struct FN(lanes) { WIDE sum; } FN(lanes);
 
 CBP_INLINE void FN(add_square)(FN(lanes) *lanes, const int weighted, V weight, V d)
@@ -206,7 +206,7 @@ CBP_INLINE void FN(add_square)(FN(lanes) *lanes, const int weighted, V weight, V
 CBP_INLINE double FN(total)(FN(lanes) a, FN(lanes) b)
 {
     WIDE sum = a.sum + b.sum;
-#if !IS_DOUBLE && W > 1
+#if SIZE == 4 && W > 1
     sum += a.high + b.high;
 #endif
 #if W == 1

@@ -162,14 +162,43 @@ CBP_INLINE V WN(fold)(V a, V b, const int d)
 #endif
 }
 
+/* *C = beta *C + start + alpha sum_p a[p] b[p], k >= W */
+CBP_INLINE void WN(dot)(T alpha, ptrdiff_t k, const T *a, const T *b, T beta, T start, T *C)
+{
+    V sum[4];
+    T total = 0;
+    ptrdiff_t p = 0;
+    CBP_UNROLL
+    for (int s = 0; s < 4; s++)
+        sum[s] = WN(set)(0);
+    for (; p + 4 * W <= k; p += 4 * W) {
+        CBP_UNROLL
+        for (int s = 0; s < 4; s++)
+            sum[s] += WN(load)(a + p + s * W) * WN(load)(b + p + s * W);
+    }
+    for (; p + W <= k; p += W)
+        sum[0] += WN(load)(a + p) * WN(load)(b + p);
+    sum[0] = (sum[0] + sum[1]) + (sum[2] + sum[3]);
+    for (int i = 0; i < W; i++)
+        total += sum[0][i];
+    for (; p < k; p++)
+        total += a[p] * b[p];
+    *C = beta == 0 ? start + alpha * total : beta * *C + alpha * total;
+}
 /* C[i ldc] = beta C[i ldc] + start + alpha sum_p A[i rsa + p] b[p], k >= W: rows in groups, a vector
- * along p for each, then one transposition that adds.  Rows that are missing repeat the last. */
+ * along p for each, then one transposition that adds.  Rows that are missing repeat the last; one or
+ * two rows go by themselves. */
 static void WN(dots)(const FN(job) *job, ptrdiff_t m, ptrdiff_t k, const T *A, const T *b, T beta,
                      T start, T *C)
 {
     enum { GROUP = W > 8 ? 8 : W < 4 ? 4 : W, FOLDED = GROUP < W ? GROUP : W };
     const ptrdiff_t rsa = job->rsa, ldc = job->ldc, whole = k - k % W;
     const M mask = (M)(WN(lane_numbers)() >= (BITS)(W - k % W));
+    if (m <= 2) {
+        for (ptrdiff_t i = 0; i < m; i++)
+            WN(dot)(job->alpha, k, A + i * rsa, b, beta, start, C + i * ldc);
+        return;
+    }
     for (ptrdiff_t i = 0; i < m; i += GROUP) {
         const ptrdiff_t rows = m - i < GROUP ? m - i : GROUP;
         const T *a[GROUP];
@@ -208,29 +237,5 @@ static void WN(dots)(const FN(job) *job, ptrdiff_t m, ptrdiff_t k, const T *A, c
         for (ptrdiff_t r = 0; r < rows; r++, C += ldc)
             *C = beta == 0 ? start + job->alpha * sums[r] : beta * *C + job->alpha * sums[r];
     }
-}
-
-/* The same for one row */
-static void WN(dot)(const FN(job) *job, ptrdiff_t k, const T *a, const T *b, T beta, T start, T *C)
-{
-    V sum[4];
-    T total = 0;
-    ptrdiff_t p = 0;
-    CBP_UNROLL
-    for (int s = 0; s < 4; s++)
-        sum[s] = WN(set)(0);
-    for (; p + 4 * W <= k; p += 4 * W) {
-        CBP_UNROLL
-        for (int s = 0; s < 4; s++)
-            sum[s] += WN(load)(a + p + s * W) * WN(load)(b + p + s * W);
-    }
-    for (; p + W <= k; p += W)
-        sum[0] += WN(load)(a + p) * WN(load)(b + p);
-    sum[0] = (sum[0] + sum[1]) + (sum[2] + sum[3]);
-    for (int i = 0; i < W; i++)
-        total += sum[0][i];
-    for (; p < k; p++)
-        total += a[p] * b[p];
-    *C = beta == 0 ? start + job->alpha * total : beta * *C + job->alpha * total;
 }
 #endif

@@ -3,7 +3,7 @@
  *
  * V is the vector, M the integers of its size (masks are all ones or all zeros).
  */
-#define WN(name) CBP_JOIN_WIDTH(name, W, DTYPE, LEVEL)
+#define WN(name) CBP_JOIN_WIDTH(name, BYTES, DTYPE, LEVEL)
 #define V WN(vector)
 #define M WN(mask)
 
@@ -39,13 +39,13 @@ CBP_INLINE V WN(select)(M mask, V a, V b)
 /* x, but at least low; NaN stays (x86's max returns its second operand then). */
 CBP_INLINE V WN(at_least)(V low, V x)
 {
-#if W == LANES && VECTOR_BYTES == 64 && IS_DOUBLE
+#if BYTES == 64 && SIZE == 8
     return (V)_mm512_max_pd((__m512d)low, (__m512d)x);
-#elif W == LANES && VECTOR_BYTES == 64
+#elif BYTES == 64
     return (V)_mm512_max_ps((__m512)low, (__m512)x);
-#elif W == LANES && VECTOR_BYTES == 32 && IS_DOUBLE
+#elif BYTES == 32 && SIZE == 8
     return (V)_mm256_max_pd((__m256d)low, (__m256d)x);
-#elif W == LANES && VECTOR_BYTES == 32
+#elif BYTES == 32
     return (V)_mm256_max_ps((__m256)low, (__m256)x);
 #else
     return WN(select)(WN(less)(x, low), low, x);
@@ -68,17 +68,17 @@ CBP_INLINE M WN(lane_numbers)(void)
 #endif
 }
 
-#if W == LANES
+#if BYTES == VECTOR_BYTES
 /* The first n < W elements of x, zeros behind them; nothing else is read. */
 CBP_INLINE V WN(load_part)(const T *x, ptrdiff_t n)
 {
-#if W > 1 && VECTOR_BYTES == 64 && IS_DOUBLE
+#if BYTES == 64 && SIZE == 8
     return (V)_mm512_maskz_loadu_pd((__mmask8)((1u << n) - 1), x);
-#elif W > 1 && VECTOR_BYTES == 64
+#elif BYTES == 64
     return (V)_mm512_maskz_loadu_ps((__mmask16)((1u << n) - 1), x);
-#elif W > 1 && VECTOR_BYTES == 32 && IS_DOUBLE
+#elif BYTES == 32 && SIZE == 8
     return (V)_mm256_maskload_pd(x, (__m256i)(M)(WN(lane_numbers)() < (BITS)n));
-#elif W > 1 && VECTOR_BYTES == 32
+#elif BYTES == 32
     return (V)_mm256_maskload_ps(x, (__m256i)(M)(WN(lane_numbers)() < (BITS)n));
 #elif W == 4
     return n == 1 ? (V){x[0]} : n == 2 ? (V){x[0], x[1]} : n == 3 ? (V){x[0], x[1], x[2]} : (V){0};
@@ -93,26 +93,16 @@ CBP_INLINE V WN(load_part)(const T *x, ptrdiff_t n)
 /* Store the first n < W elements; nothing else is written. */
 CBP_INLINE void WN(store_part)(T *x, V v, ptrdiff_t n)
 {
-#if W > 1 && VECTOR_BYTES == 64 && IS_DOUBLE
+#if BYTES == 64 && SIZE == 8
     _mm512_mask_storeu_pd(x, (__mmask8)((1u << n) - 1), (__m512d)v);
-#elif W > 1 && VECTOR_BYTES == 64
+#elif BYTES == 64
     _mm512_mask_storeu_ps(x, (__mmask16)((1u << n) - 1), (__m512)v);
 #elif W > 1
     /* AVX's masked stores are slow on several CPUs. */
-    switch (n) {
-#if W == 8
-    case 7: x[6] = v[6]; /* fall through */
-    case 6: x[5] = v[5]; /* fall through */
-    case 5: x[4] = v[4]; /* fall through */
-    case 4: x[3] = v[3]; /* fall through */
-#endif
-#if W >= 4
-    case 3: x[2] = v[2]; /* fall through */
-    case 2: x[1] = v[1]; /* fall through */
-#endif
-    case 1: x[0] = v[0]; /* fall through */
-    default: break;
-    }
+    CBP_UNROLL
+    for (int i = 0; i < W - 1; i++)
+        if (i < n)
+            x[i] = v[i];
 #else
     (void)x, (void)v, (void)n;
 #endif

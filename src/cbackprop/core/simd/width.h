@@ -1,6 +1,12 @@
-/* One vector width of one dtype and level; the loops over elements with the widest. */
+/* One vector width of one dtype and level: W elements in BYTES. */
+#if BYTES == 0
+#define W 1
+#else
+#define W (BYTES / SIZE)
+#endif
 #include "vec.h"
 #include "tile.h"
-#if W == LANES
+#if BYTES == VECTOR_BYTES
 #include "loops.h"
 #endif
+#undef W

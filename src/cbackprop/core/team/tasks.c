@@ -179,7 +179,9 @@ static void wake(worker *other) {
 static void work(void *argument) {
     worker *me = (worker *)argument;
     cbp_team *team = me->team;
-    unsigned in_vain = 0; /* spins, since the last that met a task */
+    /* Spins since the last that met a task.  The first one is short: on a busy core it would delay the
+     * caller, who is still starting the others.  The second is full. */
+    unsigned in_vain = FULL_EVERY - 1;
 
     while (cbp_load(&team->word) != STOP) {
         int64_t did = take_part(team, me->number);

@@ -46,7 +46,7 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork_in_child)
 
 
-# ---- for tests ------------------------------------------------------------------------------------
+# ---- for tests -----------------------------------------------------------------------------------
 
 cdef struct Exercise:
     unsigned char *times     # (n_threads, n_tasks): how often each thread did each task
@@ -58,15 +58,15 @@ cdef struct Exercise:
 cdef void one_task(void *job, ptrdiff_t task, int worker) noexcept nogil:
     cdef Exercise *exercise = <Exercise *> job
     cdef unsigned int value = <unsigned int> task
-    cdef ptrdiff_t i
-    for i in range(exercise.work):
+    cdef ptrdiff_t _
+    for _ in range(exercise.work):
         value = value * 1664525u + 1013904223u
     exercise.values[task] = value
     exercise.times[worker * exercise.n_tasks + task] += 1
 
 
 def exercise(int n_threads, runs, *, int active=1 << 30, ptrdiff_t work=0, between=None):
-    """Start a team, let it do each of `runs` (numbers of tasks), stop it; for tests.
+    """Start a team, let it do each of `runs` (numbers of tasks), stop it: for tests.
 
     Parameters
     ----------
@@ -95,8 +95,7 @@ def exercise(int n_threads, runs, *, int active=1 << 30, ptrdiff_t work=0, betwe
     if n_threads < 1:
         raise ValueError("n_threads must be at least 1")
     done = []
-    with nogil:
-        team = start(n_threads)
+    team = start(n_threads)
     if team == NULL:
         raise MemoryError("no memory for a team of threads")
     n = size(team)

@@ -1,0 +1,56 @@
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+_Array = NDArray[np.floating[Any]]
+
+def available_levels() -> tuple[str, ...]: ...
+def level() -> str: ...
+def lanes(level: str, wide: bool) -> int: ...
+def run_activate(level: str, activation: int, h: _Array, z: _Array) -> None: ...
+def run_delta_output(
+    level: str, activation: int, Y: _Array, Y_hat: _Array, delta: _Array
+) -> float: ...
+def run_delta_output_weighted(
+    level: str, activation: int, weight: _Array, Y: _Array, Y_hat: _Array, delta: _Array, cols: int
+) -> float: ...
+def run_squared_error(level: str, Y: _Array, Y_hat: _Array) -> float: ...
+def run_squared_error_weighted(
+    level: str, weight: _Array, Y: _Array, Y_hat: _Array, cols: int
+) -> float: ...
+def run_times_derivative(level: str, activation: int, Z: _Array, delta: _Array) -> None: ...
+def run_column_sums(
+    level: str, alpha: float, delta: _Array, rows: int, beta: float, out: _Array
+) -> None: ...
+def run_fill_rows(level: str, b: _Array, rows: int, H: _Array) -> None: ...
+def run_transpose(level: str, W: _Array, rows: int, cols: int, W_T: _Array) -> None: ...
+def run_add(level: str, x: _Array, y: _Array) -> None: ...
+def run_all_finite(level: str, x: _Array) -> bool: ...
+def run_gather(
+    level: str,
+    source: NDArray[np.uint8],
+    offset: int,
+    row_stride: int,
+    wide: bool,
+    index: NDArray[np.int64] | None,
+    out: _Array,
+    rows: int,
+) -> None: ...
+def run_affine_rows(level: str, shift: _Array, scale: _Array, X: _Array, rows: int) -> None: ...
+def run_product(
+    level: str,
+    m: int,
+    n: int,
+    k: int,
+    alpha: float,
+    A: _Array,
+    rsa: int,
+    csa: int,
+    B: _Array,
+    ldb: int,
+    beta: float,
+    C: _Array,
+    ldc: int,
+    bias: _Array | None = None,
+) -> None: ...

@@ -1,0 +1,267 @@
+"""Which instruction set the vectorised loops use, chosen while this module is imported.
+
+`CBACKPROP_SIMD` (base, avx2 or avx512) pins it; otherwise it is the best that the CPU runs.  Other
+compiled modules cimport the tables `f64` and `f32`; Python sees the level's name, and the `run_*`
+functions, by which the tests reach every loop at every level.  This module promises no arithmetic.
+"""
+
+import os
+
+from libc.stdint cimport int64_t
+
+ctypedef fused real:
+    double
+    float
+
+cdef const char** _NAMES = ["base", "avx2", "avx512"]
+
+
+def available_levels():
+    """The instruction sets that this build has and this CPU runs, the best last.
+
+    Returns
+    -------
+    tuple of str
+    """
+    return tuple([_NAMES[i].decode() for i in range(3) if cbp_level_f64(_NAMES[i]) != NULL])
+
+
+def level():
+    """The instruction set in use: "base", "avx2" or "avx512".
+
+    Returns
+    -------
+    str
+    """
+    return _level
+
+
+cdef str _choose(str wanted):
+    encoded = wanted.encode()
+    cdef const char* found = cbp_choose(encoded)
+    if found == NULL:
+        raise ImportError(
+            f"CBACKPROP_SIMD is {wanted!r}, but this build on this CPU has "
+            f"{', '.join(available_levels())}; unset it or set it to one of these"
+        )
+    return found.decode()
+
+
+_level = _choose(os.environ.get("CBACKPROP_SIMD", ""))
+f64 = cbp_level_f64(_level.encode())
+f32 = cbp_level_f32(_level.encode())
+
+
+# ------------------------------------------------------------------------------------------------
+# For the tests: each loop at a level of one's choice, on arrays whose sizes are checked.
+
+cdef const cbp_simd_f64* _f64(str name) except NULL:
+    encoded = name.encode()
+    cdef const cbp_simd_f64* table = cbp_level_f64(encoded)
+    if not name or table == NULL:
+        raise ValueError(f"no level {name!r} here")
+    return table
+
+
+cdef const cbp_simd_f32* _f32(str name) except NULL:
+    encoded = name.encode()
+    cdef const cbp_simd_f32* table = cbp_level_f32(encoded)
+    if not name or table == NULL:
+        raise ValueError(f"no level {name!r} here")
+    return table
+
+
+cdef int _same(Py_ssize_t length, Py_ssize_t expected) except -1:
+    if length != expected:
+        raise ValueError(f"length {length}, expected {expected}")
+    return 0
+
+
+cdef inline real* _at(real[::1] x) noexcept:
+    return &x[0] if x.shape[0] > 0 else NULL
+
+
+cdef inline const real* _const_at(const real[::1] x) noexcept:
+    return &x[0] if x.shape[0] > 0 else NULL
+
+
+def lanes(str level, bint wide):
+    """Elements in the widest vector of `level`: of doubles if `wide`, else of floats."""
+    return _f64(level).lanes if wide else _f32(level).lanes
+
+
+def run_activate(str level, int activation, const real[::1] h, real[::1] z):
+    _same(z.shape[0], h.shape[0])
+    if real is double:
+        _f64(level).activate(activation, _const_at(h), _at(z), h.shape[0])
+    else:
+        _f32(level).activate(activation, _const_at(h), _at(z), h.shape[0])
+
+
+def run_delta_output(str level, int activation, const real[::1] Y, const real[::1] Y_hat,
+                     real[::1] delta):
+    cdef Py_ssize_t n = Y.shape[0]
+    _same(Y_hat.shape[0], n)
+    _same(delta.shape[0], n)
+    if real is double:
+        return _f64(level).delta_output(activation, _const_at(Y), _const_at(Y_hat), _at(delta), n)
+    else:
+        return _f32(level).delta_output(activation, _const_at(Y), _const_at(Y_hat), _at(delta), n)
+
+
+def run_delta_output_weighted(str level, int activation, const real[::1] weight,
+                              const real[::1] Y, const real[::1] Y_hat, real[::1] delta,
+                              Py_ssize_t cols):
+    cdef Py_ssize_t rows = weight.shape[0]
+    _same(Y.shape[0], rows * cols)
+    _same(Y_hat.shape[0], rows * cols)
+    _same(delta.shape[0], rows * cols)
+    if real is double:
+        return _f64(level).delta_output_weighted(activation, _const_at(weight), _const_at(Y),
+                                                 _const_at(Y_hat), _at(delta), rows, cols)
+    else:
+        return _f32(level).delta_output_weighted(activation, _const_at(weight), _const_at(Y),
+                                                 _const_at(Y_hat), _at(delta), rows, cols)
+
+
+def run_squared_error(str level, const real[::1] Y, const real[::1] Y_hat):
+    _same(Y_hat.shape[0], Y.shape[0])
+    if real is double:
+        return _f64(level).squared_error(_const_at(Y), _const_at(Y_hat), Y.shape[0])
+    else:
+        return _f32(level).squared_error(_const_at(Y), _const_at(Y_hat), Y.shape[0])
+
+
+def run_squared_error_weighted(str level, const real[::1] weight, const real[::1] Y,
+                               const real[::1] Y_hat, Py_ssize_t cols):
+    cdef Py_ssize_t rows = weight.shape[0]
+    _same(Y.shape[0], rows * cols)
+    _same(Y_hat.shape[0], rows * cols)
+    if real is double:
+        return _f64(level).squared_error_weighted(_const_at(weight), _const_at(Y),
+                                                  _const_at(Y_hat), rows, cols)
+    else:
+        return _f32(level).squared_error_weighted(_const_at(weight), _const_at(Y),
+                                                  _const_at(Y_hat), rows, cols)
+
+
+def run_times_derivative(str level, int activation, const real[::1] Z, real[::1] delta):
+    _same(delta.shape[0], Z.shape[0])
+    if real is double:
+        _f64(level).times_derivative(activation, _const_at(Z), _at(delta), Z.shape[0])
+    else:
+        _f32(level).times_derivative(activation, _const_at(Z), _at(delta), Z.shape[0])
+
+
+def run_column_sums(str level, real alpha, const real[::1] delta, Py_ssize_t rows, real beta,
+                    real[::1] out):
+    cdef Py_ssize_t cols = out.shape[0]
+    _same(delta.shape[0], rows * cols)
+    if real is double:
+        _f64(level).column_sums(alpha, _const_at(delta), rows, cols, beta, _at(out))
+    else:
+        _f32(level).column_sums(alpha, _const_at(delta), rows, cols, beta, _at(out))
+
+
+def run_fill_rows(str level, const real[::1] b, Py_ssize_t rows, real[::1] H):
+    _same(H.shape[0], rows * b.shape[0])
+    if real is double:
+        _f64(level).fill_rows(_const_at(b), rows, b.shape[0], _at(H))
+    else:
+        _f32(level).fill_rows(_const_at(b), rows, b.shape[0], _at(H))
+
+
+def run_transpose(str level, const real[::1] W, Py_ssize_t rows, Py_ssize_t cols, real[::1] W_T):
+    _same(W.shape[0], rows * cols)
+    _same(W_T.shape[0], rows * cols)
+    if real is double:
+        _f64(level).transpose(_const_at(W), rows, cols, _at(W_T))
+    else:
+        _f32(level).transpose(_const_at(W), rows, cols, _at(W_T))
+
+
+def run_add(str level, const real[::1] x, real[::1] y):
+    _same(y.shape[0], x.shape[0])
+    if real is double:
+        _f64(level).add(_const_at(x), _at(y), x.shape[0])
+    else:
+        _f32(level).add(_const_at(x), _at(y), x.shape[0])
+
+
+def run_all_finite(str level, const real[::1] x):
+    if real is double:
+        return bool(_f64(level).all_finite(_const_at(x), x.shape[0]))
+    else:
+        return bool(_f32(level).all_finite(_const_at(x), x.shape[0]))
+
+
+def run_gather(str level, const unsigned char[::1] source, Py_ssize_t offset,
+               Py_ssize_t row_stride, bint wide, const int64_t[::1] index, real[::1] out,
+               Py_ssize_t rows):
+    """out[i,:] = row index[i] (or i) of doubles (`wide`) or floats; row 0 is at `offset` bytes."""
+    cdef Py_ssize_t cols = out.shape[0] // rows if rows > 0 else 0
+    cdef Py_ssize_t i, row, start, size = cols * (8 if wide else 4)
+    cdef const int64_t* chosen = NULL
+    _same(out.shape[0], rows * cols)
+    if index is not None:
+        _same(index.shape[0], rows)
+        if rows > 0:
+            chosen = &index[0]
+    for i in range(rows):
+        row = i if chosen == NULL else <Py_ssize_t>chosen[i]
+        start = offset + row * row_stride
+        if start < 0 or start + size > source.shape[0]:
+            raise ValueError(f"row {row} lies outside the source")
+    if out.shape[0] == 0:
+        return
+    if real is double:
+        if wide:
+            _f64(level).gather_f64(<const char*>&source[0] + offset, row_stride, chosen, rows,
+                                   cols, &out[0])
+        else:
+            _f64(level).gather_f32(<const char*>&source[0] + offset, row_stride, chosen, rows,
+                                   cols, &out[0])
+    else:
+        if wide:
+            _f32(level).gather_f64(<const char*>&source[0] + offset, row_stride, chosen, rows,
+                                   cols, &out[0])
+        else:
+            _f32(level).gather_f32(<const char*>&source[0] + offset, row_stride, chosen, rows,
+                                   cols, &out[0])
+
+
+def run_affine_rows(str level, const real[::1] shift, const real[::1] scale, real[::1] X,
+                    Py_ssize_t rows):
+    cdef Py_ssize_t cols = shift.shape[0]
+    _same(scale.shape[0], cols)
+    _same(X.shape[0], rows * cols)
+    if real is double:
+        _f64(level).affine_rows(_const_at(shift), _const_at(scale), rows, cols, _at(X))
+    else:
+        _f32(level).affine_rows(_const_at(shift), _const_at(scale), rows, cols, _at(X))
+
+
+def run_product(str level, Py_ssize_t m, Py_ssize_t n, Py_ssize_t k, real alpha,
+                const real[::1] A, Py_ssize_t rsa, Py_ssize_t csa, const real[::1] B,
+                Py_ssize_t ldb, real beta, real[::1] C, Py_ssize_t ldc, const real[::1] bias=None):
+    """C[i ldc + j] = beta C[i ldc + j] + alpha sum_p A[i rsa + p csa] B[p ldb + j] (+ bias[j])."""
+    cdef const real* start = NULL
+    if min(m, n, k) < 0 or rsa < 0 or csa < 0 or ldb < n or ldc < n:
+        raise ValueError("a negative size or stride, or a leading dimension below n")
+    if m > 0 and k > 0 and (m - 1) * rsa + (k - 1) * csa >= A.shape[0]:
+        raise ValueError("A is too short")
+    if n > 0 and k > 0 and (k - 1) * ldb + n > B.shape[0]:
+        raise ValueError("B is too short")
+    if m > 0 and n > 0 and (m - 1) * ldc + n > C.shape[0]:
+        raise ValueError("C is too short")
+    if bias is not None:
+        _same(bias.shape[0], n)
+        if alpha != 1 or beta != 0:
+            raise ValueError("a bias needs alpha = 1 and beta = 0")
+        start = _const_at(bias)
+    if real is double:
+        _f64(level).product(m, n, k, alpha, _const_at(A), rsa, csa, _const_at(B), ldb, beta,
+                            _at(C), ldc, start)
+    else:
+        _f32(level).product(m, n, k, alpha, _const_at(A), rsa, csa, _const_at(B), ldb, beta,
+                            _at(C), ldc, start)

@@ -1,0 +1,3 @@
+/* The update rules for any CPU of this kind. */
+#define LEVEL base
+#include "updates_rules.h"

@@ -1,0 +1,528 @@
+"""Every vectorised loop at every level this CPU runs: accuracy, places, tails, aliasing, bounds."""
+
+import functools
+import itertools
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+
+import mpmath
+import numpy as np
+import pytest
+
+from cbackprop.core.simd import dispatch
+
+LEVELS = dispatch.available_levels()
+IDENTITY, SIGMOID, TANH, RELU = range(4)
+ACTIVATIONS = (IDENTITY, SIGMOID, TANH, RELU)
+
+
+@pytest.fixture(params=LEVELS)
+def level(request):
+    return request.param
+
+
+@pytest.fixture(params=(np.float64, np.float32), ids=lambda dtype: dtype.__name__)
+def dtype(request):
+    return request.param
+
+
+def lanes(level, dtype):
+    return dispatch.lanes(level, dtype is np.float64)
+
+
+def some(shape, dtype, seed=0):
+    return np.random.default_rng(seed).standard_normal(shape).astype(dtype)
+
+
+def tolerance(dtype):
+    return {"rtol": 1e-13, "atol": 1e-14} if dtype is np.float64 else {"rtol": 2e-5, "atol": 2e-6}
+
+
+def activate(level, activation, h):
+    z = np.empty_like(h)
+    dispatch.run_activate(level, activation, h, z)
+    return z
+
+
+# -- choosing a level -----------------------------------------------------------------------------
+
+
+def import_with(simd):
+    return subprocess.run(
+        [sys.executable, "-c", "from cbackprop.core.simd import dispatch; print(dispatch.level())"],
+        env={**os.environ, "CBACKPROP_SIMD": simd},
+        capture_output=True,
+        text=True,
+    )
+
+
+def test_the_environment_pins_the_level(level):
+    assert import_with(level).stdout.strip() == level
+
+
+def test_the_best_level_is_the_default():
+    assert import_with("").stdout.strip() == LEVELS[-1]
+    assert LEVELS[0] == "base"
+
+
+def test_an_unknown_level_is_an_import_error():
+    result = import_with("avx9")
+    assert result.returncode != 0
+    message = result.stderr.strip().splitlines()[-1]
+    assert message.startswith("ImportError") and "'avx9'" in message
+    assert ", ".join(LEVELS) in message
+
+
+# -- sigmoid and tanh: units in the last place ----------------------------------------------------
+
+
+@functools.cache
+def points(dtype):
+    """Extreme, tiny, critical and random arguments."""
+    info = np.finfo(dtype)
+    rng = np.random.default_rng(1)
+    near = np.log(2) * np.arange(-1100, 60) / 2  # where the exponential's reduction changes step
+    # The first result that is subnormal, the last above 0, and their surroundings.
+    edges = (-float(np.log(info.tiny)), -float(np.log(info.smallest_subnormal)), 1.0, 17.0, 20.0)
+    values = [
+        near,
+        *(edge + np.linspace(-1.5, 1.5, 31) for edge in edges),
+        rng.uniform(-40, 40, 500),
+        rng.uniform(-1, 1, 300),
+        rng.uniform(-760, 760, 300),
+        2.0 ** np.arange(-148, 127, 3),
+        np.array([0, 1e-300, 1e300, 5e-324, info.max, info.tiny, info.smallest_subnormal]),
+    ]
+    with np.errstate(over="ignore"):
+        x = np.concatenate(values).astype(dtype)
+    x = np.concatenate([x, -x])
+    return x[np.isfinite(x)]
+
+
+def exact(name, x):
+    """Values to 40 digits, each as a double and what remains."""
+    high, low = np.empty(len(x)), np.empty(len(x))
+    with mpmath.workdps(40):
+        for i, value in enumerate(x.tolist()):
+            if name == "tanh":
+                y = mpmath.tanh(value)
+            elif value < -800:
+                y = mpmath.mpf(0)
+            else:
+                y = 1 / (1 + mpmath.exp(-mpmath.mpf(value)))
+            high[i] = float(y)
+            low[i] = float(y - high[i])
+    return high, low
+
+
+@functools.cache
+def oracle(name, dtype):
+    return exact(name, points(dtype))
+
+
+def units(got, high, low, dtype):
+    """Error in units of the result's last place (one step, where it is subnormal)."""
+    spacing = np.spacing(np.abs(high).astype(dtype)).astype(np.float64)
+    return np.abs((got.astype(np.float64) - high) - low) / spacing
+
+
+def check_units(got, high, low, dtype, most):
+    error = units(got, high, low, dtype)
+    normal = np.abs(high) >= np.finfo(dtype).tiny
+    assert error[normal].max() <= most
+    assert error[~normal].max(initial=0) <= 1
+
+
+@pytest.mark.parametrize(("activation", "name"), [(SIGMOID, "sigmoid"), (TANH, "tanh")])
+def test_accuracy(level, dtype, activation, name):
+    x = points(dtype)
+    high, low = oracle(name, dtype)
+    most = 3 if dtype is np.float64 else 4
+    check_units(activate(level, activation, x), high, low, dtype, most)
+
+
+def test_special_values(level, dtype):
+    x = np.array([np.nan, -np.nan, np.inf, -np.inf, 0.0, -0.0], dtype)
+    for n in range(1, 2 * lanes(level, dtype) + 2):  # in the body and in the tail
+        for i, value in enumerate(x):
+            h = np.full(n, value)
+            for activation, expected in (
+                (SIGMOID, [np.nan, np.nan, 1, 0, 0.5, 0.5]),
+                (TANH, [np.nan, np.nan, 1, -1, 0.0, -0.0]),
+                (RELU, [np.nan, np.nan, np.inf, 0, 0, 0]),
+                (IDENTITY, x),
+            ):
+                z = activate(level, activation, h)
+                np.testing.assert_array_equal(z, np.full(n, expected[i], dtype))
+                if activation == TANH:
+                    assert (np.signbit(z) == np.signbit(h)).all() or np.isnan(value)
+
+
+def test_relu_and_identity(level, dtype):
+    x = points(dtype)
+    np.testing.assert_array_equal(activate(level, RELU, x), np.maximum(x, 0))
+    np.testing.assert_array_equal(activate(level, IDENTITY, x), x)
+
+
+@pytest.mark.slow
+def test_float32_exhaustively():
+    """All 2^32 floats; a double's exponential is oracle enough for them."""
+    step = 1 << 23
+    z = np.empty(step, np.float32)
+    for start in range(0, 1 << 32, step):
+        x = np.arange(start, start + step, dtype=np.uint32).view(np.float32)
+        wide = x.astype(np.float64)
+        nan = np.isnan(x)
+        with np.errstate(invalid="ignore"):
+            e = np.exp(-np.abs(wide))
+            references = {SIGMOID: np.where(wide >= 0, 1.0, e) / (1 + e), TANH: np.tanh(wide)}
+        for activation, reference in references.items():
+            spacing = np.spacing(np.abs(reference).astype(np.float32))
+            limit = np.where(np.abs(reference) >= np.finfo(np.float32).tiny, 4, 1) * spacing
+            for level in LEVELS:
+                dispatch.run_activate(level, activation, x, z)
+                good = np.where(nan, np.isnan(z), np.abs(z - reference) <= limit)
+                assert good.all(), (level, activation, x[~good][:5])
+
+
+# -- elements: places, tails, aliasing ------------------------------------------------------------
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_an_element_does_not_know_its_place(level, dtype, activation):
+    width = lanes(level, dtype)
+    x, y = some((2, 5 * width + 2), dtype, 3) * 3
+    activation_alone, delta_alone, derivative_alone = np.empty((3, len(x)), dtype)
+    derivative_alone[:] = y
+    for i in range(len(x)):
+        one = slice(i, i + 1)
+        dispatch.run_activate(level, activation, x[one], activation_alone[one])
+        dispatch.run_delta_output(level, activation, y[one], x[one], delta_alone[one])
+        dispatch.run_times_derivative(level, activation, x[one], derivative_alone[one])
+    for offset, n in itertools.product(range(width + 1), range(3 * width + 2)):
+        part = slice(offset, offset + n)
+        out = np.full(n + 1, 7, dtype)
+        dispatch.run_activate(level, activation, x[part], out[:n])
+        np.testing.assert_array_equal(out[:n], activation_alone[part])
+        dispatch.run_delta_output(level, activation, y[part], x[part], out[:n])
+        np.testing.assert_array_equal(out[:n], delta_alone[part])
+        out[:n] = y[part]
+        dispatch.run_times_derivative(level, activation, x[part], out[:n])
+        np.testing.assert_array_equal(out[:n], derivative_alone[part])
+        assert out[n] == 7
+
+
+def test_sums_do_not_know_their_alignment(level, dtype):
+    width = lanes(level, dtype)
+    for n in range(3 * width + 2):
+        sums = set()
+        for offset in range(width + 1):
+            Y, Y_hat = np.empty((2, n + offset), dtype)
+            Y[offset:], Y_hat[offset:] = some((2, n), dtype, n)
+            sums.add(dispatch.run_squared_error(level, Y[offset:], Y_hat[offset:]))
+        assert len(sums) == 1
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_in_place(level, dtype, activation):
+    for n in (1, 5, 16, 37):
+        h, Y = some((2, n), dtype, n)
+        z = activate(level, activation, h)
+        delta = np.empty_like(z)
+        loss = dispatch.run_delta_output(level, activation, Y, z, delta)
+        dispatch.run_activate(level, activation, h, h)
+        np.testing.assert_array_equal(h, z)
+        assert dispatch.run_delta_output(level, activation, Y, h, h) == loss
+        np.testing.assert_array_equal(h, delta)
+
+
+def derivative(activation, z):
+    if activation == SIGMOID:
+        return z * (1 - z)
+    if activation == TANH:
+        return 1 - z * z
+    if activation == RELU:
+        return np.where(np.isnan(z), z, (z > 0).astype(z.dtype))
+    return np.ones_like(z)
+
+
+SHAPES = [(0, 3), (3, 0), (1, 1), (4, 1), (7, 1), (100, 1), (3, 2), (200, 3), (5, 10), (33, 17)]
+SHAPES += [(300, 1), (1, 300), (2, 700), (64, 8), (9, 64), (41, 12), (1000, 7)]
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_deltas_and_errors(level, dtype, activation):
+    for rows, cols in SHAPES:
+        Y, Y_hat = some((2, rows, cols), dtype, rows + cols)
+        weight = np.abs(some(rows, dtype, 5))
+        expected = (Y_hat - Y) * derivative(activation, Y_hat)
+        squares = (Y.astype(float) - Y_hat.astype(float)) ** 2
+        each = weight.astype(float)[:, None]
+        flat = Y.ravel(), Y_hat.ravel()
+        delta = np.full(rows * cols, np.nan, dtype)
+
+        loss = dispatch.run_delta_output(level, activation, *flat, delta)
+        np.testing.assert_allclose(delta.reshape(rows, cols), expected, **tolerance(dtype))
+        # Doubles add them up, so float32 is off by the differences' rounding only.
+        rtol = 1e-13 if dtype is np.float64 else 2e-7
+        np.testing.assert_allclose(loss, squares.sum(), rtol=rtol)
+        assert dispatch.run_squared_error(level, *flat) == loss
+
+        loss = dispatch.run_delta_output_weighted(level, activation, weight, *flat, delta, cols)
+        np.testing.assert_allclose(
+            delta.reshape(rows, cols), expected * weight[:, None], **tolerance(dtype)
+        )
+        np.testing.assert_allclose(loss, (squares * each).sum(), rtol=rtol)
+        assert dispatch.run_squared_error_weighted(level, weight, *flat, cols) == loss
+
+
+def test_float32_errors_are_summed_in_double(level):
+    n = 1 << 20
+    Y, Y_hat = np.zeros(n, np.float32), np.full(n, 0.1, np.float32)
+    exact_sum = n * float(np.float32(0.1)) ** 2
+    assert abs(dispatch.run_squared_error(level, Y, Y_hat) / exact_sum - 1) < 1e-12
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_times_derivative(level, dtype, activation):
+    Z, delta = some((2, 103), dtype)
+    Z[[3, 50, 101]] = 0, np.nan, np.nan
+    delta[[4, 102]] = np.nan
+    expected = delta * derivative(activation, Z)
+    dispatch.run_times_derivative(level, activation, Z, delta)
+    np.testing.assert_allclose(delta, expected, **tolerance(dtype))
+
+
+# -- rows and columns -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("alpha", "beta"), [(1.0, 0.0), (0.5, 0.0), (-0.25, 1.0), (1.0, 0.5)])
+def test_column_sums(level, dtype, alpha, beta):
+    for rows in (0, 1, 2, 3, 7, 16, 50, 129):
+        for cols in (0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 15, 16, 17, 31, 32, 33, 70, 130):
+            delta = np.random.default_rng(rows).integers(-9, 9, (rows, cols)).astype(dtype)
+            out = np.full(cols + 1, np.nan if beta == 0 else 3, dtype)
+            expected = (0 if beta == 0 else beta * out[:cols]) + alpha * delta.sum(axis=0)
+            canary = out[cols]
+            dispatch.run_column_sums(level, alpha, delta.ravel(), rows, beta, out[:cols])
+            np.testing.assert_array_equal(out[:cols], expected, err_msg=f"{rows} x {cols}")
+            np.testing.assert_array_equal(out[cols], canary)
+
+
+def test_fill_rows_and_transpose(level, dtype):
+    for rows, cols in [*SHAPES, (700, 3), (5, 513), (9, 1000)]:
+        b, W = some(cols, dtype), some((rows, cols), dtype)
+        H, W_T = np.full(rows * cols + 1, 7, dtype), np.full(rows * cols + 1, 7, dtype)
+        dispatch.run_fill_rows(level, b, rows, H[:-1])
+        np.testing.assert_array_equal(H[:-1].reshape(rows, cols), np.tile(b, (rows, 1)))
+        dispatch.run_transpose(level, W.ravel(), rows, cols, W_T[:-1])
+        np.testing.assert_array_equal(W_T[:-1].reshape(cols, rows), W.T)
+        assert H[-1] == W_T[-1] == 7
+
+
+def test_add(level, dtype):
+    for n in range(70):
+        x, y = some((2, n + 1), dtype, n)
+        expected = np.append(y[:n] + x[:n], y[n])
+        dispatch.run_add(level, x[:n], y[:n])
+        np.testing.assert_array_equal(y, expected)
+
+
+def test_all_finite(level, dtype):
+    for n in range(70):
+        x = np.full(n + 2, np.nan, dtype)
+        x[1:-1] = some(n, dtype) * np.finfo(dtype).max / 8
+        assert dispatch.run_all_finite(level, x[1:-1])
+        for i in range(n):
+            for bad in (np.nan, np.inf, -np.inf):
+                keep, x[1 + i] = x[1 + i], bad
+                assert not dispatch.run_all_finite(level, x[1:-1])
+                x[1 + i] = keep
+
+
+@pytest.mark.parametrize("source_dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("shift", [0, 1, 4])
+def test_gather(level, dtype, source_dtype, shift):
+    wide = source_dtype is np.float64
+    rng = np.random.default_rng(2)
+    for rows, cols, pad in itertools.product((0, 1, 5, 40), (1, 2, 7, 8, 19, 64), (0, 3)):
+        source = rng.standard_normal((rows, cols)).astype(source_dtype)
+        size, stride = source.itemsize * cols, source.itemsize * cols + pad
+        raw = np.zeros(shift + rows * stride + 1, np.uint8)
+        for i in range(rows):
+            raw[shift + i * stride :][:size] = source[i].view(np.uint8)
+        index = rng.integers(0, max(rows, 1), rows)
+        out = np.full(rows * cols + 1, 7, dtype)
+        for chosen, start, step, expected in (
+            (None, shift, stride, source),
+            (index, shift, stride, source[index]),
+            (None, shift + (rows - 1) * stride, -stride, source[::-1]),
+            (index, shift + (rows - 1) * stride, -stride, source[::-1][index]),
+        ):
+            dispatch.run_gather(level, raw, start, step, wide, chosen, out[:-1], rows)
+            np.testing.assert_array_equal(out[:-1].reshape(rows, cols), expected.astype(dtype))
+            assert out[-1] == 7
+
+
+def test_affine_rows(level, dtype):
+    for rows, cols in SHAPES:
+        X, shift, scale = some((rows, cols), dtype), some(cols, dtype, 1), some(cols, dtype, 2)
+        out = np.append(X.ravel(), dtype(7))
+        dispatch.run_affine_rows(level, shift, scale, out[:-1], rows)
+        np.testing.assert_array_equal(out[:-1].reshape(rows, cols), (X - shift) * scale)
+        assert out[-1] == 7
+
+
+# -- product --------------------------------------------------------------------------------------
+
+SIZES = (0, 1, 2, 3, 5, 7, 8, 9, 15, 16, 17, 31, 33)
+# alpha, beta, bias; dyadic, so that with small integers every result is exact
+VARIANTS = [(1, 0, True), *((a, b, False) for a in (1, -0.5) for b in (0, 1, 0.75))]
+
+
+def check_product(level, dtype, m, n, k, transposed, variant, rng):
+    """A, B, C are corners of larger arrays of NaN: what is read or written outside shows."""
+    alpha, beta, biased = variant
+    A = np.full((k + 1, m + 2) if transposed else (m + 1, k + 2), np.nan, dtype)
+    B = np.full((k + 1, n + 3), np.nan, dtype)
+    C = np.full((m + 1, n + 1), np.nan, dtype)
+    A_used = A[:k, :m] if transposed else A[:m, :k]
+    A_used[:] = rng.integers(-4, 5, A_used.shape)
+    B[:k, :n] = rng.integers(-4, 5, (k, n))
+    bias = rng.integers(-9, 9, n).astype(dtype) if biased else None
+    expected = C.copy()
+    if beta != 0:
+        C[:m, :n] = rng.integers(-9, 9, (m, n))
+    expected[:m, :n] = alpha * ((A_used.T if transposed else A_used) @ B[:k, :n])
+    if beta != 0:
+        expected[:m, :n] += dtype(beta) * C[:m, :n]
+    if biased:
+        expected[:m, :n] += bias
+    rsa, csa = (1, m + 2) if transposed else (k + 2, 1)
+    dispatch.run_product(
+        level, m, n, k, alpha, A.ravel(), rsa, csa, B.ravel(), n + 3, beta, C.ravel(), n + 1, bias
+    )
+    assert np.array_equal(C, expected, equal_nan=True), (m, n, k, transposed, variant)
+
+
+@pytest.mark.parametrize("transposed", [False, True], ids=["NN", "TN"])
+def test_product(level, dtype, transposed):
+    """Each shape with one variant, each variant with hundreds of shapes; all below."""
+    rng = np.random.default_rng(4)
+    for i, (m, n, k) in enumerate(itertools.product(SIZES, repeat=3)):
+        check_product(level, dtype, m, n, k, transposed, VARIANTS[i % len(VARIANTS)], rng)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("transposed", [False, True], ids=["NN", "TN"])
+def test_product_all_variants(level, dtype, transposed):
+    rng = np.random.default_rng(5)
+    for (m, n, k), variant in itertools.product(itertools.product(SIZES, repeat=3), VARIANTS):
+        check_product(level, dtype, m, n, k, transposed, variant, rng)
+
+
+@pytest.mark.parametrize("transposed", [False, True], ids=["NN", "TN"])
+def test_product_larger(level, dtype, transposed):
+    """More than one panel, one buffer, one piece of p."""
+    rng = np.random.default_rng(6)
+    shapes = [(300, 2, 40), (300, 1, 3), (5, 3, 1100), (1, 1, 1500), (2, 2, 700), (1, 30, 784)]
+    shapes += [(40, 100, 20), (784, 30, 10), (13, 257, 4), (129, 4, 64), (500, 5, 2), (4, 70, 300)]
+    for shape, variant in itertools.product(shapes, VARIANTS):
+        check_product(level, dtype, *shape, transposed, variant, rng)
+
+
+def test_product_contiguous(level, dtype):
+    """Leading dimensions as small as can be; one column has forms of its own."""
+    rng = np.random.default_rng(7)
+    for m, n, k, beta in itertools.product((1, 4, 20, 32), (1, 2, 3, 4), (1, 4, 9, 40), (0, 0.75)):
+        B = rng.integers(-4, 5, (k, n)).astype(dtype)
+        for transposed in (False, True):
+            A = rng.integers(-4, 5, (k, m) if transposed else (m, k)).astype(dtype)
+            C = rng.integers(-9, 9, (m, n)).astype(dtype)
+            expected = dtype(beta) * C + (A.T if transposed else A) @ B
+            strides = (1, m) if transposed else (k, 1)
+            dispatch.run_product(
+                level, m, n, k, 1, A.ravel(), *strides, B.ravel(), n, beta, C.ravel(), n
+            )
+            np.testing.assert_array_equal(C, expected)
+
+
+def test_product_of_any_strides(level, dtype):
+    rng = np.random.default_rng(8)
+    for m, n, k in itertools.product((1, 3, 9), (1, 3, 4, 20), (1, 5, 17)):
+        A = rng.integers(-4, 5, (m, 3, k, 2)).astype(dtype)
+        B = rng.integers(-4, 5, (k, n)).astype(dtype)
+        C = np.empty((m, n), dtype)
+        dispatch.run_product(
+            level, m, n, k, 1, A.ravel(), 6 * k, 2, B.ravel(), n, 0, C.ravel(), n
+        )
+        np.testing.assert_array_equal(C, A[:, 0, :, 0] @ B)
+
+
+def test_product_of_random_numbers(level, dtype):
+    for m, n, k in ((32, 32, 64), (10, 30, 784), (33, 1, 200), (64, 10, 7)):
+        A, B = some((m, k), dtype, 1), some((k, n), dtype, 2)
+        C = np.empty((m, n), dtype)
+        dispatch.run_product(level, m, n, k, 1, A.ravel(), k, 1, B.ravel(), n, 0, C.ravel(), n)
+        expected = A.astype(float) @ B.astype(float)
+        bound = np.abs(A).astype(float) @ np.abs(B).astype(float)
+        assert (np.abs(C - expected) <= 2 * np.sqrt(k) * np.finfo(dtype).eps * bound).all()
+
+
+def test_product_carries_infinities_and_nan(level, dtype):
+    """No lane that does not belong to an element touches it (0 * inf would be NaN)."""
+    for n, k in itertools.product((1, 2, 3, 5, 20), (1, 3, 5, 9, 17, 33)):
+        A, B = np.ones((10, k), dtype), np.ones((k, n), dtype)
+        A[3, 0], A[4, k // 2], A[5, -1] = np.inf, -np.inf, np.nan
+        C = np.empty((10, n), dtype)
+        dispatch.run_product(level, 10, n, k, 1, A.ravel(), k, 1, B.ravel(), n, 0, C.ravel(), n)
+        expected = np.full((10, n), k, dtype)
+        expected[3], expected[4], expected[5] = np.inf, -np.inf, np.nan
+        np.testing.assert_array_equal(C, expected)
+
+
+# -- the hooks themselves, and what was compiled --------------------------------------------------
+
+
+def test_the_hooks_check_sizes(level, dtype):
+    def zeros(n):
+        return np.zeros(n, dtype)
+
+    with pytest.raises(ValueError, match="length"):
+        dispatch.run_activate(level, SIGMOID, zeros(3), zeros(2))
+    with pytest.raises(ValueError, match="outside"):
+        dispatch.run_gather(
+            level, np.zeros(63, np.uint8), 0, 16, True, None, zeros(8), 4
+        )
+    for sizes in ((5, 6, 4), (6, 5, 4), (6, 6, 3)):
+        with pytest.raises(ValueError, match="too short"):
+            A, B, C = map(zeros, sizes)
+            dispatch.run_product(level, 2, 2, 3, 1, A, 3, 1, B, 2, 0, C, 2)
+    with pytest.raises(ValueError, match="no level"):
+        dispatch.run_add("", zeros(1), zeros(1))
+
+
+@pytest.mark.skipif(platform.machine().lower() not in ("x86_64", "amd64"), reason="x86 registers")
+@pytest.mark.skipif(shutil.which("objdump") is None, reason="needs objdump")
+def test_each_level_uses_its_registers():
+    text = subprocess.run(
+        ["objdump", "-d", "--no-show-raw-insn", dispatch.__file__],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    used = {}
+    for name, body in re.findall(r"^[0-9a-f]+ <([^>]+)>:\n((?:.+\n)*)", text, re.MULTILINE):
+        suffix = re.search(r"_f(?:64|32)_(base|avx2|avx512)\b", name)
+        if suffix:
+            registers = used.setdefault(suffix[1], set())
+            registers.update(re.findall(r"%([xyz]mm)\d", body))
+    if not used:
+        pytest.skip("the extension has no symbols")
+    assert used["base"] == {"xmm"}
+    assert used.get("avx2", {"ymm"}) - {"xmm"} == {"ymm"}
+    assert "zmm" in used.get("avx512", {"zmm"})
