@@ -11,7 +11,7 @@ THREADS = (1, 2, 3, 5, 8)
 
 # By leaves and by tiles, one of each with several layers; all small enough to run on many row counts.
 NARROW = ((3, 5, 2), (8, 16, 1), (4, 9, 6, 3))
-WIDE = ((150, 300, 3), (90, 200, 100, 5))
+WIDE = ((200, 350, 3), (120, 300, 150, 5))
 
 
 @pytest.fixture(autouse=True)

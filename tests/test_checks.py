@@ -1,5 +1,4 @@
-"""Bad input is refused with a message that names the argument and the way out; good input is not
-copied."""
+"""Bad input is refused with the argument's name and the way out; good input is not copied."""
 
 import decimal
 import sys
@@ -90,7 +89,8 @@ def test_integers_become_the_networks_dtype():
 
 
 def test_matrix_and_unmasked_arrays_are_plain_arrays():
-    for given in (np.matrix(X), np.ma.masked_array(X), np.ma.masked_array(X, mask=X < -1)):
+    matrix = X.view(np.matrix)
+    for given in (matrix, np.ma.masked_array(X), np.ma.masked_array(X, mask=X < -1)):
         assert type(rows(given)) is np.ndarray
 
 
@@ -172,6 +172,7 @@ def test_data_frames():
         rows(gaps)
 
 
+@pytest.mark.slow
 def test_torch_tensors():
     torch = pytest.importorskip("torch")
     np.testing.assert_array_equal(rows(torch.from_numpy(X)), X)

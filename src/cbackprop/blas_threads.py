@@ -13,6 +13,7 @@ It promises to touch nothing but that one number.
 """
 
 import functools
+import itertools
 import os
 import threading
 from contextlib import AbstractContextManager, nullcontext
@@ -107,7 +108,7 @@ def _carrier(filepath: str) -> str | None:
     ``scipy.libs/`` on Linux and Windows, ``scipy/.dylibs/`` on macOS; None elsewhere.
     """
     parts = filepath.replace("\\", "/").split("/")[:-1]
-    for parent, folder in zip(["", *parts], parts, strict=False):
+    for parent, folder in reversed(list(itertools.pairwise(parts))):  # the innermost counts
         if folder == ".dylibs":
             return parent
         if folder.endswith(".libs"):

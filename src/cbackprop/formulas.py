@@ -176,7 +176,12 @@ def _real(*named: tuple[str, Any]) -> list[np.ndarray]:
 def _matrices(*named: tuple[str, Any]) -> list[np.ndarray]:
     """C-contiguous 2-D arrays of one dtype, with at least one row and column."""
     rows = [(name, checks.as_rows(name, value, None)) for name, value in named]
-    return [np.ascontiguousarray(A) for A in _real(*rows)]
+    return [_contiguous(A) for A in _real(*rows)]
+
+
+def _contiguous(A: np.ndarray) -> np.ndarray:
+    """A if it is C-contiguous and aligned, as a C pointer to its elements has to be; else a copy."""
+    return A if A.flags.c_contiguous and A.flags.aligned else A.copy()
 
 
 def _expect(name: str, A: np.ndarray, shape: tuple[int, ...], expected: str) -> None:
@@ -198,6 +203,8 @@ def _output(
         raise InputTypeError(f"out has dtype {out.dtype}; expected {dtype}, the result's")
     if not out.flags.c_contiguous:
         raise InputError("out is not C-contiguous; expected rows one after the other in memory")
+    if not out.flags.aligned:
+        raise InputError("out is not aligned in memory; expected an ordinary array, as of np.empty")
     if not out.flags.writeable:
         raise InputError("out is read-only; expected an array that can be written")
     return out
@@ -208,7 +215,7 @@ def _flat(A: np.ndarray, overwritten: np.ndarray | None = None) -> np.ndarray:
 
     A copy, too, where A overlaps what will be overwritten without being the very same elements.
     """
-    flat = np.ascontiguousarray(A).reshape(-1)
+    flat = _contiguous(A).reshape(-1)
     if overwritten is None or flat.ctypes.data == overwritten.ctypes.data:
         return flat
     return flat.copy() if np.may_share_memory(flat, overwritten) else flat

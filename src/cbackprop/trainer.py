@@ -263,7 +263,8 @@ class Trainer:
             return
         low, high = RANGES[activation]
         smallest, largest = Y.min(), Y.max()
-        if smallest < low or largest > high:
+        # Infinities are the core's to find, and an error.
+        if -np.inf < smallest < low or high < largest < np.inf:
             self._warned = True
             warnings.warn(
                 f"Y lies in [{smallest:g}, {largest:g}], but a {activation} output only reaches "

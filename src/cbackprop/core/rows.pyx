@@ -36,8 +36,9 @@ cdef class RowSource:
             const float[::1] shift_32
             const float[::1] scale_32
         PyObject_GetBuffer(array, &self.view, PyBUF_STRIDES | PyBUF_FORMAT)
+        # NumPy writes "=d" where the data are not aligned.
         if (self.view.ndim != 2 or self.view.format == NULL
-                or self.view.format not in (b"d", b"f")
+                or self.view.format not in (b"d", b"f", b"=d", b"=f", b"^d", b"^f")
                 or (self.view.shape[1] > 1 and self.view.strides[1] != self.view.itemsize)):
             raise ValueError("a row source is a 2-D array of float32 or float64 whose rows are "
                              "contiguous")

@@ -153,14 +153,14 @@ def run_times_derivative(str level, int activation, const real[::1] Z, real[::1]
         _f32(level).times_derivative(activation, _const_at(Z), _at(delta), Z.shape[0])
 
 
-def run_column_sums(str level, real alpha, const real[::1] delta, Py_ssize_t rows, real beta,
+def run_column_sums(str level, double alpha, const real[::1] delta, Py_ssize_t rows, double beta,
                     real[::1] out):
     cdef Py_ssize_t cols = out.shape[0]
     _same(delta.shape[0], rows * cols)
     if real is double:
         _f64(level).column_sums(alpha, _const_at(delta), rows, cols, beta, _at(out))
     else:
-        _f32(level).column_sums(alpha, _const_at(delta), rows, cols, beta, _at(out))
+        _f32(level).column_sums(<float>alpha, _const_at(delta), rows, cols, <float>beta, _at(out))
 
 
 def run_fill_rows(str level, const real[::1] b, Py_ssize_t rows, real[::1] H):
@@ -241,9 +241,9 @@ def run_affine_rows(str level, const real[::1] shift, const real[::1] scale, rea
         _f32(level).affine_rows(_const_at(shift), _const_at(scale), rows, cols, _at(X))
 
 
-def run_product(str level, Py_ssize_t m, Py_ssize_t n, Py_ssize_t k, real alpha,
+def run_product(str level, Py_ssize_t m, Py_ssize_t n, Py_ssize_t k, double alpha,
                 const real[::1] A, Py_ssize_t rsa, Py_ssize_t csa, const real[::1] B,
-                Py_ssize_t ldb, real beta, real[::1] C, Py_ssize_t ldc, const real[::1] bias=None):
+                Py_ssize_t ldb, double beta, real[::1] C, Py_ssize_t ldc, const real[::1] bias=None):
     """C[i ldc + j] = beta C[i ldc + j] + alpha sum_p A[i rsa + p csa] B[p ldb + j] (+ bias[j])."""
     cdef const real* start = NULL
     if min(m, n, k) < 0 or rsa < 0 or csa < 0 or ldb < n or ldc < n:
@@ -263,5 +263,5 @@ def run_product(str level, Py_ssize_t m, Py_ssize_t n, Py_ssize_t k, real alpha,
         _f64(level).product(m, n, k, alpha, _const_at(A), rsa, csa, _const_at(B), ldb, beta,
                             _at(C), ldc, start)
     else:
-        _f32(level).product(m, n, k, alpha, _const_at(A), rsa, csa, _const_at(B), ldb, beta,
-                            _at(C), ldc, start)
+        _f32(level).product(m, n, k, <float>alpha, _const_at(A), rsa, csa, _const_at(B), ldb,
+                            <float>beta, _at(C), ldc, start)

@@ -30,7 +30,7 @@ cdef const cbp_updates_f32* _f32(str name) except NULL:
     return table
 
 
-def run_sgd(str level, real lr, const real[::1] g, real[::1] W):
+def run_sgd(str level, double lr, const real[::1] g, real[::1] W):
     """W -= lr * g"""
     if W.shape[0] != g.shape[0]:
         raise ValueError("g and W differ in length")
@@ -39,10 +39,10 @@ def run_sgd(str level, real lr, const real[::1] g, real[::1] W):
     if real is double:
         _f64(level).sgd(lr, &g[0], &W[0], g.shape[0])
     else:
-        _f32(level).sgd(lr, &g[0], &W[0], g.shape[0])
+        _f32(level).sgd(<float>lr, &g[0], &W[0], g.shape[0])
 
 
-def run_momentum(str level, real lr, real mu, const real[::1] g, real[::1] v, real[::1] W,
+def run_momentum(str level, double lr, double mu, const real[::1] g, real[::1] v, real[::1] W,
                  bint nesterov=False):
     """v = mu * v - lr * g;  W += v, or with `nesterov` W += mu * v - lr * g"""
     if W.shape[0] != g.shape[0] or v.shape[0] != g.shape[0]:
@@ -56,6 +56,6 @@ def run_momentum(str level, real lr, real mu, const real[::1] g, real[::1] v, re
             _f64(level).momentum(lr, mu, &g[0], &v[0], &W[0], g.shape[0])
     else:
         if nesterov:
-            _f32(level).nesterov(lr, mu, &g[0], &v[0], &W[0], g.shape[0])
+            _f32(level).nesterov(<float>lr, <float>mu, &g[0], &v[0], &W[0], g.shape[0])
         else:
-            _f32(level).momentum(lr, mu, &g[0], &v[0], &W[0], g.shape[0])
+            _f32(level).momentum(<float>lr, <float>mu, &g[0], &v[0], &W[0], g.shape[0])
