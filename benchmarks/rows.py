@@ -57,12 +57,15 @@ class Row:
     def learning_rate(self):
         """Large enough that a step shows beside float32 rounding, small enough to stay tame.
 
-        An output without a sigmoid has a curvature that grows with the hidden layer's width.
+        The curvature grows with the inputs and the layers' widths; an output without a sigmoid does
+        nothing to hold it.  A power of two: FANN keeps it in float32.
         """
         width = max(self.sizes[1:])
         if self.output_activation == "sigmoid" and self.activation != "relu":
-            return min(0.5, 50 / width)
-        return 0.1 / max(1.0, width / 4)
+            rate = min(0.5, 50 / width, 20 / self.sizes[0])
+        else:
+            rate = 0.1 / max(1.0, width / 4)
+        return 2.0 ** math.floor(math.log2(rate))
 
     @property
     def check_epochs(self):

@@ -53,11 +53,10 @@ class Ours(Peer):
 
     def train(self, epochs, order=None):
         row = self.row
-        if order is not None:  # the same rows in that order, so no shuffling of our own
-            return self._fit(self.net, self.X[order], self.Y[order], epochs, False)
-        if row.copies == 1:
-            return self._fit(self.net, self.X, self.Y, epochs, row.shuffle)
-        return self.many(epochs, len_threads())
+        if row.copies > 1:
+            return self.many(epochs, available_threads())
+        shuffle = row.shuffle if order is None else lambda epoch: order
+        return self._fit(self.net, self.X, self.Y, epochs, shuffle)
 
     def many(self, epochs, n_threads):
         """The independent fits, spread over ``n_threads`` Python threads."""
@@ -85,7 +84,7 @@ class Ours(Peer):
         return self.cbackprop.__version__
 
 
-def len_threads():
+def available_threads():
     """Threads a fit may use on this machine, as the package counts them."""
     import cbackprop
 
