@@ -1,4 +1,4 @@
-"""Disassemble the objects of a build: each instruction set's file uses its registers and no other's.
+"""Disassemble a build's objects: each instruction set's file uses its registers and no other's.
 
     python .ci/check_registers.py BUILD_FOLDER
 
@@ -20,9 +20,8 @@ VEX = re.compile(r"\tv[a-z0-9]+ .*%[xyz]mm")
 
 
 def instructions(path):
-    text = subprocess.run(
-        ["objdump", "-d", "--no-show-raw-insn", str(path)], check=True, capture_output=True, text=True
-    ).stdout
+    command = ["objdump", "-d", "--no-show-raw-insn", str(path)]
+    text = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     return [line for line in text.splitlines() if "\t" in line]
 
 

@@ -2,9 +2,9 @@
 
     python .ci/test_wheel.py
 
-For the folder and environment that cibuildwheel prepares: tests/ is in the current folder, the wheel
-and the newest of everything are installed.  SciPy has no wheels of its first versions for newer
-Pythons and some platforms, so the oldest one that has is looked for, from our lower bound upwards.
+For the folder and environment that cibuildwheel prepares: tests/ is in the current folder, the
+wheel and the newest of everything are installed.  SciPy's first versions have no wheels for newer
+Pythons and some platforms, so the oldest that has one is looked for, from our lower bound upwards.
 """
 
 import importlib.metadata
@@ -19,7 +19,7 @@ def run(*arguments):
 
 
 def install_oldest_scipy(newest):
-    """Install SciPy's first minor version with a wheel for this Python; False if it is the newest."""
+    """Install the first minor version with a wheel for this Python; False if it is the newest."""
     pip = [sys.executable, "-m", "pip", "install", "--only-binary", ":all:"]
     for minor in range(OLDEST[1], newest[1]):
         if subprocess.run([*pip, f"scipy=={OLDEST[0]}.{minor}.*", "numpy"]).returncode == 0:

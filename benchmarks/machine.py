@@ -1,4 +1,4 @@
-"""One line on the machine and one on the software: what a number is worth without them is nothing."""
+"""The machine and the software in a few lines: without them a time says nothing."""
 
 import os
 import platform

@@ -9,6 +9,7 @@ import tempfile
 import threading
 import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from statistics import median
 
@@ -54,7 +55,7 @@ def two_trainers(repeat, seconds):
         epochs = 1
         while _clock(ours[0].train, epochs) < seconds:
             epochs *= 2
-        calls = [lambda one=one: one.train(epochs) for one in ours]
+        calls = [partial(one.train, epochs) for one in ours]
         ratios = []
         for _ in range(repeat):
             one_after_other = sum(_clock(call) for call in calls)

@@ -32,7 +32,7 @@ def table(results, which="floors"):
     """Text lines of one dtype: microseconds per step, beside the limit and the peers."""
     names = _columns(results)
     asked = goals.FLOORS if which == "floors" else goals.TARGETS
-    head = ["us per step", "limit", "cbackprop", "% of limit", which[:-1], *names]
+    head = ["us per step (or call)", "limit", "cbackprop", "% of limit", which[:-1], *names]
     head.append("fastest peer's time / ours")
     body = []
     for r in results:

@@ -35,7 +35,6 @@ class Row:
     shuffle: bool = False
     copies: int = 1  # independent fits of the same shape, each from a start of its own
     first_copy: int = 0
-    per: str = "step"  # what the microseconds are per: "step" or "call"
 
     def __post_init__(self):
         if self.n_rows % self.batch:
@@ -72,11 +71,6 @@ class Row:
         """Epochs after which the parameters are compared: at least three steps."""
         return math.ceil(3 / self.steps)
 
-    @property
-    def n_parameters(self):
-        layers = zip(self.sizes, self.sizes[1:], strict=False)
-        return sum((n + self.bias) * m for n, m in layers)
-
 
 def _single(*sizes, n_rows):
     return Row(sizes, 1, n_rows, group="single")
@@ -97,19 +91,19 @@ ROWS = (
     _single(120, 16, 3, n_rows=2000),
     _single(8, 16, 2, n_rows=2000),
     _single(784, 30, 10, n_rows=500),
-    Row((2, 4, 1), 4, 4, group="calls", epochs=1, per="call", name="fit call, 2-4-1 one epoch"),
-    Row((8, 16, 1), 1, 1, group="calls", task="predict", per="call", name="predict 8-16-1, 1 row"),
+    Row((2, 4, 1), 4, 4, group="calls", epochs=1, name="fit call, 2-4-1 one epoch"),
+    Row((8, 16, 1), 1, 1, group="calls", task="predict", name="predict 8-16-1, 1 row"),
     Row(
         (64, 128, 10),
         1_000_000,
         1_000_000,
         group="calls",
         task="predict",
-        per="call",
+
         threads="all",
         name="predict 64-128-10, 1e6 rows",
     ),
-    Row((24, 8, 2), 200, 200, group="calls", task="gradient", per="call", bias=True,
+    Row((24, 8, 2), 200, 200, group="calls", task="gradient", bias=True,
         name="gradient 24-8-2, 200 rows"),
     Row((10, 20, 1), 32, 1024, group="many", copies=100, threads="all", epochs=20,
         name="100 x 10-20-1 b32"),

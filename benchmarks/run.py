@@ -1,4 +1,4 @@
-"""The command line of the benchmark: reads the options, runs, prints.  Everything else is elsewhere.
+"""The command line of the benchmark: reads the options, runs, prints; no more than that.
 
 python -m benchmarks                    the table, both dtypes, every installed peer
 python -m benchmarks --check            the same, and exit status 1 when a floor is missed
@@ -24,28 +24,49 @@ def parser():
         "the peers that are installed.",
     )
     add = p.add_argument
-    add("--rows", nargs="+", default=["table"], metavar="ROW",
-        help=f"groups ({', '.join(rows.GROUPS)}), parts of row names, or all; default: table")
-    add("--peers", nargs="+", default=list(peers.NAMES), choices=[*peers.NAMES, "none"],
-        metavar="PEER", help=f"default: all of {', '.join(peers.NAMES)}; none: cbackprop alone")
+    add(
+        "--rows",
+        nargs="+",
+        default=["table"],
+        metavar="ROW",
+        help=f"groups ({', '.join(rows.GROUPS)}), parts of row names, or all; default: table",
+    )
+    add(
+        "--peers",
+        nargs="+",
+        default=list(peers.NAMES),
+        choices=[*peers.NAMES, "none"],
+        metavar="PEER",
+        help=f"default: all of {', '.join(peers.NAMES)}; none: cbackprop alone",
+    )
     add("--dtype", nargs="+", default=list(rows.DTYPES), choices=rows.DTYPES)
     add("--repeat", type=int, default=None, help="rounds of interleaved readings (default 5)")
     add("--seconds", type=float, default=None, help="least length of a reading (default 0.1)")
     add("--quick", action="store_true", help="3 rounds of 0.03 s: a look, not a result")
-    add("--measures", nargs="*", default=None, choices=measures.NAMES, metavar="NAME",
+    add(
+        "--measures",
+        nargs="*",
+        default=None,
+        choices=measures.NAMES,
+        metavar="NAME",
         help=f"measures beside the table: {', '.join(measures.NAMES)}; given without a name: none; "
-        "default: all of them when rows are not chosen")
+        "default: all of them when rows are not chosen",
+    )
     add("--memory", action="store_true", help="memory a fit adds on a 512 MB memmap (Linux)")
     add("--all", action="store_true", help="every row, every measure, memory")
     add("--check", action="store_true", help="exit status 1 when a goal is missed")
     add("--targets", action="store_true", help="judge by the targets instead of the floors")
-    add("--compare", nargs="+", metavar="COMMIT",
+    add(
+        "--compare",
+        nargs="+",
+        metavar="COMMIT",
         help="BASE [HEAD]: time two commits against each other; '.' is the files as they are; "
-        "HEAD is the default of the second")
+        "HEAD is the default of the second",
+    )
     add("--csv", metavar="FILE")
     add("--json", metavar="FILE")
     add("--plot", metavar="FILE.png")
-    return p  # fmt: skip
+    return p
 
 
 def say(text):

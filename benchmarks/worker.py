@@ -5,6 +5,7 @@ another's time.  The two ends speak pickles over the child's standard input and 
 holds the clock; it knows nothing of other peers.
 """
 
+import contextlib
 import os
 import pickle
 import subprocess
@@ -33,7 +34,7 @@ class Worker:
         paths = [*([str(python_path)] if python_path else []), str(ROOT)]
         paths += [p for p in [os.environ.get("PYTHONPATH")] if p]
         env = {**os.environ, **self.peer.environment(setting), "PYTHONPATH": os.pathsep.join(paths)}
-        self.log = tempfile.TemporaryFile(mode="w+", errors="replace")
+        self.log = tempfile.TemporaryFile(mode="w+", errors="replace")  # noqa: SIM115
         self.process = subprocess.Popen(
             # -P: the folder it is started in must not decide what is imported
             [sys.executable, "-P", "-m", "benchmarks.worker", peer, setting],
@@ -65,13 +66,13 @@ class Worker:
         return lines[-1].strip() if lines else f"exit status {code}"
 
     def close(self):
-        if self.process.poll() is None:
-            try:
-                self.process.stdin.close()
-                self.process.wait(10)
-            except (BrokenPipeError, subprocess.TimeoutExpired):
-                self.process.kill()
-                self.process.wait()
+        with contextlib.suppress(BrokenPipeError):
+            self.process.stdin.close()  # it ends when it reads the end
+        try:
+            self.process.wait(10)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
         self.process.stdout.close()
         self.log.close()
 

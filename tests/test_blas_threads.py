@@ -133,9 +133,9 @@ SITE = "/env/lib/python3.12/site-packages"
 @pytest.mark.parametrize(
     ("paths", "chosen"),
     [
-        ([f"{SITE}/numpy.libs/libscipy_openblas64_.so", f"{SITE}/scipy.libs/libscipy_openblas.so"], [1]),
+        ([f"{SITE}/numpy.libs/libscipy_o64_.so", f"{SITE}/scipy.libs/libscipy_o.so"], [1]),
         ([f"{SITE}/numpy/.dylibs/libo.dylib", f"{SITE}/scipy/.dylibs/libo.dylib"], [1]),
-        (["C:\\site-packages\\scipy.libs\\libo.dll", "C:\\site-packages\\numpy.libs\\libo.dll"], [0]),
+        (["C:\\site\\scipy.libs\\libo.dll", "C:\\site\\numpy.libs\\libo.dll"], [0]),
         (["/env/lib/libopenblasp-r0.3.30.so"], [0]),
         (["/env/lib/libmkl_rt.so.2", f"{SITE}/numpy.libs/libo.so"], [0]),
         ([f"{SITE}/numpy.libs/libo.so", f"{SITE}/scipy_openblas32/lib/libo.so"], [1]),

@@ -7,7 +7,7 @@ import importlib.util
 
 
 class Skip(Exception):
-    """This peer does not run this row; the text is the reason the report gives."""
+    """A peer does not run a row; the text is the reason the report gives."""
 
 
 class Peer:

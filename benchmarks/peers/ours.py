@@ -1,4 +1,4 @@
-"""cbackprop as a user calls it, on its defaults; the whole call is timed, its fixed cost included."""
+"""cbackprop as a user calls it, on its defaults; the whole call is timed, fixed cost included."""
 
 from concurrent.futures import ThreadPoolExecutor
 

@@ -94,9 +94,7 @@ class WithGenann(Peer):
             at += (n + 1) * m
 
     def reset(self):
-        for (W, b), theirs in zip(
-            rows.layers(self.row, self.first), self._weights(), strict=True
-        ):
+        for (W, b), theirs in zip(rows.layers(self.row, self.first), self._weights(), strict=True):
             theirs[:, 0], theirs[:, 1:] = -b, W.T
 
     def train(self, epochs, order=None):

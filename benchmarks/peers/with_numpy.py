@@ -1,4 +1,4 @@
-"""NumPy: the four lines as one writes them, for any number of layers; also the check's yardstick."""
+"""NumPy: the four lines as one writes them, for any number of layers; the check's yardstick."""
 
 import numpy as np
 

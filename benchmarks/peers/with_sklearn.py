@@ -1,8 +1,8 @@
 """scikit-learn: MLPRegressor, solver="sgd", one ``fit`` of many epochs from given weights.
 
-Its output layer is the identity and its biases cannot be switched off, so its model is not quite the
-table's: one sigmoid a row and output less, the biases more.  Its result is checked against ours on
-exactly that model; only its time stands in the table's row.
+Its output layer is the identity and its biases cannot be switched off, so its model is not quite
+the table's: one sigmoid a row and output less, the biases more.  Its result is checked against ours
+on exactly that model; only its time stands in the table's row.
 """
 
 import warnings

@@ -180,7 +180,7 @@ def _matrices(*named: tuple[str, Any]) -> list[np.ndarray]:
 
 
 def _contiguous(A: np.ndarray) -> np.ndarray:
-    """A if it is C-contiguous and aligned, as a C pointer to its elements has to be; else a copy."""
+    """A if it is C-contiguous and aligned, as C code expects it; else a copy."""
     return A if A.flags.c_contiguous and A.flags.aligned else A.copy()
 
 

@@ -174,7 +174,10 @@ def _tensors(file: Any, sizes: list[int], bias: bool, dtype: str) -> dict[str, n
         came = file.get_slice(name).get_shape()
         if came != shape:
             raise _FlawError(f"{name} has shape {came}; expected {shape}")
-        tensors[name] = file.get_tensor(name)
+        try:
+            tensors[name] = file.get_tensor(name)
+        except (TypeError, ValueError) as error:  # bfloat16 and the like
+            raise _FlawError(f"{name} is of a type that NumPy has not ({error})") from error
         if tensors[name].dtype != kind:
             raise _FlawError(f"{name} is {tensors[name].dtype}; expected {kind}")
     return tensors

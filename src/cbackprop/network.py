@@ -28,8 +28,8 @@ __all__ = ["ACTIVATIONS", "LOSSES", "Network"]
 ACTIVATIONS = {"identity": 0, "sigmoid": 1, "tanh": 2, "relu": 3}
 LOSSES = ("squared_error",)
 
-# The networks being trained in this process, by id (a running fit keeps its network alive), each with
-# the claim of the call that trains it.
+# The networks being trained in this process, by id (a running fit keeps its network alive), each
+# with the claim of the call that trains it.
 _busy: dict[int, object] = {}
 _busy_lock = threading.Lock()
 

@@ -98,15 +98,16 @@ class Scaling:
     ) -> "Scaling":
         if not (np.isfinite(low).all() and np.isfinite(high).all()):
             checks.raise_non_finite(X)
-        if not (np.isfinite(middle).all() and np.isfinite(spread).all()):
-            column = int((np.isfinite(middle) & np.isfinite(spread)).argmin())
-            raise InputError(f"X column {column} holds numbers too large to scale; divide it first")
-        with np.errstate(divide="ignore", over="ignore"):
-            scale = 1 / spread
         # No spread, or one too small to divide by: the column says nothing.  Its mean may have been
         # rounded, so the shift is the value itself, and the result exactly 0.
-        constant = (low == high) | ~np.isfinite(scale)
-        return cls(np.where(constant, low, middle), np.where(constant, 1.0, scale))
+        with np.errstate(divide="ignore", over="ignore"):
+            constant = (low == high) | np.isinf(1 / spread)
+        middle, spread = np.where(constant, low, middle), np.where(constant, 1.0, spread)
+        usable = np.isfinite(middle) & np.isfinite(spread)
+        if not usable.all():
+            column = int(usable.argmin())
+            raise InputError(f"X column {column} holds numbers too large to scale; divide it first")
+        return cls(middle, 1 / spread)
 
     def __repr__(self) -> str:
         return f"Scaling of {self.shift.size} input columns"

@@ -1,3 +1,3 @@
-"""The version, stated once: pyproject.toml, ``cbackprop.__version__`` and model files read it here."""
+"""The version, stated once; the build and ``cbackprop.__version__`` read it here."""
 
 __version__ = "0.1.0"

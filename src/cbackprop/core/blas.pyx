@@ -50,8 +50,8 @@ cdef void gemm(bint transpose_A, bint transpose_B, Py_ssize_t m, Py_ssize_t n, P
               &beta, C, &ld_C)
 
 
-def product(bint transpose_A, bint transpose_B, real alpha, const real[:, ::1] A,
-            const real[:, ::1] B, real beta, real[:, ::1] C):
+def product(bint transpose_A, bint transpose_B, double alpha, const real[:, ::1] A,
+            const real[:, ::1] B, double beta, real[:, ::1] C):
     """C := alpha * op(A) op(B) + beta * C on whole row-major matrices, for the tests.
 
     Raises
@@ -74,5 +74,5 @@ def product(bint transpose_A, bint transpose_B, real alpha, const real[:, ::1] A
         return
     target = &C[0, 0]
     with nogil:
-        gemm(transpose_A, transpose_B, m, n, k, alpha, &A[0, 0] if k else target, A.shape[1],
-             &B[0, 0] if k else target, B.shape[1], beta, target, C.shape[1])
+        gemm(transpose_A, transpose_B, m, n, k, <real>alpha, &A[0, 0] if k else target, A.shape[1],
+             &B[0, 0] if k else target, B.shape[1], <real>beta, target, C.shape[1])

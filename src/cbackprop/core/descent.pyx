@@ -38,6 +38,7 @@ from cbackprop.core.workspace cimport Workspace, workspace_for
 
 cdef extern from "Python.h":
     int PyErr_CheckSignals() except -1
+    Py_ssize_t PY_SSIZE_T_MAX
 
 cdef enum:
     RECORDS = 16_384            # epochs whose losses one slice can hold
@@ -237,8 +238,9 @@ cdef class Descent:
 
         c.rule.kind = {"sgd": SGD, "momentum": MOMENTUM, "nesterov": NESTEROV}[kind]
         c.rule.learning_rate, c.rule.momentum = learning_rate, momentum
+        writable_memory(plan, parameters, "the parameters")
         if c.rule.kind != SGD:
-            c.rule.velocity = velocity_of(plan, state.velocity)
+            c.rule.velocity = writable_memory(plan, state.velocity, "the velocity")
 
         # A whole batch is read in place: its sum does not gain from another order.
         c.shuffled = order is not None and batch_rows < c.n_rows
@@ -255,7 +257,7 @@ cdef class Descent:
             state.position, state.squares = 0, 0.0
             state.n_rows, state.batch_rows = c.n_rows, batch_rows
         c.epoch, c.position, c.squares = state.epoch, state.position, state.squares
-        c.last_epoch = c.epoch + epochs
+        c.last_epoch = c.epoch + min(epochs, PY_SSIZE_T_MAX - c.epoch)
         c.steps_left = steps
         c.checks_left = 1 if c.position == 0 else 2
         step_seconds = 0.2e-6 + net.flops_per_row * min(batch_rows, c.n_rows) / 20e9
@@ -387,16 +389,16 @@ cdef class Descent:
         return outcome
 
 
-cdef void* velocity_of(Plan plan, velocity) except NULL:
-    """The memory of the velocity, checked to be the network's."""
+cdef void* writable_memory(Plan plan, vector, str name) except NULL:
+    """Where a flat vector of the network's dtype and length stands."""
     cdef double[::1] of_double
     cdef float[::1] of_float
-    if len(velocity) != plan.net.n_parameters:
-        raise ValueError("the velocity has one number for each parameter")
+    if len(vector) != plan.net.n_parameters:
+        raise ValueError(f"{name} has not one number for each parameter")
     if plan.net.itemsize == 8:
-        of_double = velocity
+        of_double = vector
         return &of_double[0]
-    of_float = velocity
+    of_float = vector
     return &of_float[0]
 
 

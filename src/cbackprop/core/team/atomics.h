@@ -1,10 +1,10 @@
-/* The few atomic operations the team needs, over GCC's and Clang's __atomic_* and MSVC's _Interlocked*.
+/* The few atomic operations the team needs: __atomic_* of GCC and Clang, _Interlocked* of MSVC.
  *
- * One type, one order each; it promises not to become a library.  No <stdatomic.h>: MSVC has it only
- * behind an experimental switch.
+ * One type, one order each; it promises not to become a library.  No <stdatomic.h>: MSVC has it
+ * only behind an experimental switch.
  *
  *     cbp_load            acquire
- *     cbp_load_ordered    sequentially consistent: not before an earlier cbp_exchange of this thread
+ *     cbp_load_ordered    sequentially consistent: never before this thread's last cbp_exchange
  *     cbp_store           release
  *     cbp_exchange, cbp_add (both return the old value), cbp_swap_if   sequentially consistent
  */
@@ -22,7 +22,7 @@ typedef volatile __int64 cbp_atomic;
 #if defined(_M_ARM64) || defined(_M_ARM64EC)
 #define CBP_BARRIER() __dmb(_ARM64_BARRIER_ISH)
 #define cbp_pause() __yield()
-#else /* x64 moves neither loads before loads nor stores before stores: only the compiler must be held */
+#else /* x64 keeps loads in order and stores in order; only the compiler must be held */
 #define CBP_BARRIER() _ReadWriteBarrier()
 #define cbp_pause() _mm_pause()
 #endif
@@ -33,8 +33,9 @@ static inline int64_t cbp_load(const cbp_atomic *p) {
     return value;
 }
 
-/* An arm64 exchange may be an acquiring load and a releasing store, and a later plain load may pass the
- * store; hence the barrier in front.  On x64 the exchange is locked, which is barrier enough. */
+/* An arm64 exchange may be an acquiring load and a releasing store, and a later plain load may
+ * pass the store; hence the barrier in front.  On x64 the exchange is locked, which is barrier
+ * enough. */
 static inline int64_t cbp_load_ordered(const cbp_atomic *p) {
     CBP_BARRIER();
     return cbp_load(p);

@@ -4,20 +4,22 @@
  *
  *     generation 12 bits | active 12 | limit 20 | next 20
  *
- * The caller publishes a run by writing the word; a thread whose number is below `active` claims task
- * `next` by raising the word by one while next < limit.  A limit beside the word would let a late worker
- * claim, by the old limit, a task of the next run.  A claim counts only if the whole word is still as it
- * was read, and what to do (fn, job, first) is read after the claim: then this thread holds a task that
- * is not done, so the run cannot end and the caller cannot write them.  So nothing wrong could happen
- * even if the generation came round while a worker dozed between reading and claiming; the generation
- * keeps the words of neighbouring runs apart for whoever looks at a core dump or a trace.
+ * The caller publishes a run by writing the word; a thread whose number is below `active` claims
+ * task `next` by raising the word by one while next < limit.  A limit beside the word would let a
+ * late worker claim, by the old limit, a task of the next run.  A claim counts only if the whole
+ * word is still as it was read, and what to do (fn, job, first) is read after the claim: then this
+ * thread holds a task that is not done, so the run cannot end and the caller cannot write them.
+ * So nothing wrong could happen even if the generation came round while a worker dozed between
+ * reading and claiming; the generation keeps the words of neighbouring runs apart for whoever
+ * looks at a core dump or a trace.
  *
- * There is no barrier.  Whoever finds no task left adds what it did to `done`; the caller waits until the
- * counts add up, so it waits for tasks begun by others and never for a thread to wake up.
+ * There is no barrier.  Whoever finds no task left adds what it did to `done`; the caller waits
+ * until the counts add up, so it waits for tasks begun by others and never for a thread to wake
+ * up.
  *
- * Rejected: OpenMP (deadlocks in a forked child, missing on macOS); pure spinning (200 times slower on
- * one core); sleeping at once (a wake-up costs what a small step does); condition variables (PyThread has
- * none); one queue a thread (tasks are few and large).
+ * Rejected: OpenMP (deadlocks in a forked child, missing on macOS); pure spinning (200 times
+ * slower on one core); sleeping at once (a wake-up costs what a small step does); condition
+ * variables (PyThread has none); one queue a thread (tasks are few and large).
  */
 #include <Python.h>
 #include <pythread.h>
@@ -46,9 +48,10 @@
 #define MOST_THREADS 1024          /* below MASK(ACTIVE_BITS), so no run's word equals STOP */
 #define STOP INT64_C(-1)
 
-/* Speed only.  The full spin outlasts the serial part of a step, so that workers meet the next step
- * awake; after a spin in vain a short one, so that a team on too few cores steals little; now and then a
- * full one again, so that one long pause does not make every later step pay for waking up. */
+/* Speed only.  The full spin outlasts the serial part of a step, so that workers meet the next
+ * step awake; after a spin in vain a short one, so that a team on too few cores steals little; now
+ * and then a full one again, so that one long pause does not make every later step pay for waking
+ * up. */
 #define FULL_SPIN 200e-6
 #define SHORT_SPIN 2e-6
 #define FULL_EVERY 32
@@ -83,10 +86,10 @@ struct cbp_team {
     char apart_4[LINE - sizeof(cbp_atomic)];
 };
 
-/* Teams not in use.  Teams, workers and their locks are never freed: a thread that releases a lock may
- * still be inside the release when the thread it woke goes on.  Nothing is allocated, and nothing
- * waited for, while pool_taken is set: Python's allocator may want the GIL, whose holder may want the
- * pool. */
+/* Teams not in use.  Teams, workers and their locks are never freed: a thread that releases a lock
+ * may still be inside the release when the thread it woke goes on.  Nothing is allocated, and
+ * nothing waited for, while pool_taken is set: Python's allocator may want the GIL, whose holder
+ * may want the pool. */
 static cbp_team *pool;
 static cbp_atomic pool_taken;
 static int64_t process; /* how many forks lie between the process that imported this and us */
@@ -112,7 +115,7 @@ static void yield_processor(void) {
 #endif
 }
 
-/* ---- the word ------------------------------------------------------------------------------------- */
+/* ---- the word -------------------------------------------------------------------------------- */
 
 static int64_t pack(int64_t generation, int64_t active, int64_t limit) {
     uint64_t word = (uint64_t)(generation & MASK(GENERATION_BITS));
@@ -142,7 +145,7 @@ static int64_t take_part(cbp_team *team, int number) {
     }
 }
 
-/* ---- workers -------------------------------------------------------------------------------------- */
+/* ---- workers --------------------------------------------------------------------------------- */
 
 static int is_wanted(const worker *me, int64_t word) {
     return word == STOP || may_claim(word, me->number);
@@ -161,9 +164,10 @@ static int spin(const worker *me, double seconds) {
     return 0;
 }
 
-/* Sleeps until wake().  Either this worker, having said that it sleeps, sees the new word, or the caller,
- * having written the word, sees that it sleeps (both orders are sequentially consistent).  If both do,
- * the one who sets asleep back decides: the caller has then released the lock, or is about to. */
+/* Sleeps until wake().  Either this worker, having said that it sleeps, sees the new word, or the
+ * caller, having written the word, sees that it sleeps (both orders are sequentially consistent).
+ * If both do, the one who sets asleep back decides: the caller has then released the lock, or is
+ * about to. */
 static void sleep_unless_wanted(worker *me) {
     cbp_exchange(&me->asleep, 1);
     if (is_wanted(me, cbp_load_ordered(&me->team->word)) && cbp_swap_if(&me->asleep, 1, 0))
@@ -179,8 +183,8 @@ static void wake(worker *other) {
 static void work(void *argument) {
     worker *me = (worker *)argument;
     cbp_team *team = me->team;
-    /* Spins since the last that met a task.  The first one is short: on a busy core it would delay the
-     * caller, who is still starting the others.  The second is full. */
+    /* Spins since the last that met a task.  The first one is short: on a busy core it would delay
+     * the caller, who is still starting the others.  The second is full. */
     unsigned in_vain = FULL_EVERY - 1;
 
     while (cbp_load(&team->word) != STOP) {
@@ -199,7 +203,7 @@ static void work(void *argument) {
         PyThread_release_lock(ended);
 }
 
-/* ---- the pool ------------------------------------------------------------------------------------- */
+/* ---- the pool -------------------------------------------------------------------------------- */
 
 static void pool_enter(void) {
     while (cbp_exchange(&pool_taken, 1))
@@ -268,7 +272,7 @@ static void make_workers(cbp_team *team, int n_workers) {
     }
 }
 
-/* ---- the team ------------------------------------------------------------------------------------- */
+/* ---- the team -------------------------------------------------------------------------------- */
 
 cbp_team *cbp_team_start(int n_threads) {
     cbp_team *team = pool_pop();

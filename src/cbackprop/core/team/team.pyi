@@ -4,7 +4,7 @@ def exercise(
     n_threads: int,
     runs: Iterable[int],
     *,
-    active: int = ...,
+    active: Iterable[int] | None = None,
     work: int = 0,
     between: Callable[[], object] | None = None,
 ) -> list[tuple[list[bytes], bytes, float]]: ...

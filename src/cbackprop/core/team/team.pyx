@@ -4,6 +4,7 @@ It promises not to become a thread pool for Python: nothing a user calls stands 
 """
 
 import os
+from itertools import repeat
 
 from libc.stdlib cimport calloc, free
 
@@ -65,7 +66,7 @@ cdef void one_task(void *job, ptrdiff_t task, int worker) noexcept nogil:
     exercise.times[worker * exercise.n_tasks + task] += 1
 
 
-def exercise(int n_threads, runs, *, int active=1 << 30, ptrdiff_t work=0, between=None):
+def exercise(int n_threads, runs, *, active=None, ptrdiff_t work=0, between=None):
     """Start a team, let it do each of `runs` (numbers of tasks), stop it: for tests.
 
     Parameters
@@ -74,8 +75,8 @@ def exercise(int n_threads, runs, *, int active=1 << 30, ptrdiff_t work=0, betwe
         Threads wanted, the caller included.
     runs : iterable of int
         The number of tasks of each run.
-    active : int
-        At most so many threads take part.
+    active : iterable of int, optional
+        At most so many threads take part in each run; all by default.
     work : int
         Steps x -> 1664525 x + 1013904223 mod 2**32 that each task makes, from its own number.
     between : callable, optional
@@ -84,12 +85,12 @@ def exercise(int n_threads, runs, *, int active=1 << 30, ptrdiff_t work=0, betwe
     Returns
     -------
     list of (times, values, seconds)
-        For each run: `times`, one ``bytes`` a thread, how often it did each task; `values`, the bytes
-        of the native uint32 results; the seconds the run took.
+        For each run: `times`, one ``bytes`` a thread, how often it did each task; `values`, the
+        bytes of the native uint32 results; the seconds the run took.
     """
     cdef Exercise job
     cdef cbp_team *team
-    cdef int n
+    cdef int n, most
     cdef double seconds
     cdef ptrdiff_t i
     if n_threads < 1:
@@ -101,7 +102,8 @@ def exercise(int n_threads, runs, *, int active=1 << 30, ptrdiff_t work=0, betwe
     n = size(team)
     job.work = work
     try:
-        for n_tasks in runs:
+        for n_tasks, limit in zip(runs, repeat(n) if active is None else active):
+            most = limit
             job.n_tasks = n_tasks
             if job.n_tasks < 0 or job.n_tasks > (<ptrdiff_t> 1 << 24):
                 raise ValueError("a run has 0 to 2**24 tasks")
@@ -112,9 +114,11 @@ def exercise(int n_threads, runs, *, int active=1 << 30, ptrdiff_t work=0, betwe
                     raise MemoryError("no memory for the results")
                 with nogil:
                     seconds = clock()
-                    run(team, one_task, &job, job.n_tasks, active)
+                    run(team, one_task, &job, job.n_tasks, most)
                     seconds = clock() - seconds
-                times = [(<char *> job.times)[i * job.n_tasks:(i + 1) * job.n_tasks] for i in range(n)]
+                times = [
+                    (<char *> job.times)[i * job.n_tasks:(i + 1) * job.n_tasks] for i in range(n)
+                ]
                 values = (<char *> job.values)[:job.n_tasks * <ptrdiff_t> sizeof(unsigned int)]
             finally:
                 free(job.times)

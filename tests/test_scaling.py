@@ -1,0 +1,121 @@
+"""Scaling: statistics in chunks, constant columns, large and small numbers."""
+
+import copy
+import dataclasses
+import pickle
+import tracemalloc
+
+import numpy as np
+import pytest
+
+from cbackprop import scaling
+from cbackprop.errors import InputError, InputTypeError
+from cbackprop.scaling import Scaling
+
+
+def apply(s, X):
+    return (X - s.shift) * s.scale
+
+
+@pytest.mark.parametrize("n_rows", [2, 7, 1000])
+@pytest.mark.parametrize("chunk", [1, 10, 1 << 16])
+def test_statistics(monkeypatch, n_rows, chunk):
+    monkeypatch.setattr(scaling, "_CHUNK", chunk)
+    X = np.random.default_rng(0).normal([1, -1000, 1e-6], [1, 10, 1e-7], size=(n_rows, 3))
+    s = Scaling.standard(X)
+    np.testing.assert_allclose(s.shift, X.mean(axis=0), rtol=1e-12)
+    np.testing.assert_allclose(s.scale, 1 / X.std(axis=0), rtol=1e-11)
+    s = Scaling.minmax(X)
+    scaled = apply(s, X)
+    np.testing.assert_allclose(scaled.min(axis=0), -1, rtol=1e-11)
+    np.testing.assert_allclose(scaled.max(axis=0), 1, rtol=1e-11)
+
+
+@pytest.mark.parametrize("make", [Scaling.standard, Scaling.minmax])
+def test_a_constant_column_becomes_zero(make):
+    for constant in (0.1, 0.0, -3.7e15, 1e300, 5e-324):
+        X = np.full((1001, 2), constant)
+        X[:, 1] = np.arange(1001)
+        assert not apply(make(X), X)[:, 0].any()
+    assert not apply(make([[3.0, 4.0]]), np.array([3.0, 4.0])).any()
+
+
+@pytest.mark.parametrize("make", [Scaling.standard, Scaling.minmax])
+def test_a_spread_too_small_to_divide_by(make):
+    X = np.array([[0.0], [5e-324]])
+    assert np.isfinite(apply(make(X), X)).all()
+
+
+def test_large_numbers():
+    X = np.array([[-1.7e308], [1.7e308], [0.0]])
+    np.testing.assert_allclose(apply(Scaling.minmax(X), X / 1)[2], 0, atol=1e-15)
+    assert Scaling.minmax(X).scale[0] == pytest.approx(1 / 1.7e308)
+    with pytest.raises(InputError, match="X column 0 holds numbers too large"):
+        Scaling.standard(X)
+
+
+def test_float32_is_summed_in_float64():
+    X = np.full((100_000, 1), 0.1, np.float32)
+    X[::2] = 1.1
+    s = Scaling.standard(X)
+    assert s.shift[0] == pytest.approx(np.float64(X).mean(), rel=1e-12)
+    assert s.scale[0] == pytest.approx(1 / np.float64(X).std(), rel=1e-10)
+
+
+def test_integers_and_lists():
+    np.testing.assert_array_equal(Scaling.minmax([[0, 1], [4, 2]]).shift, [2, 1.5])
+
+
+def test_no_copy_of_the_data():
+    X = np.random.default_rng(0).normal(size=(200_000, 10)).astype(np.float32)
+    tracemalloc.start()
+    Scaling.standard(X)
+    Scaling.minmax(X)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < X.nbytes / 3
+
+
+def test_it_is_frozen_and_a_copy():
+    shift = np.zeros(2)
+    s = Scaling(shift, [1, 2])
+    shift[0] = 5
+    assert s.shift.tolist() == [0, 0]
+    for change in (
+        lambda: setattr(s, "shift", shift),
+        lambda: s.scale.__setitem__(0, 3.0),
+    ):
+        with pytest.raises((dataclasses.FrozenInstanceError, ValueError)):
+            change()
+    for twin in (copy.deepcopy(s), pickle.loads(pickle.dumps(s))):
+        np.testing.assert_array_equal(twin.scale, s.scale)
+    assert repr(s) == "Scaling of 2 input columns"
+
+
+@pytest.mark.parametrize(
+    ("shift", "scale", "error", "words"),
+    [
+        ([0, 0], [1], InputError, "shift has 2 entries and scale 1"),
+        ([[0]], [1], InputError, r"shift has shape \(1, 1\); expected one number for each"),
+        ([0], 1, InputError, r"scale has shape \(\)"),
+        ([], [], InputError, r"shift has shape \(0,\)"),
+        ([np.nan], [1], InputError, r"shift\[0\] is nan"),
+        ([0, 0], [1, np.inf], InputError, r"scale\[1\] is inf"),
+        (["a"], [1], InputTypeError, "shift holds text"),
+        ([0], [1j], InputTypeError, "scale is complex"),
+    ],
+)
+def test_bad_arguments(shift, scale, error, words):
+    with pytest.raises(error, match=words):
+        Scaling(shift, scale)
+
+
+@pytest.mark.parametrize("make", [Scaling.standard, Scaling.minmax])
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_bad_data(make, bad):
+    X = np.ones((5, 2))
+    X[3, 1] = bad
+    with pytest.raises(InputError, match=f"X holds {bad} at row 3, column 1"):
+        make(X)
+    with pytest.raises(InputError, match="X has 1 dimension"):
+        make(X[0])
