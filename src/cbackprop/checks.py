@@ -195,6 +195,8 @@ def as_numbers(name: str, value: Any, dtype: Any) -> np.ndarray:
 
     Integers, booleans, float16 and longdouble are cast to `dtype`.
     """
+    if type(value) is np.ndarray and (value.dtype == FLOAT64 or value.dtype == FLOAT32):
+        return value
     if isinstance(value, np.ma.MaskedArray):
         if np.ma.is_masked(value):
             raise InputError(

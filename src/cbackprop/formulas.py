@@ -47,9 +47,9 @@ def sigmoid(x: Any, out: np.ndarray | None = None) -> Any:
     InputError, InputTypeError
         If x does not hold real numbers, or out does not fit.
     """
-    (x,) = _real(("x", x))
-    result = _output(out, x.shape, x.dtype, (x,))
-    elementwise.sigmoid(_flat(x, result), _flat(result))
+    x = checks.as_numbers("x", x, np.float64)
+    result = _output(out, x.shape, x.dtype)
+    elementwise.sigmoid(_flat(x, out), _flat(result))
     return result if out is not None or result.ndim else result[()]
 
 
@@ -76,10 +76,10 @@ def delta_output(Y: Any, Y_hat: Any, out: np.ndarray | None = None) -> Any:
     """
     Y, Y_hat = _real(("Y", Y), ("Y_hat", Y_hat))
     _expect("Y_hat", Y_hat, Y.shape, f"the shape of Y, {Y.shape}")
-    result = _output(out, Y.shape, Y.dtype, (Y, Y_hat))
-    # The loop may overwrite Y_hat, not Y.
-    Y_flat = _flat(Y.copy() if np.may_share_memory(Y, result) else Y)
-    elementwise.delta_output(Y_flat, _flat(Y_hat, result), _flat(result))
+    result = _output(out, Y.shape, Y.dtype)
+    if out is not None and np.may_share_memory(Y, out):
+        Y = Y.copy()  # the loop may overwrite Y_hat, not Y
+    elementwise.delta_output(_flat(Y), _flat(Y_hat, out), _flat(result))
     return result if out is not None or result.ndim else result[()]
 
 
@@ -108,7 +108,7 @@ def delta_hidden(delta_O: Any, W2: Any, Z: Any, out: np.ndarray | None = None) -
     (N, n_out), n_hidden = delta_O.shape, len(W2)
     _expect("W2", W2, (n_hidden, n_out), f"(n_hidden, {n_out}), since delta_O is {delta_O.shape}")
     _expect("Z", Z, (N, n_hidden), f"({N}, {n_hidden}), since W2 is {W2.shape}")
-    result = _output(out, Z.shape, Z.dtype, ())
+    result = _output(out, Z.shape, Z.dtype)
     overlaps = out is not None and any(np.may_share_memory(out, A) for A in (delta_O, W2, Z))
     target = np.empty_like(result) if overlaps else result
     with blas_threads.single_threaded(N * n_out * n_hidden > blas_threads.THREADED_ABOVE):
@@ -168,7 +168,7 @@ def gradients(X: Any, Y: Any, W1: Any, W2: Any) -> tuple[float, np.ndarray, np.n
 def _real(*named: tuple[str, Any]) -> list[np.ndarray]:
     """Arrays of one dtype: float32 if all are, else float64."""
     arrays = [checks.as_numbers(name, value, np.float64) for name, value in named]
-    if len({A.dtype for A in arrays}) > 1:
+    if any(A.dtype != arrays[0].dtype for A in arrays):
         arrays = [A.astype(np.float64, copy=False) for A in arrays]
     return arrays
 
@@ -189,9 +189,7 @@ def _expect(name: str, A: np.ndarray, shape: tuple[int, ...], expected: str) -> 
         raise InputError(f"{name} has shape {A.shape}; expected {expected}")
 
 
-def _output(
-    out: Any, shape: tuple[int, ...], dtype: np.dtype, inputs: tuple[np.ndarray, ...]
-) -> np.ndarray:
+def _output(out: Any, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
     """A new array, or `out` if it can take the result."""
     if out is None:
         return np.empty(shape, dtype)
@@ -216,6 +214,6 @@ def _flat(A: np.ndarray, overwritten: np.ndarray | None = None) -> np.ndarray:
     A copy, too, where A overlaps what will be overwritten without being the very same elements.
     """
     flat = _contiguous(A).reshape(-1)
-    if overwritten is None or flat.ctypes.data == overwritten.ctypes.data:
+    if overwritten is None or not np.may_share_memory(flat, overwritten):
         return flat
-    return flat.copy() if np.may_share_memory(flat, overwritten) else flat
+    return flat if flat.ctypes.data == overwritten.ctypes.data else flat.copy()

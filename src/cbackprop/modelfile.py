@@ -10,6 +10,7 @@ file's word alone: what is read is first compared with what is there.
 """
 
 import contextlib
+import copy
 import hashlib
 import json
 import os
@@ -44,10 +45,11 @@ def write(path: str | os.PathLike[str], network: Network) -> None:
     import safetensors.numpy
 
     annotations = _annotations_text(network.annotations)
+    network = copy.copy(network)  # with the parameters of a whole step, should a fit be running
     tensors = dict(
         zip(
             _tensor_names(len(network.weights), network.bias, False),
-            (A.copy() for A in _in_order(network.weights, network.biases)),
+            _in_order(network.weights, network.biases),
             strict=True,
         )
     )

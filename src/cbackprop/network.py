@@ -420,7 +420,8 @@ class Network:
             "activations": self._activations,
             "bias": self._bias,
             "dtype": self._dtype.name,
-            "parameters": self._parameters,
+            # One memcpy under the GIL, as the core's own: a whole step, even during a fit.
+            "parameters": np.frombuffer(self._parameters.tobytes(), self._dtype),
             "input_scaling": self._input_scaling,
             "annotations": self.annotations,
         }

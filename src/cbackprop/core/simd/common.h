@@ -24,6 +24,13 @@
 #define CBP_PREFETCH(address) ((void)(address))
 #endif
 
+/* Keeps the compiler from deriving x again from what it was made of. */
+#if defined(__GNUC__) || defined(__clang__)
+#define CBP_OPAQUE(x) __asm__("" : "+r"(x))
+#else
+#define CBP_OPAQUE(x) ((void)0)
+#endif
+
 /* Loops over the registers of a tile: they must vanish. */
 #if defined(__clang__)
 #define CBP_UNROLL _Pragma("clang loop unroll(full)")

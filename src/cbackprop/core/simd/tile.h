@@ -2,27 +2,53 @@
  * This file promises not to choose: product.h says which tile runs where.
  */
 
+/* Row i of a tile, from the address of row 0 or row 4 and strides in bytes: few registers, and no
+ * address that must be moved by itself. */
+CBP_INLINE T *WN(row)(const char *row0, const char *row4, const int i, ptrdiff_t one,
+                      ptrdiff_t three)
+{
+    const char *row = i < 4 ? row0 : row4;
+    return (T *)(row + (i % 4 == 3 ? three : i % 4 * one));
+}
+
 /* `tiles` times MR rows of C, NV vectors across; the panel's last vector begins at column `last` and
  * may overlap the one before it (both are loaded before either is stored).  KS > 1: sum p goes to
  * accumulator p mod KS, which hides the multiply-adds' latency where MR * NV is small. */
 CBP_INLINE void WN(panel)(const int MR, const int NV, const int KS, const FN(job) *job, const T *A,
                           const T *B, T *C, const T *bias, ptrdiff_t last, ptrdiff_t tiles)
 {
-    const ptrdiff_t k = job->k, rsa = job->rsa, csa = job->csa, ldb = job->ldb, ldc = job->ldc;
+    const ptrdiff_t k = job->k;
     const T alpha = job->alpha, beta = job->beta;
-    for (; tiles > 0; tiles--, A += MR * rsa, C += MR * ldc) {
+    const char *A0 = (const char *)A;
+    char *C0 = (char *)C;
+    /* Opaque: else GCC makes two loops of one, and more registers than there are. */
+    ptrdiff_t a1 = job->rsa * SIZE, c1 = job->ldc * SIZE, a3 = 3 * a1, c3 = 3 * c1;
+    ptrdiff_t next_a = job->csa * SIZE, next_b = job->ldb * SIZE;
+    CBP_OPAQUE(a1);
+    CBP_OPAQUE(a3);
+    CBP_OPAQUE(next_a);
+    CBP_OPAQUE(next_b);
+#define COLUMN(v) ((v) < NV - 1 ? (v) * W : NV == 1 ? 0 : last)
+    for (; tiles > 0; tiles--) {
         V sum[4][8][4]; /* KS, MR, NV */
-        const T *a = A, *b = B;
-        ptrdiff_t p = 0;
+        const char *a = A0, *a4 = A0 + 4 * a1, *b = (const char *)B;
+        char *c4;
+        ptrdiff_t p = k;
         CBP_UNROLL
         for (int s = 0; s < KS; s++) {
             CBP_UNROLL
             for (int i = 0; i < MR; i++) {
                 CBP_UNROLL
                 for (int v = 0; v < NV; v++)
-                    sum[s][i][v] = s > 0 || bias == NULL
-                                       ? WN(set)(0)
-                                       : WN(load)(bias + (v < NV - 1 ? v * W : last));
+                    sum[s][i][v] = WN(set)(0);
+            }
+        }
+        if (bias != NULL) {
+            CBP_UNROLL
+            for (int i = 0; i < MR; i++) {
+                CBP_UNROLL
+                for (int v = 0; v < NV; v++)
+                    sum[0][i][v] = WN(load)(bias + COLUMN(v));
             }
         }
 #define STEP(s)                                                                                    \
@@ -30,55 +56,78 @@ CBP_INLINE void WN(panel)(const int MR, const int NV, const int KS, const FN(job
         V row[4];                                                                                  \
         CBP_UNROLL                                                                                 \
         for (int v = 0; v < NV; v++)                                                               \
-            row[v] = WN(load)(b + (v < NV - 1 ? v * W : last));                                    \
+            row[v] = WN(load)((const T *)b + COLUMN(v));                                           \
         CBP_UNROLL                                                                                 \
         for (int i = 0; i < MR; i++) {                                                             \
-            const V x = WN(set)(a[i * rsa]);                                                       \
+            const V x = WN(set)(*WN(row)(a, a4, i, a1, a3));                                       \
             CBP_UNROLL                                                                             \
             for (int v = 0; v < NV; v++)                                                           \
                 sum[s][i][v] += x * row[v];                                                        \
         }                                                                                          \
-        a += csa;                                                                                  \
-        b += ldb;                                                                                  \
+        a += next_a;                                                                               \
+        a4 += next_a;                                                                              \
+        b += next_b;                                                                               \
     }
-        for (; p + KS <= k; p += KS) {
+        for (; p >= KS; p -= KS) {
             CBP_UNROLL
             for (int s = 0; s < KS; s++)
                 STEP(s)
         }
         if (KS > 1)
-            for (; p < k; p++)
+            for (; p > 0; p--)
                 STEP(0)
 #undef STEP
         CBP_UNROLL
-        for (int i = 0; i < MR; i++) {
-            T *c = C + i * ldc;
+        for (int s = KS / 2; s > 0; s /= 2) {
             CBP_UNROLL
-            for (int s = KS / 2; s > 0; s /= 2) {
+            for (int t = 0; t < s; t++) {
                 CBP_UNROLL
-                for (int t = 0; t < s; t++) {
+                for (int i = 0; i < MR; i++) {
                     CBP_UNROLL
                     for (int v = 0; v < NV; v++)
                         sum[t][i][v] += sum[t + s][i][v];
                 }
             }
-            if (beta == 0) {
-                CBP_UNROLL
-                for (int v = 0; v < NV; v++)
-                    WN(store)(c + (v < NV - 1 ? v * W : last), alpha * sum[0][i][v]);
-            }
-            else {
-                V old[4];
-                CBP_UNROLL
-                for (int v = 0; v < NV; v++)
-                    old[v] = WN(load)(c + (v < NV - 1 ? v * W : last));
-                CBP_UNROLL
-                for (int v = 0; v < NV; v++)
-                    WN(store)(c + (v < NV - 1 ? v * W : last),
-                              beta * old[v] + alpha * sum[0][i][v]);
-            }
         }
+        CBP_OPAQUE(c1);
+        CBP_OPAQUE(c3);
+        CBP_OPAQUE(last);
+        c4 = C0 + 4 * c1;
+#define STORE(OLD, NEW)                                                                            \
+    CBP_UNROLL                                                                                     \
+    for (int i = 0; i < MR; i++) {                                                                 \
+        T *c = WN(row)(C0, c4, i, c1, c3);                                                         \
+        V old[4];                                                                                  \
+        CBP_UNROLL                                                                                 \
+        for (int v = 0; v < NV; v++)                                                               \
+            old[v] = OLD(c + COLUMN(v));                                                           \
+        CBP_UNROLL                                                                                 \
+        for (int v = 0; v < NV; v++)                                                               \
+            WN(store)(c + COLUMN(v), NEW(old[v], sum[0][i][v]));                                   \
     }
+#define NONE(x) WN(set)(0)
+#define SUM(old, sum) (sum)
+#define SCALED(old, sum) (alpha * (sum))
+#define ADDED(old, sum) ((old) + alpha * (sum))
+#define BOTH(old, sum) (beta * (old) + alpha * (sum))
+        if (beta == 0 && alpha == 1)
+            STORE(NONE, SUM)
+        else if (beta == 0)
+            STORE(NONE, SCALED)
+        else if (beta == 1)
+            STORE(WN(load), ADDED)
+        else
+            STORE(WN(load), BOTH)
+#undef STORE
+#undef NONE
+#undef SUM
+#undef SCALED
+#undef ADDED
+#undef BOTH
+        A0 += MR * a1;
+        C0 += MR * c1;
+    }
+#undef COLUMN
 }
 
 /* Rows of a tile for each number of vectors, as the registers allow */

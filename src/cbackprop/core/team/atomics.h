@@ -52,7 +52,7 @@ static inline void cbp_store(cbp_atomic *p, int64_t value) {
 
 #else
 
-typedef int64_t cbp_atomic;
+typedef int64_t cbp_atomic __attribute__((aligned(8))); /* 32-bit x86 would take 4 */
 
 #define cbp_load(p) __atomic_load_n((p), __ATOMIC_ACQUIRE)
 #define cbp_load_ordered(p) __atomic_load_n((p), __ATOMIC_SEQ_CST)

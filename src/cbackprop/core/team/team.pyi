@@ -6,5 +6,5 @@ def exercise(
     *,
     active: Iterable[int] | None = None,
     work: int = 0,
-    between: Callable[[], object] | None = None,
+    between: Callable[[tuple[list[bytes], bytes, float]], object] | None = None,
 ) -> list[tuple[list[bytes], bytes, float]]: ...

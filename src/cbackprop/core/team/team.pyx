@@ -80,7 +80,7 @@ def exercise(int n_threads, runs, *, active=None, ptrdiff_t work=0, between=None
     work : int
         Steps x -> 1664525 x + 1013904223 mod 2**32 that each task makes, from its own number.
     between : callable, optional
-        Called with no argument after each run, while the team lives.
+        Called with the result of each run, while the team lives.
 
     Returns
     -------
@@ -123,9 +123,10 @@ def exercise(int n_threads, runs, *, active=None, ptrdiff_t work=0, between=None
             finally:
                 free(job.times)
                 free(job.values)
-            done.append((times, values, seconds))
+            result = (times, values, seconds)
+            done.append(result)
             if between is not None:
-                between()
+                between(result)
     finally:
         with nogil:
             stop(team)
