@@ -61,7 +61,7 @@ class Row:
         """
         width = max(self.sizes[1:])
         if self.output_activation == "sigmoid" and self.activation != "relu":
-            rate = min(0.5, 50 / width, 20 / self.sizes[0])
+            rate = min(0.5, 200 / width, 20 / self.sizes[0] if self.batch == 1 else 0.5)
         else:
             rate = 0.1 / max(1.0, width / 4)
         return 2.0 ** math.floor(math.log2(rate))

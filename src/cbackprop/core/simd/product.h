@@ -32,32 +32,57 @@ static void FN(panels)(const FN(job) *job, ptrdiff_t m, ptrdiff_t n, const T *A,
 #endif
 }
 
+/* C (rows, n) = beta C + start + sums^T, sums (n, stride) */
+CBP_INLINE void FN(store_transposed)(const int n, ptrdiff_t rows, const T *sums,
+                                     const ptrdiff_t stride, T beta, const T *start, T *C,
+                                     ptrdiff_t ldc)
+{
+    if (beta == 0)
+        for (ptrdiff_t i = 0; i < rows; i++)
+            CBP_UNROLL
+            for (int j = 0; j < n; j++)
+                C[i * ldc + j] = start[j] + sums[j * stride + i];
+    else
+        for (ptrdiff_t i = 0; i < rows; i++)
+            CBP_UNROLL
+            for (int j = 0; j < n; j++)
+                C[i * ldc + j] = beta * C[i * ldc + j] + sums[j * stride + i];
+}
+
 #if VECTOR_BYTES > 0
-/* A's columns contiguous and C narrow: (A^T-like) C^T = B^T A^T by the same tiles, a vector along m,
- * in pieces whose result lies in a buffer until it is stored transposed.  m >= NARROWEST. */
+/* A's columns contiguous and C narrow: C^T = B^T A^T by the same tiles, a vector along m, in pieces
+ * whose result lies in a buffer until it is stored transposed.  m >= NARROWEST, n < 8. */
 static void FN(product_transposed)(const FN(job) *job, ptrdiff_t m, ptrdiff_t n, const T *A,
                                    const T *B, T *C, const T *bias)
 {
-    enum { PIECE = 128, MOST_COLUMNS = 2 * LANES };
-    T buffer[MOST_COLUMNS * PIECE];
-    const ptrdiff_t pieces = (m + PIECE - 1) / PIECE;
+    enum { PIECE = 128 };
+    static const T zeros[8] = {0};
+    T sums[7 * PIECE];
+    const T *start = bias == NULL ? zeros : bias;
+    const T beta = job->beta;
+    const ptrdiff_t ldc = job->ldc;
     FN(job) swapped = {job->k, 1, job->ldb, job->csa, PIECE, job->alpha, 0};
-    if (n == 1 && job->ldc == 1 && bias == NULL) {
-        swapped.beta = job->beta;
+    ptrdiff_t pieces = (m + PIECE - 1) / PIECE;
+    if (n == 1 && ldc == 1 && bias == NULL) {
+        swapped.beta = beta;
         FN(panels)(&swapped, 1, m, B, A, C, NULL);
         return;
     }
-    for (ptrdiff_t q = 0, i = 0; q < pieces; q++) {
-        const ptrdiff_t length = m / pieces + (q < m % pieces);
-        FN(panels)(&swapped, n, length, B, A + i, buffer, NULL);
-        for (ptrdiff_t r = 0; r < length; r++) {
-            T *c = C + (i + r) * job->ldc;
-            for (ptrdiff_t j = 0; j < n; j++) {
-                const T start = bias == NULL ? 0 : bias[j], sum = buffer[j * PIECE + r];
-                c[j] = job->beta == 0 ? start + sum : job->beta * c[j] + sum;
-            }
+    for (; pieces > 0; pieces--) {
+        const ptrdiff_t rows = pieces == 1 ? m : m / pieces;
+        FN(panels)(&swapped, n, rows, B, A, sums, NULL);
+        switch (n) {
+        case 1: FN(store_transposed)(1, rows, sums, PIECE, beta, start, C, ldc); break;
+        case 2: FN(store_transposed)(2, rows, sums, PIECE, beta, start, C, ldc); break;
+        case 3: FN(store_transposed)(3, rows, sums, PIECE, beta, start, C, ldc); break;
+        case 4: FN(store_transposed)(4, rows, sums, PIECE, beta, start, C, ldc); break;
+        case 5: FN(store_transposed)(5, rows, sums, PIECE, beta, start, C, ldc); break;
+        case 6: FN(store_transposed)(6, rows, sums, PIECE, beta, start, C, ldc); break;
+        default: FN(store_transposed)(7, rows, sums, PIECE, beta, start, C, ldc); break;
         }
-        i += length;
+        m -= rows;
+        A += rows;
+        C += rows * ldc;
     }
 }
 
@@ -79,8 +104,9 @@ static void FN(product_dots)(const FN(job) *job, ptrdiff_t m, ptrdiff_t n, const
             if (copy)
                 for (ptrdiff_t r = 0; r < length; r++)
                     column[r] = B[(p + r) * job->ldb + j];
+            /* Narrower vectors leave less to add across: the widest only for long sums. */
 #if VECTOR_BYTES >= 64
-            if (length >= 64 / SIZE)
+            if (length >= 4 * 64 / SIZE)
                 AT(64, dots)(job, m, length, A + p, b, beta, start, C + j);
             else
 #endif
@@ -96,17 +122,35 @@ static void FN(product_dots)(const FN(job) *job, ptrdiff_t m, ptrdiff_t n, const
 }
 #endif
 
-/* Any strides, any sizes: the few products too small for a vector */
+/* Any strides, any sizes: products too small for a vector */
+CBP_INLINE void FN(product_plain_columns)(const int n, const FN(job) *job, ptrdiff_t m, const T *A,
+                                          const T *B, T *C, const T *bias)
+{
+    for (ptrdiff_t i = 0; i < m; i++, A += job->rsa, C += job->ldc) {
+        T sum[4];
+        const T *a = A, *b = B;
+        CBP_UNROLL
+        for (int j = 0; j < n; j++)
+            sum[j] = bias == NULL ? 0 : bias[j];
+        for (ptrdiff_t p = job->k; p > 0; p--, a += job->csa, b += job->ldb) {
+            CBP_UNROLL
+            for (int j = 0; j < n; j++)
+                sum[j] += *a * b[j];
+        }
+        CBP_UNROLL
+        for (int j = 0; j < n; j++)
+            C[j] = job->beta == 0 ? job->alpha * sum[j] : job->beta * C[j] + job->alpha * sum[j];
+    }
+}
+
 static void FN(product_plain)(const FN(job) *job, ptrdiff_t m, ptrdiff_t n, const T *A, const T *B,
                               T *C, const T *bias)
 {
-    for (ptrdiff_t i = 0; i < m; i++)
-        for (ptrdiff_t j = 0; j < n; j++) {
-            T sum = bias == NULL ? 0 : bias[j], *c = C + i * job->ldc + j;
-            for (ptrdiff_t p = 0; p < job->k; p++)
-                sum += A[i * job->rsa + p * job->csa] * B[p * job->ldb + j];
-            *c = job->beta == 0 ? job->alpha * sum : job->beta * *c + job->alpha * sum;
-        }
+    switch (n) {
+    case 1: FN(product_plain_columns)(1, job, m, A, B, C, bias); break;
+    case 2: FN(product_plain_columns)(2, job, m, A, B, C, bias); break;
+    default: FN(product_plain_columns)(3, job, m, A, B, C, bias); break;
+    }
 }
 
 static void FN(product)(ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, T alpha, const T *A, ptrdiff_t rsa,
@@ -116,17 +160,24 @@ static void FN(product)(ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, T alpha, const T 
     const FN(job) job = {k, rsa, csa, ldb, ldc, alpha, beta};
     if (m == 0 || n == 0)
         return;
-#if VECTOR_BYTES > 0
-    if (rsa == 1 && n <= LANES / 2 && m >= NARROWEST && (n < NARROWEST || m >= LANES))
+#if VECTOR_BYTES == 0
+    FN(panels)(&job, m, n, A, B, C, bias);
+#else
+    /* What wins where is measured; only shapes and the level decide. */
+    if (n <= 3 && m * n * k <= 32)
+        FN(product_plain)(&job, m, n, A, B, C, bias);
+    else if (rsa == 1 && n < NARROWEST && m >= NARROWEST)
         FN(product_transposed)(&job, m, n, A, B, C, bias);
-    else if (csa == 1 && n <= 3 && k >= NARROWEST)
+    else if (rsa == 1 && VECTOR_BYTES >= 32 && n < 32 / SIZE && m >= LANES && k >= 16)
+        FN(product_transposed)(&job, m, n, A, B, C, bias);
+    else if (csa == 1 && n <= 3 && k >= NARROWEST &&
+             (n < NARROWEST ? m > 2 || n == 1 : VECTOR_BYTES >= 32 && m > 2 && k >= 64 / (n * n)))
         FN(product_dots)(&job, m, n, A, B, C, bias);
-    else
-#endif
-        if (n >= NARROWEST)
+    else if (n >= NARROWEST)
         FN(panels)(&job, m, n, A, B, C, bias);
     else
         FN(product_plain)(&job, m, n, A, B, C, bias);
+#endif
 }
 #undef AT
 #undef NARROWEST

@@ -2,13 +2,13 @@
  * This file promises not to choose: product.h says which tile runs where.
  */
 
-/* Row i of a tile, from the address of row 0 or row 4 and strides in bytes: few registers, and no
+/* The element in row i of a tile, from the address of row 0 or row 4 and strides in bytes: few registers, and no
  * address that must be moved by itself. */
-CBP_INLINE T *WN(row)(const char *row0, const char *row4, const int i, ptrdiff_t one,
-                      ptrdiff_t three)
+CBP_INLINE T WN(in_row)(const char *row0, const char *row4, const int i, ptrdiff_t one,
+                        ptrdiff_t three)
 {
     const char *row = i < 4 ? row0 : row4;
-    return (T *)(row + (i % 4 == 3 ? three : i % 4 * one));
+    return *(const T *)(row + (i % 4 == 3 ? three : i % 4 * one));
 }
 
 /* `tiles` times MR rows of C, NV vectors across; the panel's last vector begins at column `last` and
@@ -17,12 +17,11 @@ CBP_INLINE T *WN(row)(const char *row0, const char *row4, const int i, ptrdiff_t
 CBP_INLINE void WN(panel)(const int MR, const int NV, const int KS, const FN(job) *job, const T *A,
                           const T *B, T *C, const T *bias, ptrdiff_t last, ptrdiff_t tiles)
 {
-    const ptrdiff_t k = job->k;
+    const ptrdiff_t k = job->k, ldc = job->ldc;
     const T alpha = job->alpha, beta = job->beta;
     const char *A0 = (const char *)A;
-    char *C0 = (char *)C;
     /* Opaque: else GCC makes two loops of one, and more registers than there are. */
-    ptrdiff_t a1 = job->rsa * SIZE, c1 = job->ldc * SIZE, a3 = 3 * a1, c3 = 3 * c1;
+    ptrdiff_t a1 = job->rsa * SIZE, a3 = 3 * a1;
     ptrdiff_t next_a = job->csa * SIZE, next_b = job->ldb * SIZE;
     CBP_OPAQUE(a1);
     CBP_OPAQUE(a3);
@@ -32,7 +31,6 @@ CBP_INLINE void WN(panel)(const int MR, const int NV, const int KS, const FN(job
     for (; tiles > 0; tiles--) {
         V sum[4][8][4]; /* KS, MR, NV */
         const char *a = A0, *a4 = A0 + 4 * a1, *b = (const char *)B;
-        char *c4;
         ptrdiff_t p = k;
         CBP_UNROLL
         for (int s = 0; s < KS; s++) {
@@ -57,9 +55,14 @@ CBP_INLINE void WN(panel)(const int MR, const int NV, const int KS, const FN(job
         CBP_UNROLL                                                                                 \
         for (int v = 0; v < NV; v++)                                                               \
             row[v] = WN(load)((const T *)b + COLUMN(v));                                           \
+        if (MR == 2) { /* one load, not two */                                                     \
+            CBP_UNROLL                                                                             \
+            for (int v = 0; v < NV; v++)                                                           \
+                CBP_OPAQUE_VECTOR(row[v]);                                                         \
+        }                                                                                          \
         CBP_UNROLL                                                                                 \
         for (int i = 0; i < MR; i++) {                                                             \
-            const V x = WN(set)(*WN(row)(a, a4, i, a1, a3));                                       \
+            const V x = WN(set)(WN(in_row)(a, a4, i, a1, a3));                                        \
             CBP_UNROLL                                                                             \
             for (int v = 0; v < NV; v++)                                                           \
                 sum[s][i][v] += x * row[v];                                                        \
@@ -78,32 +81,25 @@ CBP_INLINE void WN(panel)(const int MR, const int NV, const int KS, const FN(job
                 STEP(0)
 #undef STEP
         CBP_UNROLL
-        for (int s = KS / 2; s > 0; s /= 2) {
+        for (int i = 0; i < MR; i++) {
             CBP_UNROLL
-            for (int t = 0; t < s; t++) {
-                CBP_UNROLL
-                for (int i = 0; i < MR; i++) {
-                    CBP_UNROLL
-                    for (int v = 0; v < NV; v++)
-                        sum[t][i][v] += sum[t + s][i][v];
-                }
+            for (int v = 0; v < NV; v++) {
+                if (KS == 4)
+                    sum[0][i][v] += sum[2][i][v], sum[1][i][v] += sum[3][i][v];
+                if (KS >= 2)
+                    sum[0][i][v] += sum[1][i][v];
             }
         }
-        CBP_OPAQUE(c1);
-        CBP_OPAQUE(c3);
-        CBP_OPAQUE(last);
-        c4 = C0 + 4 * c1;
 #define STORE(OLD, NEW)                                                                            \
     CBP_UNROLL                                                                                     \
-    for (int i = 0; i < MR; i++) {                                                                 \
-        T *c = WN(row)(C0, c4, i, c1, c3);                                                         \
+    for (int i = 0; i < MR; i++, C += ldc) {                                                       \
         V old[4];                                                                                  \
         CBP_UNROLL                                                                                 \
         for (int v = 0; v < NV; v++)                                                               \
-            old[v] = OLD(c + COLUMN(v));                                                           \
+            old[v] = OLD(C + COLUMN(v));                                                           \
         CBP_UNROLL                                                                                 \
         for (int v = 0; v < NV; v++)                                                               \
-            WN(store)(c + COLUMN(v), NEW(old[v], sum[0][i][v]));                                   \
+            WN(store)(C + COLUMN(v), NEW(old[v], sum[0][i][v]));                                   \
     }
 #define NONE(x) WN(set)(0)
 #define SUM(old, sum) (sum)
@@ -125,28 +121,38 @@ CBP_INLINE void WN(panel)(const int MR, const int NV, const int KS, const FN(job
 #undef ADDED
 #undef BOTH
         A0 += MR * a1;
-        C0 += MR * c1;
     }
 #undef COLUMN
 }
 
-/* Rows of a tile for each number of vectors, as the registers allow */
+/* PANEL(MR, NV) for every tile: the rows that the registers allow for each number of vectors.  A width
+ * below the widest has few vectors: wider rows of C take the widest. */
+#define ROWS_1_TO_4(PANEL, NV) PANEL(1, NV) PANEL(2, NV) PANEL(3, NV) PANEL(4, NV)
+#define ROWS_1_TO_6(PANEL, NV) ROWS_1_TO_4(PANEL, NV) PANEL(5, NV) PANEL(6, NV)
+#define ROWS_1_TO_8(PANEL, NV) ROWS_1_TO_6(PANEL, NV) PANEL(7, NV) PANEL(8, NV)
+#define MOST_ROWS_1 8
 #if REGISTERS >= 32
-#define PANELS(PANEL)                                                                              \
-    PANEL(1, 1) PANEL(2, 1) PANEL(3, 1) PANEL(4, 1) PANEL(5, 1) PANEL(6, 1) PANEL(7, 1)            \
-    PANEL(8, 1) PANEL(1, 2) PANEL(2, 2) PANEL(3, 2) PANEL(4, 2) PANEL(5, 2) PANEL(6, 2)            \
-    PANEL(7, 2) PANEL(8, 2) PANEL(1, 3) PANEL(2, 3) PANEL(3, 3) PANEL(4, 3) PANEL(5, 3)            \
-    PANEL(6, 3) PANEL(7, 3) PANEL(8, 3) PANEL(1, 4) PANEL(2, 4) PANEL(3, 4) PANEL(4, 4)            \
-    PANEL(5, 4) PANEL(6, 4)
-#define MOST_ROWS {8, 8, 8, 6}
-#define MOST_VECTORS 4
+#define MOST_ROWS_2 8
+#define MOST_ROWS_3 8
+#define MOST_ROWS_4 6
+#define PANELS_1_2(PANEL) ROWS_1_TO_8(PANEL, 1) ROWS_1_TO_8(PANEL, 2)
+#define PANELS_3(PANEL) ROWS_1_TO_8(PANEL, 3)
+#define PANELS_4(PANEL) ROWS_1_TO_6(PANEL, 4)
 #else
-#define PANELS(PANEL)                                                                              \
-    PANEL(1, 1) PANEL(2, 1) PANEL(3, 1) PANEL(4, 1) PANEL(5, 1) PANEL(6, 1) PANEL(7, 1)            \
-    PANEL(8, 1) PANEL(1, 2) PANEL(2, 2) PANEL(3, 2) PANEL(4, 2) PANEL(5, 2) PANEL(6, 2)            \
-    PANEL(1, 3) PANEL(2, 3) PANEL(3, 3) PANEL(4, 3)
-#define MOST_ROWS {8, 6, 4}
+#define MOST_ROWS_2 6
+#define MOST_ROWS_3 4
+#define PANELS_1_2(PANEL) ROWS_1_TO_8(PANEL, 1) ROWS_1_TO_6(PANEL, 2)
+#define PANELS_3(PANEL) ROWS_1_TO_4(PANEL, 3)
+#endif
+#if BYTES < VECTOR_BYTES && BYTES <= 16
+#define MOST_VECTORS 2
+#define PANELS(PANEL) PANELS_1_2(PANEL)
+#elif BYTES < VECTOR_BYTES || REGISTERS < 32
 #define MOST_VECTORS 3
+#define PANELS(PANEL) PANELS_1_2(PANEL) PANELS_3(PANEL)
+#else
+#define MOST_VECTORS 4
+#define PANELS(PANEL) PANELS_1_2(PANEL) PANELS_3(PANEL) PANELS_4(PANEL)
 #endif
 
 #define PANEL(MR, NV)                                                                              \
@@ -159,37 +165,76 @@ CBP_INLINE void WN(panel)(const int MR, const int NV, const int KS, const FN(job
 PANELS(PANEL)
 #undef PANEL
 
-/* C (m, n) in panels of columns and tiles of rows, each as even as can be; n >= W */
-static void WN(panels)(const FN(job) *job, ptrdiff_t m, ptrdiff_t n, const T *A, const T *B, T *C,
-                       const T *bias)
+/* One panel of columns: whole tiles, then the rows that remain, with the last whole tile cut in two
+ * if they are few. */
+CBP_INLINE void WN(rows)(const int most, const int NV, const FN(job) *job, ptrdiff_t m,
+                         const T *A, const T *B, T *C, const T *bias, ptrdiff_t last)
 {
-    typedef void (*panel_function)(const FN(job) *, const T *, const T *, T *, const T *,
-                                   ptrdiff_t, ptrdiff_t);
-    static const int most_rows[] = MOST_ROWS;
-    static const panel_function function[MOST_VECTORS][8] = {
+    static void (*const panel[MOST_VECTORS][8])(const FN(job) *, const T *, const T *, T *,
+                                                const T *, ptrdiff_t, ptrdiff_t) = {
 #define PANEL(MR, NV) [NV - 1][MR - 1] = WN(panel_##MR##x##NV),
         PANELS(PANEL)
 #undef PANEL
     };
-    const ptrdiff_t vectors = (n + W - 1) / W, panels = (vectors + MOST_VECTORS - 1) / MOST_VECTORS;
-    ptrdiff_t column = 0;
-    for (ptrdiff_t q = 0; q < panels; q++) {
+    ptrdiff_t tiles = m / most, rest = m % most, first = 0;
+    if (tiles > 0 && rest > 0 && rest < most / 2) {
+        first = most / 2;
+        rest += most - first;
+        tiles--;
+    }
+    if (tiles > 0) {
+        panel[NV - 1][most - 1](job, A, B, C, bias, last, tiles);
+        A += tiles * most * job->rsa;
+        C += tiles * most * job->ldc;
+    }
+    if (first > 0) {
+        panel[NV - 1][first - 1](job, A, B, C, bias, last, 1);
+        A += first * job->rsa;
+        C += first * job->ldc;
+    }
+    if (rest > 0)
+        panel[NV - 1][rest - 1](job, A, B, C, bias, last, 1);
+}
+
+/* C (m, n), n >= W, in panels of columns as even as can be */
+static void WN(panels)(const FN(job) *job, ptrdiff_t m, ptrdiff_t n, const T *A, const T *B, T *C,
+                       const T *bias)
+{
+    ptrdiff_t vectors = (n + W - 1) / W;
+    ptrdiff_t panels = (vectors + MOST_VECTORS - 1) / MOST_VECTORS;
+    for (; panels > 0; panels--) {
         /* The wider panels come last: there are never fewer than W columns left. */
-        const ptrdiff_t nv = vectors / panels + (q >= panels - vectors % panels);
-        const ptrdiff_t last = (q < panels - 1 ? nv * W : n - column) - W;
-        const ptrdiff_t tiles = (m + most_rows[nv - 1] - 1) / most_rows[nv - 1];
-        const ptrdiff_t mr = m / tiles, more = m % tiles;
-        const T *b = B + column, *start = bias == NULL ? NULL : bias + column;
-        T *c = C + column;
-        if (more > 0)
-            function[nv - 1][mr](job, A, b, c, start, last, more);
-        function[nv - 1][mr - 1](job, A + more * (mr + 1) * job->rsa, b,
-                                 c + more * (mr + 1) * job->ldc, start, last, tiles - more);
-        column += nv * W;
+        const ptrdiff_t across = panels == 1 ? vectors : vectors / panels;
+        const ptrdiff_t last = (panels == 1 ? n : across * W) - W;
+        switch (across) {
+#if MOST_VECTORS >= 4
+        case 4: WN(rows)(MOST_ROWS_4, 4, job, m, A, B, C, bias, last); break;
+#endif
+#if MOST_VECTORS >= 3
+        case 3: WN(rows)(MOST_ROWS_3, 3, job, m, A, B, C, bias, last); break;
+#endif
+        case 2: WN(rows)(MOST_ROWS_2, 2, job, m, A, B, C, bias, last); break;
+        default: WN(rows)(MOST_ROWS_1, 1, job, m, A, B, C, bias, last); break;
+        }
+        vectors -= across;
+        n -= across * W;
+        B += across * W;
+        C += across * W;
+        if (bias != NULL)
+            bias += across * W;
     }
 }
+#undef ROWS_1_TO_4
+#undef ROWS_1_TO_6
+#undef ROWS_1_TO_8
+#undef MOST_ROWS_1
+#undef MOST_ROWS_2
+#undef MOST_ROWS_3
+#undef MOST_ROWS_4
+#undef PANELS_1_2
+#undef PANELS_3
+#undef PANELS_4
 #undef PANELS
-#undef MOST_ROWS
 #undef MOST_VECTORS
 
 #if W > 1
@@ -234,57 +279,81 @@ CBP_INLINE void WN(dot)(T alpha, ptrdiff_t k, const T *a, const T *b, T beta, T 
         total += a[p] * b[p];
     *C = beta == 0 ? start + alpha * total : beta * *C + alpha * total;
 }
-/* C[i ldc] = beta C[i ldc] + start + alpha sum_p A[i rsa + p] b[p], k >= W: rows in groups, a vector
- * along p for each, then one transposition that adds.  Rows that are missing repeat the last; one or
- * two rows go by themselves. */
-static void WN(dots)(const FN(job) *job, ptrdiff_t m, ptrdiff_t k, const T *A, const T *b, T beta,
-                     T start, T *C)
+/* sums[r] = sum_p a_r[p] b[p] for the rows r < GROUP, a_r one row further each up to the last of
+ * `rows`: a vector along p for each row, then one transposition that adds */
+CBP_INLINE void WN(dot_group)(const int GROUP, const T *A, ptrdiff_t rsa, ptrdiff_t rows,
+                              ptrdiff_t k, const T *b, T *sums)
 {
-    enum { GROUP = W > 8 ? 8 : W < 4 ? 4 : W, FOLDED = GROUP < W ? GROUP : W };
-    const ptrdiff_t rsa = job->rsa, ldc = job->ldc, whole = k - k % W;
-    const M mask = (M)(WN(lane_numbers)() >= (BITS)(W - k % W));
-    if (m <= 2) {
-        for (ptrdiff_t i = 0; i < m; i++)
-            WN(dot)(job->alpha, k, A + i * rsa, b, beta, start, C + i * ldc);
-        return;
+    const int FOLDED = GROUP < W ? GROUP : W; /* rows that end in one vector */
+    const ptrdiff_t whole = k - k % W;
+    const T *a[8];
+    V sum[8];
+    CBP_UNROLL
+    for (int r = 0; r < GROUP; r++) {
+        a[r] = A + (r < rows ? r : rows - 1) * rsa;
+        sum[r] = WN(set)(0);
     }
-    for (ptrdiff_t i = 0; i < m; i += GROUP) {
-        const ptrdiff_t rows = m - i < GROUP ? m - i : GROUP;
-        const T *a[GROUP];
-        V sum[GROUP];
-        T sums[GROUP];
+    for (ptrdiff_t p = 0; p < whole; p += W) {
+        const V x = WN(load)(b + p);
         CBP_UNROLL
-        for (int r = 0; r < GROUP; r++) {
-            a[r] = A + (i + (r < rows ? r : rows - 1)) * rsa;
-            sum[r] = WN(set)(0);
-        }
-        for (ptrdiff_t p = 0; p < whole; p += W) {
-            const V x = WN(load)(b + p);
-            CBP_UNROLL
-            for (int r = 0; r < GROUP; r++)
-                sum[r] += WN(load)(a[r] + p) * x;
-        }
-        if (whole < k) { /* the last W, without those that were there already */
-            const V x = WN(from_bits)(WN(bits)(WN(load)(b + k - W)) & mask);
-            CBP_UNROLL
-            for (int r = 0; r < GROUP; r++)
-                sum[r] += WN(from_bits)(WN(bits)(WN(load)(a[r] + k - W)) & mask) * x;
-        }
+        for (int r = 0; r < GROUP; r++)
+            sum[r] += WN(load)(a[r] + p) * x;
+    }
+    if (whole < k) { /* the last W, without those that were there already */
+        const M mask = (M)(WN(lane_numbers)() >= (BITS)(W - (k - whole)));
+        const V x = WN(from_bits)(WN(bits)(WN(load)(b + k - W)) & mask);
         CBP_UNROLL
-        for (int g = 0; g < GROUP; g += FOLDED) {
-            CBP_UNROLL
-            for (int d = 1; d < FOLDED; d *= 2) {
+        for (int r = 0; r < GROUP; r++)
+            sum[r] += WN(from_bits)(WN(bits)(WN(load)(a[r] + k - W)) & mask) * x;
+    }
+    CBP_UNROLL
+    for (int g = 0; g < GROUP; g += FOLDED) {
+        CBP_UNROLL
+        for (int d = 1; d < 8; d *= 2) {
+            if (d < FOLDED) {
                 CBP_UNROLL
                 for (int r = 0; r < FOLDED; r += 2 * d)
                     sum[g + r] = WN(fold)(sum[g + r], sum[g + r + d], d);
             }
-            CBP_UNROLL
-            for (int d = FOLDED; d < W; d *= 2)
-                sum[g] = WN(fold)(sum[g], sum[g], d);
-            memcpy(sums + g, &sum[g], FOLDED * sizeof(T));
         }
-        for (ptrdiff_t r = 0; r < rows; r++, C += ldc)
-            *C = beta == 0 ? start + job->alpha * sums[r] : beta * *C + job->alpha * sums[r];
+        CBP_UNROLL
+        for (int d = 4; d < W; d *= 2) {
+            if (d >= FOLDED)
+                sum[g] = WN(fold)(sum[g], sum[g], d);
+        }
+        memcpy(sums + g, &sum[g], FOLDED * sizeof(T));
+    }
+}
+
+/* C[i ldc] = beta C[i ldc] + start + alpha sum_p A[i rsa + p] b[p], k >= W */
+static void WN(dots)(const FN(job) *job, ptrdiff_t m, ptrdiff_t k, const T *A, const T *b, T beta,
+                     T start, T *C)
+{
+    const ptrdiff_t rsa = job->rsa, ldc = job->ldc;
+    const T alpha = job->alpha;
+    T sums[8];
+    if (m == 1) {
+        WN(dot)(alpha, k, A, b, beta, start, C);
+        return;
+    }
+    while (m > 0) {
+        const ptrdiff_t rows = m < 8 ? m : 8;
+        if (rows <= 4)
+            WN(dot_group)(4, A, rsa, rows, k, b, sums);
+        else
+            WN(dot_group)(8, A, rsa, rows, k, b, sums);
+        if (beta == 0 && ldc == 1 && rows == 8)
+            for (int r = 0; r < 8; r++)
+                C[r] = start + alpha * sums[r];
+        else if (beta == 0)
+            for (ptrdiff_t r = 0; r < rows; r++)
+                C[r * ldc] = start + alpha * sums[r];
+        else
+            for (ptrdiff_t r = 0; r < rows; r++)
+                C[r * ldc] = beta * C[r * ldc] + alpha * sums[r];
+        m -= rows;
+        A += rows * rsa;
+        C += rows * ldc;
     }
 }
 #endif

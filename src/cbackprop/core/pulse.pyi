@@ -1,0 +1,3 @@
+class Pulse:
+    @property
+    def error(self) -> BaseException | None: ...
