@@ -19,7 +19,11 @@ from cbackprop.core.team.team import exercise
 
 DEADLINE = 60.0  # seconds
 
-needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="no os.fork here")
+# GCC's AddressSanitizer, loaded by LD_PRELOAD: its allocator's locks are not restored in a child
+# that was forked beside other threads, and it takes address space without limit.
+sanitized = "libasan" in os.environ.get("LD_PRELOAD", "")
+
+needs_fork = pytest.mark.skipif(not hasattr(os, "fork") or sanitized, reason="no safe os.fork here")
 needs_proc = pytest.mark.skipif(not os.path.isdir("/proc/self/task"), reason="no /proc here")
 
 # Forking a process that has threads is the very thing to be tested.
@@ -265,7 +269,13 @@ def test_a_child_goes_on_alone_with_its_parents_team(nap):
     assert os.waitpid(forked[0], 0)[1] == 0
 
 
-@pytest.mark.parametrize("method", multiprocessing.get_all_start_methods())
+@pytest.mark.parametrize(
+    "method",
+    [
+        pytest.param(method, marks=needs_fork if method == "fork" else ())
+        for method in multiprocessing.get_all_start_methods()
+    ],
+)
 def test_multiprocessing_during_and_after_use(method):
     sizes = [20, 3, 100]
     job = functools.partial(exercise, 3, sizes)
@@ -299,17 +309,18 @@ def test_it_finishes_on_one_core():
 
 
 @needs_proc
+@pytest.mark.skipif(sanitized, reason="the sanitizer ends the process")
 def test_fewer_threads_where_no_more_can_be_started():
-    """Stacks of 1 GiB in 3 GiB of address space."""
+    """64 MiB of address space for their stacks."""
     run_script(
         """
-        import resource, threading
-        threading.stack_size(1 << 30)
+        import resource
         pages = int(open("/proc/self/statm").read().split()[0])
-        used = pages * resource.getpagesize()
-        resource.setrlimit(resource.RLIMIT_AS, (used + (3 << 30), resource.RLIM_INFINITY))
-        for times, _, _ in exercise(8, [100] * 20, work=100):
-            assert 2 <= len(times) < 8, len(times)
-            assert all(sum(column) == 1 for column in zip(*times))
+        most = pages * resource.getpagesize() + (64 << 20)
+        resource.setrlimit(resource.RLIMIT_AS, (most, resource.RLIM_INFINITY))
+        for _ in range(3):
+            for times, _, _ in exercise(1000, [100] * 20, work=100):
+                assert 2 <= len(times) < 1000, len(times)
+                assert all(sum(column) == 1 for column in zip(*times))
         """
     )

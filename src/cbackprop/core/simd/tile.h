@@ -131,7 +131,7 @@ CBP_INLINE void WN(panel)(const int MR, const int NV, const int KS, const FN(job
 #define ROWS_1_TO_6(PANEL, NV) ROWS_1_TO_4(PANEL, NV) PANEL(5, NV) PANEL(6, NV)
 #define ROWS_1_TO_8(PANEL, NV) ROWS_1_TO_6(PANEL, NV) PANEL(7, NV) PANEL(8, NV)
 #define MOST_ROWS_1 8
-#if REGISTERS >= 32
+#if REGISTERS >= 32 && BYTES == VECTOR_BYTES
 #define MOST_ROWS_2 8
 #define MOST_ROWS_3 8
 #define MOST_ROWS_4 6

@@ -1,0 +1,73 @@
+"""The command line: ``cbackprop`` and ``python -m cbackprop``.
+
+A front end: it imports everything and is imported by nothing.  What goes wrong for a reason that
+the user can mend is one line on standard error and exit status 2; a training that fails, 1; an
+interrupt, 130; only a mistake of ours shows a traceback.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import warnings
+from collections.abc import Sequence
+
+from ..errors import CBackpropError, DivergenceError
+
+__all__ = ["main"]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; the exit status.  `argv` is without the program's name."""
+    # A label or file name that the terminal cannot show is no reason to lose a report.
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="backslashreplace")
+    with warnings.catch_warnings():
+        warnings.showwarning = _show_warning  # type: ignore[assignment]
+        try:
+            status = _run(argv)
+            sys.stdout.flush()
+            return status
+        except SystemExit as stop:  # --help, --version
+            return stop.code if isinstance(stop.code, int) else 0
+        except KeyboardInterrupt as interrupt:
+            message = interrupt.args[0] if interrupt.args else "interrupted"
+            print(f"cbackprop: {message}", file=sys.stderr)
+            return 130
+        except BrokenPipeError:
+            # The reader of a pipe has seen enough (head); what is left must not fail at exit.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 141
+        except DivergenceError as error:
+            return _fail(error, 1)
+        except MemoryError as error:
+            return _fail(error if error.args else "not enough memory", 1)
+        except (CBackpropError, OSError) as error:
+            return _fail(error, 2)
+
+
+def _run(argv: Sequence[str] | None) -> int:
+    from . import arguments  # here, so that an interrupt while importing is one line, too
+
+    options = arguments.parse(argv)
+    from . import info, predict, train
+
+    commands = {
+        "train": train.run,
+        "predict": predict.run,
+        "info": info.run,
+        "config": info.run_config,
+    }
+    return commands[options.command](options)
+
+
+def _fail(error: object, status: int) -> int:
+    if isinstance(error, OSError) and error.strerror:
+        name = f"{error.filename}: " if error.filename else ""
+        error = f"{name}{error.strerror}"
+    print("cbackprop: error:", " ".join(str(error).split()), file=sys.stderr)
+    return status
+
+
+def _show_warning(message: object, *place: object) -> None:
+    print("cbackprop: warning:", " ".join(str(message).split()), file=sys.stderr)

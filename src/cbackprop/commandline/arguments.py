@@ -1,0 +1,314 @@
+"""The options of the command line: names, checks of single values, help texts.  It runs nothing."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import NoReturn
+
+from ..errors import InputError
+from ..version import __version__
+
+ACTIVATIONS = ("sigmoid", "tanh", "relu", "identity")
+INITIALIZATIONS = ("auto", "glorot", "normal", "nguyen_widrow")
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse, with every mistake as one line and abbreviations of options refused.
+
+    An abbreviation that works today is ambiguous as soon as another option comes.
+    """
+
+    def __init__(self, **settings: object) -> None:
+        settings.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
+        super().__init__(allow_abbrev=False, **settings)  # type: ignore[arg-type]
+
+    def error(self, message: str) -> NoReturn:
+        """Raise what `main` turns into one line, in place of usage and exit."""
+        raise InputError(f"{message} (see {self.prog} --help)")
+
+
+def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """The checked options; an InputError for a wrong one, SystemExit after --help or --version."""
+    arguments = _parser().parse_args(argv)
+    if arguments.command == "train":
+        _give_back_data(arguments)
+        if arguments.nesterov and not arguments.momentum:
+            raise InputError("--nesterov needs a --momentum above 0, such as 0.9")
+    return arguments
+
+
+def _parser() -> Parser:
+    module = os.path.basename(sys.argv[0]) == "__main__.py"
+    parser = Parser(
+        prog="python -m cbackprop" if module else "cbackprop",
+        description="Train small feed-forward networks, fast, on the CPU.",
+        epilog="example:\n"
+        "  cbackprop train digits --save digits.safetensors\n"
+        "  cbackprop predict digits.safetensors digits\n"
+        "  cbackprop info digits.safetensors",
+    )
+    parser.add_argument("--version", action="version", version=f"cbackprop {__version__}")
+    commands = parser.add_subparsers(
+        dest="command", metavar="COMMAND", required=True, parser_class=Parser
+    )
+    _train(commands)
+    _predict(commands)
+    info = commands.add_parser(
+        "info",
+        help="show what a model file holds",
+        description="Check a model file and show what it holds.",
+        epilog="example:\n  cbackprop info model.safetensors",
+    )
+    info.add_argument("model", metavar="MODEL", help="a file written by train --save")
+    commands.add_parser(
+        "config",
+        help="show version, instruction set, BLAS and threads",
+        description="Show the version, the instruction set, the BLAS and the threads in use.",
+        epilog="example:\n  cbackprop config",
+    )
+    return parser
+
+
+def _train(commands: argparse._SubParsersAction[Parser]) -> None:
+    train = commands.add_parser(
+        "train",
+        help="train a network and report its error on rows it has not seen",
+        description="Train a network by stochastic gradient descent on the squared error and report"
+        " its quality\non the training rows and on test rows it has not seen.",
+        epilog="examples:\n"
+        "  cbackprop train digits\n"
+        "  cbackprop train iris.csv --target species --hidden 8 --save iris.safetensors\n"
+        "  cbackprop train gene.train --test gene.test --hidden 16 --epochs 50",
+    )
+    data = train.add_argument_group("data")
+    data.add_argument(
+        "data",
+        metavar="DATA",
+        nargs="?",
+        help="digits (handwritten digits, comes with scikit-learn; the default), a .csv file "
+        "(first line: column names; comma, semicolon or tab), a .npz file (arrays X and Y), or "
+        'FANN\'s text format (first line: "rows inputs outputs")',
+    )
+    data.add_argument(
+        "--target",
+        metavar="COLUMN",
+        nargs="+",
+        help="target columns of a .csv (default: the last column); one column of text holds class "
+        "labels",
+    )
+    data.add_argument(
+        "--ignore", metavar="COLUMN", nargs="+", default=[], help="columns of a .csv to leave out"
+    )
+    data.add_argument(
+        "--classify",
+        action="store_true",
+        help="whole numbers in the target are class labels as well",
+    )
+    data.add_argument("--test", metavar="FILE", help="test rows, a file of the same kind as DATA")
+    data.add_argument(
+        "--test-fraction",
+        metavar="F",
+        type=_fraction,
+        default=0.25,
+        help="without --test: this part of the rows, drawn by the seed, each class in proportion, "
+        "is kept for the test; 0 for no test (default: 0.25)",
+    )
+    data.add_argument(
+        "--validation-fraction",
+        metavar="F",
+        type=_fraction,
+        default=0.0,
+        help="keep this part of the training rows out of the training and report on them too, to "
+        "choose settings by (default: 0)",
+    )
+    data.add_argument(
+        "--scale",
+        choices=("none", "standard", "minmax"),
+        default="standard",
+        help="scale each input to mean 0 and deviation 1 (standard, the default) or to -1..1 "
+        "(minmax), as in the training rows; the scaling is saved with the model",
+    )
+    net = train.add_argument_group("network")
+    net.add_argument(
+        "--hidden",
+        metavar="SIZE",
+        nargs="+",
+        default=["30"],
+        help='units of each hidden layer: "30", "30 20" or "30,20"; 0 for none (default: 30)',
+    )
+    net.add_argument(
+        "--activation",
+        metavar="NAME",
+        type=_activations,
+        default=("sigmoid",),
+        help=f"{', '.join(ACTIVATIONS)}; or one for each hidden layer, separated by commas "
+        "(default: sigmoid)",
+    )
+    net.add_argument(
+        "--output-activation",
+        choices=ACTIVATIONS,
+        help="default: sigmoid for classes and where all targets lie in 0..1, else identity. With "
+        "identity the training sees the targets with mean 0 and deviation 1 (unless --scale none), "
+        "and the last layer is then converted to their own units",
+    )
+    net.add_argument(
+        "--init", choices=INITIALIZATIONS, default="auto", help="initial weights (default: auto)"
+    )
+    net.add_argument(
+        "--dtype", choices=("float64", "float32"), default="float64", help="default: float64"
+    )
+    training = train.add_argument_group("training")
+    training.add_argument(
+        "--epochs",
+        metavar="N",
+        type=_positive_int,
+        default=100,
+        help="passes over the training rows (default: 100)",
+    )
+    training.add_argument(
+        "--batch-size",
+        metavar="N",
+        type=_positive_int,
+        default=10,
+        help="rows of a gradient step (default: 10)",
+    )
+    training.add_argument(
+        "--learning-rate",
+        metavar="R",
+        type=_number(lambda value: value > 0, "a number above 0"),
+        help="default: 1 for a sigmoid output and 0.1 for others; where the widest hidden layer "
+        "has more than 50 units, 50 / units of that",
+    )
+    training.add_argument(
+        "--momentum",
+        metavar="M",
+        type=_number(lambda value: 0 <= value < 1, "a number from 0 to below 1"),
+        default=0.0,
+        help="default: 0",
+    )
+    training.add_argument("--nesterov", action="store_true", help="Nesterov's momentum")
+    training.add_argument(
+        "--seed",
+        metavar="N",
+        type=_seed,
+        default=0,
+        help="draws the split, the initial weights and the order of the rows: the same seed gives "
+        "the same network (default: 0)",
+    )
+    training.add_argument(
+        "--threads",
+        metavar="N",
+        type=_positive_int,
+        help="default: as many as the process may use; the result is the same with any number",
+    )
+    output = train.add_argument_group("output")
+    output.add_argument(
+        "--save",
+        metavar="FILE",
+        help="write the model, with scaling, column names and class labels, to FILE (its name "
+        "commonly ends in .safetensors) when the training is complete; an interrupted one writes "
+        "nothing",
+    )
+    output.add_argument("--json", action="store_true", help="print the report as JSON")
+    output.add_argument("--no-progress", action="store_true", help="show no progress bar")
+    output.add_argument("--quiet", action="store_true", help="show neither progress nor report")
+
+
+def _predict(commands: argparse._SubParsersAction[Parser]) -> None:
+    predict = commands.add_parser(
+        "predict",
+        help="apply a saved model to data",
+        description="Apply a saved model to data and print CSV, one line a row: the class, or the "
+        "outputs.\nIf the data holds targets as well, a report on them goes to standard error.",
+        epilog="example:\n  cbackprop predict iris.safetensors new.csv --output answers.csv",
+    )
+    predict.add_argument("model", metavar="MODEL", help="a file written by train --save")
+    predict.add_argument(
+        "data",
+        metavar="DATA",
+        help="as for train; targets may be missing; columns of a .csv are found by the names the "
+        "model was trained with, in any order, others are passed over",
+    )
+    predict.add_argument("--output", metavar="FILE", help="write the CSV to FILE")
+    predict.add_argument(
+        "--outputs",
+        action="store_true",
+        help="for classes: add the network's outputs, one column for each class",
+    )
+    predict.add_argument("--quiet", action="store_true", help="no report on standard error")
+
+
+def hidden_sizes(words: Sequence[str]) -> tuple[int, ...]:
+    """("30,20",) or ("30", "20") -> (30, 20); ("0",) or ("none",) -> ()."""
+    parts = [part.strip() for word in words for part in word.split(",") if part.strip()]
+    if parts in (["0"], ["none"]):
+        return ()
+    if not parts or not all(_is_size(part) for part in parts):
+        raise InputError(
+            f"argument --hidden: {' '.join(words)!r} is not a list of layer sizes, such as 30 or "
+            "30,20 (0 for no hidden layer)"
+        )
+    return tuple(int(part) for part in parts)
+
+
+def _give_back_data(arguments: argparse.Namespace) -> None:
+    """``train --hidden 16 gene.train``: an option that takes several words took DATA too."""
+    if arguments.data is None:
+        last_words = (
+            (arguments.hidden, lambda word: not _is_size(word.replace(",", "")) and word != "none"),
+            (arguments.target, os.path.exists),
+            (arguments.ignore, os.path.exists),
+        )
+        for words, is_data in last_words:
+            if words and len(words) > 1 and is_data(words[-1]):
+                arguments.data = words.pop()
+                break
+        else:
+            arguments.data = "digits"
+    arguments.hidden = hidden_sizes(arguments.hidden)
+
+
+def _is_size(word: str) -> bool:
+    return word.isascii() and word.isdigit() and 0 < len(word.lstrip("0")) < 19
+
+
+def _number(accept: Callable[[float], bool], expected: str) -> Callable[[str], float]:
+    def parse_number(word: str) -> float:
+        try:
+            value = float(word)
+        except ValueError:
+            value = math.nan
+        if not (math.isfinite(value) and accept(value)):
+            raise argparse.ArgumentTypeError(f"{word!r} is not {expected}")
+        return value
+
+    return parse_number
+
+
+_fraction = _number(lambda value: 0 <= value < 1, "a fraction from 0 to below 1")
+
+
+def _positive_int(word: str) -> int:
+    if not _is_size(word):
+        raise argparse.ArgumentTypeError(f"{word!r} is not a whole number of at least 1")
+    return int(word)
+
+
+def _seed(word: str) -> int:
+    if not (word.isascii() and word.isdigit() and len(word) < 19):
+        raise argparse.ArgumentTypeError(f"{word!r} is not a whole number of at least 0")
+    return int(word)
+
+
+def _activations(word: str) -> tuple[str, ...]:
+    names = tuple(word.split(","))
+    for name in names:
+        if name not in ACTIVATIONS:
+            raise argparse.ArgumentTypeError(
+                f"unknown activation {name!r}; known are {', '.join(ACTIVATIONS)}"
+            )
+    return names

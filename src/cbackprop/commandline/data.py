@@ -1,0 +1,215 @@
+"""A data set, and where it comes from: digits, .csv, .npz, or FANN's text format.
+
+`read_training` settles what the columns mean (a `Coding`); `read_matching` reads a further file in
+the light of that coding.  Nothing here scales, splits or trains.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import InputError, MissingExtraError
+from . import csv_file, fann_file, npz_file
+from .coding import Coding, classes_of, is_one_hot, whole_number_labels
+
+DIGITS = "digits"
+
+
+@dataclass(frozen=True)
+class Data:
+    """Rows of inputs, and of targets where they are known.
+
+    Attributes
+    ----------
+    source : str
+        What the user called it.
+    kind : str
+        ``digits``, ``csv``, ``npz`` or ``fann``.
+    X : ndarray, shape (rows, inputs)
+    Y : ndarray, shape (rows, outputs), or None
+        Targets as the network is to give them: values, or one-hot rows.
+    """
+
+    source: str
+    kind: str
+    X: np.ndarray
+    Y: np.ndarray | None
+
+    def __len__(self) -> int:
+        return len(self.X)
+
+    def rows(self, index: np.ndarray) -> Data:
+        """Some of the rows, in the order of `index`."""
+        return replace(self, X=self.X[index], Y=None if self.Y is None else self.Y[index])
+
+
+def read_training(
+    source: str,
+    *,
+    targets: Sequence[str] | None = None,
+    ignore: Collection[str] = (),
+    classify: bool = False,
+) -> tuple[Data, Coding]:
+    """A data set to train on and the meaning of its columns.
+
+    Parameters
+    ----------
+    source : str
+        ``digits`` or a file.
+    targets : sequence of str, optional
+        The target columns of a .csv; its last one if not given.
+    ignore : collection of str
+        Columns of a .csv that are neither inputs nor targets.
+    classify : bool
+        Numbers in the one target column are class labels, too.
+    """
+    content, kind = _open(source)
+    if kind != "csv" and (targets or ignore):
+        raise InputError(f"{source}: --target and --ignore name columns of a .csv file")
+    names: tuple[str, ...] | None = None
+    features: tuple[str, ...] | None = None
+    found: np.ndarray | list[str] | None
+    if kind == "csv":
+        sheet = csv_file.Sheet(source, content)
+        for name in ignore:
+            sheet.position(name)
+        candidates = [name for name in sheet.names if name not in ignore]
+        names = tuple(targets or candidates[-1:])
+        features = tuple(name for name in candidates if name not in names)
+        if not features:
+            raise InputError(f"{source}: besides the target it has no column to learn from")
+        found = _csv_targets(sheet, names, classify)
+        X = sheet.numbers(features)
+    else:
+        X, found, features = _read_unnamed(source, content, kind)
+        names = ("digit",) if kind == DIGITS else None
+    if found is None:
+        raise InputError(f"{source}: it has no array Y (rows, outputs) to learn")
+    if isinstance(found, np.ndarray) and classify and not is_one_hot(found):
+        if found.shape[1] != 1:
+            raise InputError(
+                f"{source}: --classify wants one target column or one-hot rows; "
+                f"there are {found.shape[1]} columns"
+            )
+        found = whole_number_labels(source, found[:, 0])
+    if isinstance(found, np.ndarray):
+        n_out = found.shape[1]
+        classes = (names or tuple(map(str, range(n_out)))) if is_one_hot(found) else None
+        return Data(source, kind, X, found), Coding(features, names, classes)
+    classes = classes_of(found)
+    if len(classes) < 2:
+        raise InputError(f"{source}: all rows have the same class, {classes[0]!r}")
+    if len(classes) > max(20, len(found) // 2):
+        raise InputError(
+            f"{source}: the target holds {len(classes)} different labels in {len(found)} rows; "
+            "that is no set of classes"
+        )
+    coding = Coding(features, names or ("class",), classes, label_column=True)
+    return Data(source, kind, X, coding.encode(source, found)), coding
+
+
+def read_matching(
+    source: str, coding: Coding, n_in: int, n_out: int, *, kind: str | None = None
+) -> Data:
+    """A data set for a network that exists; Y is None where the file has no targets.
+
+    Raises
+    ------
+    InputError
+        It is not of the `kind` asked for, or its columns or sizes are not those of the network.
+    """
+    content, own_kind = _open(source)
+    if kind not in (None, own_kind):
+        raise InputError(f"{source}: its kind is {own_kind}, that of the training data {kind}")
+    kind = own_kind
+    found: np.ndarray | list[str] | None
+    if kind == "csv":
+        sheet = csv_file.Sheet(source, content)
+        names = coding.targets
+        present = names is not None and all(
+            name in sheet.names and any(sheet.cells(name)) for name in names
+        )
+        # A model trained on unnamed inputs takes all columns that are not its targets, in order.
+        features = coding.features or [n for n in sheet.names if n not in (names or ())]
+        X = sheet.numbers(features)
+        found = None
+        if present and names is not None:
+            found = sheet.cells(names[0]) if coding.label_column else sheet.numbers(names)
+    else:
+        X, found, _ = _read_unnamed(source, content, kind)
+    if X.shape[1] != n_in:
+        raise InputError(f"{source}: {X.shape[1]} inputs a row where the network takes {n_in}")
+    if isinstance(found, np.ndarray) and coding.label_column and found.shape[1] == 1:
+        found = whole_number_labels(source, found[:, 0])
+    if isinstance(found, list):
+        if not coding.label_column:
+            raise InputError(f"{source}: its targets are labels, the network's are numbers")
+        found = coding.encode(source, found)
+    if found is not None and found.shape[1] != n_out:
+        raise InputError(f"{source}: {found.shape[1]} outputs a row where the network has {n_out}")
+    return Data(source, kind, X, found)
+
+
+def _open(source: str) -> tuple[bytes, str]:
+    """The bytes of a file, and the kind of data: ``digits``, ``csv``, ``npz`` or ``fann``."""
+    if source == DIGITS:
+        return b"", DIGITS
+    path = Path(source)
+    if path.is_dir():
+        raise InputError(f"{source}: it is a folder, not a file")
+    content = path.read_bytes()  # an OSError names the file and the reason
+    if not content.strip():
+        raise InputError(f"{source}: the file is empty")
+    suffix = path.suffix.lower()
+    if suffix in (".csv", ".tsv"):
+        return content, "csv"
+    if suffix == ".npz":
+        return content, "npz"
+    if fann_file.header(content) is not None:
+        return content, "fann"
+    raise InputError(
+        f"{source}: unknown kind of data; expected the name digits, a .csv or .npz file, or FANN's "
+        'text format (first line: three whole numbers, "rows inputs outputs")'
+    )
+
+
+def _read_unnamed(
+    source: str, content: bytes, kind: str
+) -> tuple[np.ndarray, np.ndarray | list[str] | None, tuple[str, ...] | None]:
+    """X, targets and the inputs' names for the kinds of data whose columns go by position."""
+    if kind == "npz":
+        return *npz_file.read(source, content), None
+    if kind == "fann":
+        return *fann_file.read(source, content), None
+    try:
+        from sklearn.datasets import load_digits
+    except ImportError:
+        raise MissingExtraError(
+            "the digits data set comes with scikit-learn: "
+            'pip install "cbackprop[sklearn]", or name a file'
+        ) from None
+    digits = load_digits()
+    return digits.data, [str(k) for k in digits.target.tolist()], tuple(digits.feature_names)
+
+
+def _csv_targets(
+    sheet: csv_file.Sheet, names: Sequence[str], classify: bool
+) -> np.ndarray | list[str]:
+    for name in names:
+        sheet.position(name)
+    if len(names) == 1 and (classify or not sheet.is_numeric(names[0])):
+        cells = sheet.cells(names[0])
+        if "" in cells:
+            sheet.is_numeric(names[0])  # raises: it knows the line
+        return cells
+    for name in names:
+        if not sheet.is_numeric(name):
+            raise InputError(
+                f"{sheet.source}, column {name!r}: one column of labels, or several of numbers, "
+                "can be the target"
+            )
+    return sheet.numbers(names)

@@ -1,0 +1,42 @@
+"""``cbackprop info`` and ``config``: what a model file holds, and what computes here."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from ..config import get_config
+from ..modelfile import FORMAT_VERSION
+from ..network import Network
+from . import report
+from .predict import coding_of
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Check a model file and print what it holds."""
+    net = Network.load(arguments.model)  # checks format, sizes and checksum
+    coding = coding_of(net)
+    size = Path(arguments.model).stat().st_size
+    lines = [
+        ("file", f"{arguments.model}, {size} bytes, format {FORMAT_VERSION}, checksum right"),
+        *report.network_facts(net),
+        ("bias", "yes" if net.bias else "no"),
+        ("inputs", _names(coding.features, net.sizes[0])),
+        ("outputs", report.outputs_line(coding, net.sizes[-1])),
+        ("scaling", "none" if net.input_scaling is None else "shift and scale of each input"),
+    ]
+    training = net.annotations.get("training")
+    if isinstance(training, dict):
+        lines.append(("made by", ", ".join(f"{k} {v}" for k, v in training.items())))
+    print(report.facts(lines))
+    return 0
+
+
+def run_config(arguments: argparse.Namespace) -> int:
+    """Print `get_config`."""
+    print(report.facts((name, str(value)) for name, value in get_config().items()))
+    return 0
+
+
+def _names(names: tuple[str, ...] | None, count: int) -> str:
+    return f"{count} ({report.listed(names)})" if names else str(count)

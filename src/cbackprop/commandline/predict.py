@@ -1,0 +1,62 @@
+"""``cbackprop predict``: a saved model applied to data, as CSV."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import sys
+from typing import TextIO
+
+import numpy as np
+
+from ..network import Network
+from . import report
+from .coding import Coding
+from .data import read_matching
+from .files import check_writable
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Predict each row of the data, and report on them if their targets are known."""
+    if arguments.output is not None:
+        check_writable("--output", arguments.output, [arguments.model, arguments.data])
+    net = Network.load(arguments.model)
+    coding = coding_of(net)
+    data = read_matching(arguments.data, coding, net.sizes[0], net.sizes[-1])
+    Y_hat = net.predict(data.X)
+    if arguments.output is None:
+        write_csv(sys.stdout, coding, Y_hat, outputs=arguments.outputs)
+        sys.stdout.flush()
+    else:
+        with open(arguments.output, "w", newline="", encoding="utf-8") as file:
+            write_csv(file, coding, Y_hat, outputs=arguments.outputs)
+    if data.Y is not None and not arguments.quiet:
+        quality = report.Quality.of(net, coding, data)
+        print(report.quality_table({data.source: quality}), file=sys.stderr)
+    return 0
+
+
+def coding_of(net: Network) -> Coding:
+    """The column names and class labels that the model carries."""
+    return Coding.from_annotation(net.annotations.get("coding"), net.sizes[0], net.sizes[-1])
+
+
+def write_csv(file: TextIO, coding: Coding, Y_hat: np.ndarray, *, outputs: bool) -> None:
+    """A header, then a line for each row: the class or the outputs, or (`outputs`) both.
+
+    Numbers have the digits that give back the same float of the network's dtype.
+    """
+    writer = csv.writer(file, lineterminator="\n")
+    numbers = Y_hat.astype(str).tolist()
+    names = coding.output_names(Y_hat.shape[1])
+    if coding.classes is None:
+        writer.writerow(names)
+        writer.writerows(numbers)
+        return
+    labels = coding.decode(Y_hat)
+    if outputs:
+        writer.writerow([coding.heading, *names])
+        writer.writerows([label, *row] for label, row in zip(labels, numbers, strict=True))
+    else:
+        writer.writerow([coding.heading])
+        writer.writerows([label] for label in labels)

@@ -1,0 +1,100 @@
+"""How well a network does on data, and plain aligned text about it.  It computes nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from ..network import Network
+from .coding import Coding
+from .data import Data
+
+
+@dataclass(frozen=True)
+class Quality:
+    """What a network makes of one set of rows.
+
+    Attributes
+    ----------
+    loss : float
+        1/(2N) sum_n sum_k (y_nk - y_hat_nk)^2: summed over outputs.
+    mean_squared_error : float
+        The mean over rows and outputs: 2 loss / n_out.
+    accuracy : float or None
+        The part of the rows whose largest output is that of their class; None without classes.
+    """
+
+    rows: int
+    loss: float
+    mean_squared_error: float
+    accuracy: float | None
+
+    @classmethod
+    def of(cls, net: Network, coding: Coding, data: Data, n_threads: int | None = None) -> Quality:
+        """The quality of `net` on data with targets."""
+        assert data.Y is not None
+        loss = net.loss(data.X, data.Y, n_threads=n_threads)
+        accuracy = None
+        if coding.classes is not None:
+            right = net.predict(data.X, n_threads=n_threads).argmax(axis=1) == data.Y.argmax(axis=1)
+            accuracy = float(np.mean(right))
+        return cls(len(data), loss, 2 * loss / data.Y.shape[1], accuracy)
+
+    def as_dict(self) -> dict[str, Any]:
+        """What is known, by name."""
+        return {key: value for key, value in asdict(self).items() if value is not None}
+
+
+def quality_table(parts: dict[str, Quality]) -> str:
+    """A line for each part of the data: rows, loss, mean squared error, accuracy of classes."""
+    classes = any(part.accuracy is not None for part in parts.values())
+    table = [["", "rows", "loss", "mean squared error", *["accuracy"][: int(classes)]]]
+    for name, part in parts.items():
+        line = [name, str(part.rows), f"{part.loss:.6g}", f"{part.mean_squared_error:.6g}"]
+        table.append(line if part.accuracy is None else [*line, f"{100 * part.accuracy:.2f} %"])
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    return "\n".join(
+        "   ".join(
+            cell.ljust(width) if k == 0 else cell.rjust(width)
+            for k, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ).rstrip()
+        for line in table
+    )
+
+
+def facts(pairs: Iterable[tuple[str, str]]) -> str:
+    """Name and value on each line, the values below each other."""
+    pairs = list(pairs)
+    width = max(len(name) for name, _ in pairs)
+    return "\n".join(f"{name:<{width}}   {value}".rstrip() for name, value in pairs)
+
+
+def network_facts(net: Network) -> list[tuple[str, str]]:
+    """Sizes and activations, for `facts`."""
+    sizes = " - ".join(map(str, net.sizes))
+    hidden = ", ".join(net.activations[:-1]) or "none"
+    return [
+        ("network", f"{sizes}, {net.n_parameters} parameters, {net.dtype.name}"),
+        ("activation", f"hidden {hidden}; output {net.activations[-1]}"),
+    ]
+
+
+def counted(n: int, one: str, many: str | None = None) -> str:
+    """``1 row``, ``2 rows``."""
+    return f"{n} {one if n == 1 else many or one + 's'}"
+
+
+def listed(names: Sequence[str]) -> str:
+    """Names for a report, the middle left out if there are many."""
+    return ", ".join(names) if len(names) <= 12 else ", ".join([*names[:10], "...", names[-1]])
+
+
+def outputs_line(coding: Coding, n_out: int) -> str:
+    """What the outputs are: ``3 classes (a, b, c)`` or ``2 outputs (length, width)``."""
+    if coding.classes is not None:
+        return f"{len(coding.classes)} classes ({listed(coding.classes)})"
+    names = f" ({listed(coding.targets)})" if coding.targets else ""
+    return counted(n_out, "output") + names

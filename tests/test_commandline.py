@@ -1,0 +1,481 @@
+"""The command line as a user meets it: reports, files, exit statuses, and one line for a mistake.
+
+The readers have tests of their own; here a mistake's way to the terminal counts.
+"""
+
+import csv
+import io
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+
+import cbackprop
+from cbackprop.commandline import main
+from cbackprop.commandline import train as train_command
+
+FAST = ["--epochs", "2", "--no-progress"]
+
+
+@pytest.fixture
+def run(capsys):
+    """main([...]) -> (status, standard output, standard error)."""
+
+    def run(*words):
+        status = main([str(word) for word in words])
+        return status, *capsys.readouterr()
+
+    return run
+
+
+@pytest.fixture
+def flowers(tmp_path):
+    """60 rows of three classes that differ in `length`; in the file first b, then c, then a."""
+    rng = np.random.default_rng(0)
+    path = tmp_path / "flowers.csv"
+    with open(path, "w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["length", "width", "kind"])
+        for k in range(60):
+            kind = k % 3
+            values = [10 * kind + rng.normal(), 100 * rng.normal()]
+            writer.writerow([*values, ["b", "c", "a, x"][kind]])
+    return path
+
+
+@pytest.fixture
+def prices(tmp_path):
+    """80 rows with two targets far from 0 and 1."""
+    X = np.random.default_rng(0).uniform(-1, 1, (80, 2)) * [1, 1000]
+    Y = np.c_[50_000 + 9_000 * X[:, 0], -3 + X[:, 1] / 1000]
+    path = tmp_path / "prices.csv"
+    np.savetxt(path, np.c_[X, Y], delimiter=";", header="a;b;price;loss", comments="", fmt="%.17g")
+    return path
+
+
+@pytest.fixture
+def fann(tmp_path):
+    """FANN's XOR, with targets in 0..1."""
+    path = tmp_path / "xor.data"
+    path.write_text("4 2 1\n0 0\n0\n0 1\n1\n1 0\n1\n1 1\n0\n")
+    return path
+
+
+def records(text):
+    return list(csv.DictReader(io.StringIO(text)))
+
+
+def column(text, name):
+    return [record[name] for record in records(text)]
+
+
+# ------------------------------------------------------------------------------------------ train
+
+
+def test_defaults_are_good_on_digits(run):
+    pytest.importorskip("sklearn")
+    status, out, err = run("train")
+    assert (status, err) == (0, "")
+    assert "digits: 1348 train + 449 test rows, 64 inputs, 10 classes" in out
+    accuracy = re.search(r"^test .* ([\d.]+) %$", out, re.MULTILINE)
+    assert float(accuracy[1]) > 95
+
+
+def test_report(run, flowers):
+    status, out, err = run("train", flowers, "--hidden", "4,3", "--activation", "tanh,relu", *FAST)
+    assert (status, err) == (0, "")
+    facts = dict(line.split("   ", 1) for line in out.split("\n\n")[0].splitlines())
+    facts = {key: value.strip() for key, value in facts.items()}
+    assert facts["data"] == (
+        f"{flowers}: 45 train + 15 test rows, 2 inputs, 3 classes (a, x, b, c)"
+    )
+    assert facts["scaling"] == "standard"
+    assert facts["network"] == "2 - 4 - 3 - 3, 39 parameters, float64"
+    assert facts["activation"] == "hidden tanh, relu; output sigmoid"
+    assert facts["training"] == "2 epochs, batch 10, learning rate 1, seed 0"
+    assert cbackprop.get_config()["instruction_set"] in facts["time"]
+    lines = out.split("\n\n")[1].splitlines()
+    assert [line.split()[:2] for line in lines[1:]] == [["train", "45"], ["test", "15"]]
+    assert len({len(line) for line in lines}) == 1  # aligned
+
+
+def test_json_report_says_what_the_saved_network_does(run, flowers, tmp_path):
+    model = tmp_path / "m.safetensors"
+    words = ["--test", flowers, "--validation-fraction", "0.2", "--save", model, "--json"]
+    status, out, _ = run("train", flowers, "--batch-size", 7, "--seed", 3, *words, *FAST)
+    assert status == 0
+    report = json.loads(out)
+    assert report["train"]["rows"] == 48 and report["validation"]["rows"] == 12
+    assert report["network"] == {
+        "sizes": [2, 30, 3], "activations": ["sigmoid", "sigmoid"], "dtype": "float64",
+    }  # fmt: skip
+    net = cbackprop.Network.load(model)
+    rows = records(flowers.read_text())
+    X = np.array([[float(row["length"]), float(row["width"])] for row in rows])
+    Y = np.array([[row["kind"] == name for name in report["classes"]] for row in rows], float)
+    Y_hat = net.predict(X)
+    assert_allclose(report["test"]["mean_squared_error"], ((Y - Y_hat) ** 2).mean(), rtol=1e-12)
+    assert_allclose(report["test"]["loss"], net.loss(X, Y), rtol=1e-12)
+    assert report["test"]["accuracy"] == (Y.argmax(1) == Y_hat.argmax(1)).mean()
+
+
+@pytest.mark.parametrize(
+    "sizes, output_activation, rate",
+    [
+        ((3, 30, 2), "sigmoid", 1),
+        ((300, 50, 2), "sigmoid", 1),
+        ((3, 200, 10, 2), "sigmoid", 0.25),
+        ((3, 100, 2), "identity", 0.05),
+        ((3, 10, 2), "tanh", 0.1),
+        ((500, 2), "identity", 0.01),
+    ],
+)
+def test_default_learning_rate(sizes, output_activation, rate):
+    net = cbackprop.Network(sizes, output_activation=output_activation)
+    assert train_command.default_learning_rate(net) == pytest.approx(rate)
+
+
+@pytest.mark.parametrize("words", [[], ["--test-fraction", "0"]])
+def test_the_seed_settles_everything(run, flowers, tmp_path, words):
+    models = [tmp_path / f"{k}.safetensors" for k in range(4)]
+    for model, seed, threads in zip(models, (5, 5, 5, 6), (1, 1, 2, 1), strict=True):
+        options = ["--seed", seed, "--threads", threads, "--save", model, "--quiet"]
+        assert run("train", flowers, *words, *options, *FAST) == (0, "", "")
+    nets = [cbackprop.Network.load(model) for model in models]
+    assert_array_equal(nets[0].parameters, nets[1].parameters)
+    assert_array_equal(nets[0].parameters, nets[2].parameters)
+    assert (nets[0].parameters != nets[3].parameters).any()
+
+
+def test_saved_network_is_what_python_trains(run, fann, tmp_path):
+    """Without scaling, the options are those of Network, SGD and Trainer."""
+    model = tmp_path / "m.safetensors"
+    words = ["--hidden", 4, "--scale", "none", "--learning-rate", 0.5, "--momentum", 0.9]
+    words += ["--nesterov", "--batch-size", 3, "--epochs", 20, "--seed", 1, "--init", "normal"]
+    words += ["--dtype", "float32", "--activation", "tanh", "--quiet", "--test-fraction", 0]
+    assert run("train", fann, *words, "--save", model)[0] == 0
+    net = cbackprop.Network((2, 4, 1), activation="tanh", dtype="float32", init="normal", seed=1)
+    X = np.array([[0.0, 0], [0, 1], [1, 0], [1, 1]])
+    solver = cbackprop.SGD(learning_rate=0.5, momentum=0.9, nesterov=True)
+    cbackprop.Trainer(net, solver=solver, batch_size=3, seed=1).fit(X, X.sum(1) % 2, epochs=20)
+    assert_array_equal(cbackprop.Network.load(model).parameters, net.parameters)
+
+
+@pytest.mark.parametrize("scale", ["standard", "minmax"])
+@pytest.mark.parametrize("hidden", ["0", "8"])
+def test_targets_in_units_of_their_own(run, prices, tmp_path, scale, hidden):
+    """An identity output learns targets of any size, and predicts them in their units."""
+    model = tmp_path / "m.safetensors"
+    words = ["--target", "price", "loss", "--scale", scale, "--hidden", hidden, "--epochs", 300]
+    status, out, err = run("train", prices, *words, "--no-progress", "--json", "--save", model)
+    assert (status, err) == (0, "")
+    report = json.loads(out)
+    assert report["network"]["activations"][-1] == "identity"
+    table = np.loadtxt(prices, delimiter=";", skiprows=1)
+    Y_hat = cbackprop.Network.load(model).predict(table[:, :2])
+    error = ((table[:, 2:] - Y_hat) ** 2).mean(axis=0) / table[:, 2:].var(axis=0)
+    assert (error < 0.02).all()
+
+
+def test_sigmoid_where_targets_lie_in_0_to_1(run, fann):
+    _, out, _ = run("train", fann, "--hidden", 3, 2, "--test", fann, "--json", *FAST)
+    report = json.loads(out)
+    assert report["network"]["sizes"] == [2, 3, 2, 1]
+    assert report["network"]["activations"] == ["sigmoid"] * 3
+    assert "accuracy" not in report["test"]
+
+
+def test_options_that_take_several_words_leave_data_alone(run, flowers, fann):
+    assert json.loads(run("train", "--hidden", 4, fann, "--json", *FAST)[1])["train"]["rows"] == 3
+    assert json.loads(run("train", "--target", "kind", flowers, "--json", *FAST)[1])["classes"]
+
+
+def test_npz(run, tmp_path):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(40, 3))
+    np.savez(tmp_path / "data.npz", X=X, y=np.where(X[:, 0] > 0, 7, 12))
+    model = tmp_path / "m.safetensors"
+    words = ["--classify", "--save", model, "--epochs", 50, "--no-progress"]
+    status, out, _ = run("train", tmp_path / "data.npz", *words)
+    assert status == 0 and "2 classes (7, 12)" in out
+    np.savez(tmp_path / "new.npz", X=[[5.0, 0, 0], [-5, 0, 0]])
+    assert run("predict", model, tmp_path / "new.npz") == (0, "class\n7\n12\n", "")
+
+
+# ------------------------------------------------------------------------------- predict and info
+
+
+def test_train_save_predict_info(run, flowers, tmp_path):
+    model = tmp_path / "m.safetensors"
+    run("train", flowers, "--epochs", 200, "--hidden", 5, "--quiet", "--save", model)
+    status, out, err = run("predict", model, flowers)
+    truth = column(flowers.read_text(), "kind")
+    assert status == 0
+    assert np.mean(np.array(column(out, "kind")) == truth) > 0.95
+    assert re.search(r"^" + re.escape(str(flowers)) + r" +60 .* \d+\.\d+ %$", err, re.MULTILINE)
+
+    # New data: other columns, another order, no targets.
+    new = tmp_path / "new.csv"
+    new.write_text("width,note,length\n0,x,-1\n0,y,21\n0,z,9\n")
+    assert run("predict", model, new) == (0, 'kind\nb\n"a, x"\nc\n', "")
+    status, out, err = run("predict", model, new, "--outputs", "--output", tmp_path / "out.csv")
+    assert (status, out, err) == (0, "", "")
+    rows = records((tmp_path / "out.csv").read_text())
+    assert list(rows[0]) == ["kind", "a, x", "b", "c"]
+    Y_hat = cbackprop.Network.load(model).predict([[-1, 0], [21, 0], [9, 0]])
+    assert_array_equal([[float(r[name]) for name in ("a, x", "b", "c")] for r in rows], Y_hat)
+
+    status, out, err = run("info", model)
+    assert (status, err) == (0, "")
+    for expected in (
+        "format 1, checksum right",
+        "2 - 5 - 3, 33 parameters, float64",
+        "hidden sigmoid; output sigmoid",
+        "2 (length, width)",
+        "3 classes (a, x, b, c)",
+        f"cbackprop {cbackprop.__version__}",
+        "epochs 200",
+    ):
+        assert expected in out
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_predicted_numbers_read_back_exactly(run, prices, tmp_path, dtype):
+    model = tmp_path / "m.safetensors"
+    run("train", prices, "--target", "price", "--dtype", dtype, "--quiet", "--save", model, *FAST)
+    _, out, _ = run("predict", model, prices)
+    X = np.loadtxt(prices, delimiter=";", skiprows=1)[:, [0, 1, 3]]
+    Y_hat = cbackprop.Network.load(model).predict(X)
+    assert_array_equal(np.array(column(out, "price"), dtype), Y_hat[:, 0])
+
+
+def test_network_saved_from_python(run, fann, tmp_path):
+    model = tmp_path / "m.safetensors"
+    net = cbackprop.Network((2, 3, 1), seed=0, bias=False)
+    net.save(model)
+    status, out, err = run("predict", model, fann)
+    assert status == 0 and "4" in err
+    assert_array_equal(
+        np.array(column(out, "y0"), float), net.predict([[0, 0], [0, 1], [1, 0], [1, 1]])[:, 0]
+    )
+    assert run("info", model)[0] == 0
+
+
+def test_config(run):
+    status, out, err = run("config")
+    assert (status, err) == (0, "")
+    assert "instruction_set " in out and cbackprop.__version__ in out
+
+
+# --------------------------------------------------------------------------------------- mistakes
+
+
+@pytest.mark.parametrize(
+    "words, message",
+    [
+        ([], "the following arguments are required: COMMAND"),
+        (["fly"], "invalid choice: 'fly'"),
+        (["train", "missing.csv"], "missing.csv: No such file or directory"),
+        (["train", "."], ".: it is a folder"),
+        (["train", "FANN", "--test", "missing"], "missing: No such file or directory"),
+        (["train", "FANN", "--test", "CSV"], "its kind is csv, that of the training data fann"),
+        (["train", "CSV", "--test", "digits"], "its kind is digits, that of the training data csv"),
+        (["train", "digits", "--test", "CSV"], "--test FILE goes with a file as DATA"),
+        (["train", "CSV", "--test", "OTHER"], "there is no column 'length'"),
+        (["train", "CSV", "--test", "UNLABELLED"], "it holds no targets"),
+        (["train", "FANN", "--test", "WIDE"], "3 inputs a row where the network takes 2"),
+        (["train", "CSV", "--target", "colour"], "there is no column 'colour'"),
+        (["train", "FANN", "--target", "y"], "--target and --ignore name columns of a .csv"),
+        (["train", "CSV", "--hidden", "x"], "argument --hidden: 'x' is not a list of layer sizes"),
+        (["train", "CSV", "--hidden", "3,-1"], "argument --hidden"),
+        (["train", "CSV", "--hidden", "3", "0"], "argument --hidden: '3 0'"),
+        (["train", "CSV", "--hidden", "9" * 18], "sizes"),
+        (["train", "CSV", "--activation", "step"], "unknown activation 'step'"),
+        (["train", "CSV", "--activation", "tanh,relu"], "2 activations for 1 hidden layer"),
+        (["train", "CSV", "--output-activation", "softmax"], "invalid choice: 'softmax'"),
+        (["train", "CSV", "--init", "zero"], "invalid choice: 'zero'"),
+        (["train", "CSV", "--dtype", "float16"], "invalid choice: 'float16'"),
+        (["train", "CSV", "--scale", "log"], "invalid choice: 'log'"),
+        (["train", "CSV", "--epochs", "0"], "'0' is not a whole number of at least 1"),
+        (["train", "CSV", "--epochs", "1.5"], "'1.5' is not a whole number of at least 1"),
+        (["train", "CSV", "--batch-size", "-3"], "'-3' is not a whole number of at least 1"),
+        (["train", "CSV", "--threads", "0"], "'0' is not a whole number of at least 1"),
+        (["train", "CSV", "--seed", "-1"], "'-1' is not a whole number of at least 0"),
+        (["train", "CSV", "--learning-rate", "0"], "'0' is not a number above 0"),
+        (["train", "CSV", "--learning-rate", "nan"], "'nan' is not a number above 0"),
+        (["train", "CSV", "--momentum", "1"], "'1' is not a number from 0 to below 1"),
+        (["train", "CSV", "--nesterov"], "--nesterov needs a --momentum above 0"),
+        (["train", "CSV", "--test-fraction", "1"], "'1' is not a fraction from 0 to below 1"),
+        (["train", "CSV", "--epoch", "3"], "unrecognized arguments: --epoch 3"),
+        (["train", "CSV", "CSV"], "unrecognized arguments"),
+        (["train", "ONE ROW"], "too few rows (1) to set some aside for the test"),
+        (["predict", "CSV", "CSV"], "not a safetensors file"),
+        (["predict", "missing", "CSV"], "missing: No such file or directory"),
+        (["predict", "MODEL", "missing"], "missing: No such file or directory"),
+        (["predict", "MODEL", "OTHER"], "there is no column 'length'"),
+        (["predict", "MODEL"], "the following arguments are required: DATA"),
+        (["predict", "TRUNCATED", "CSV"], "cut short"),
+        (["predict", "MODEL", "FANN"], "none of the classes the network knows: a, x, b, c"),
+        (["predict", "MODEL", "WIDE"], "WIDE: 3 inputs a row where the network takes 2"),
+        (["info", "TRUNCATED"], "cut short"),
+        (["info", "DAMAGED"], "damaged"),
+        (["info", "."], "Is a directory"),
+        (["info", "CSV"], "not a safetensors file"),
+    ],
+)
+def test_a_mistake_is_one_line_and_status_2(
+    run, tmp_path, monkeypatch, flowers, fann, model_of_flowers, words, message
+):
+    monkeypatch.chdir(tmp_path)
+    flowers.rename("CSV.csv")
+    fann.rename("FANN")
+    content = model_of_flowers.read_bytes()
+    (tmp_path / "MODEL").write_bytes(content)
+    (tmp_path / "TRUNCATED").write_bytes(content[:-100])
+    (tmp_path / "DAMAGED").write_bytes(content[:-9] + bytes([content[-9] ^ 1]) + content[-8:])
+    (tmp_path / "OTHER.csv").write_text("size,width,kind\n1,2,b\n3,4,c\n")
+    (tmp_path / "UNLABELLED.csv").write_text("length,width\n1,2\n3,4\n")
+    (tmp_path / "ONE ROW.csv").write_text("a,b\n1,2\n")
+    (tmp_path / "WIDE").write_text("1 3 1\n1 2 3\n1\n")
+    words = [f"{word}.csv" if os.path.exists(f"{word}.csv") else word for word in words]
+    before = sorted(os.listdir())
+    status, out, err = run(*words)
+    assert (status, out) == (2, "")
+    assert re.fullmatch(r"cbackprop: error: [^\n]+\n", err)
+    assert message in err
+    assert sorted(os.listdir()) == before
+
+
+@pytest.fixture(scope="module")
+def model_of_flowers(tmp_path_factory):
+    """A model with the columns of `flowers`, untrained."""
+    path = tmp_path_factory.mktemp("model") / "m.safetensors"
+    net = cbackprop.Network((2, 4, 3), seed=0)
+    net.annotations["coding"] = {
+        "features": ["length", "width"],
+        "targets": ["kind"],
+        "classes": ["a, x", "b", "c"],
+        "label_column": True,
+    }
+    net.save(path)
+    return path
+
+
+@pytest.mark.parametrize(
+    "name, message",
+    [
+        ("no folder/m.safetensors", "there is no folder no folder"),
+        (".", "it is a folder"),
+        ("flowers.csv", "this file is being read; choose another name"),
+        ("protected", "the file is write-protected"),
+        ("/proc/m.safetensors", "cannot write there"),
+    ],
+)
+def test_where_nothing_can_be_saved_nothing_is_trained(
+    run, tmp_path, monkeypatch, flowers, model_of_flowers, name, message
+):
+    if name == "/proc/m.safetensors" and not os.path.isdir("/proc/self"):
+        pytest.skip("there is no folder in which nobody can write")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(train_command, "Trainer", None)
+    (tmp_path / "protected").write_text("keep")
+    monkeypatch.setattr(os, "access", lambda path, mode: os.path.basename(path) != "protected")
+    status, out, err = run("train", flowers, "--save", name)
+    assert (status, out) == (2, "")
+    assert re.fullmatch(r"cbackprop: error: --save [^\n]+\n", err) and message in err
+    status, out, err = run("predict", model_of_flowers, flowers, "--output", name)
+    assert (status, out) == (2, "") and message in err
+
+
+def test_divergence_is_one_line_and_status_1(run, prices):
+    words = ["--learning-rate", 1e6, "--scale", "none", "--output-activation", "identity"]
+    status, out, err = run("train", prices, *words, "--epochs", 50)
+    assert (status, out) == (1, "")
+    assert re.fullmatch(r"cbackprop: error: training diverged[^\n]+\n", err)
+
+
+@pytest.mark.filterwarnings("default")
+def test_warnings_are_one_line(run, prices):
+    status, _, err = run("train", prices, "--output-activation", "sigmoid", *FAST)
+    assert status == 0
+    assert re.fullmatch(r"cbackprop: warning: Y lies in [^\n]+\n", err)
+
+
+def test_not_enough_memory(run, flowers, monkeypatch):
+    def fail(*arguments, **settings):
+        raise MemoryError
+
+    monkeypatch.setattr(train_command, "Network", fail)
+    assert run("train", flowers) == (1, "", "cbackprop: error: not enough memory\n")
+
+
+def test_interrupted_training_saves_nothing(run, flowers, tmp_path, monkeypatch):
+    class Interrupted(cbackprop.Trainer):
+        def fit(self, *arguments, **settings):
+            threading.Timer(0.2, signal.raise_signal, [signal.SIGINT]).start()
+            return super().fit(*arguments, **settings)
+
+    monkeypatch.setattr(train_command, "Trainer", Interrupted)
+    model = tmp_path / "m.safetensors"
+    status, out, err = run("train", flowers, "--epochs", 10**9, "--save", model)
+    assert (status, out) == (130, "")
+    pattern = r"cbackprop: interrupted in epoch \d+ of 1000000000; nothing was written to (.*)\n"
+    assert re.fullmatch(pattern, err)[1] == str(model)
+    assert not model.exists()
+
+
+# -------------------------------------------------------------------------------- other processes
+
+
+def start(*words, **settings):
+    return subprocess.Popen(
+        [sys.executable, "-m", "cbackprop", *map(str, words)],
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **settings,
+    )  # fmt: skip
+
+
+def test_as_a_module():
+    process = start("--version")
+    assert process.communicate() == (f"cbackprop {cbackprop.__version__}\n".encode(), b"")
+    assert process.returncode == 0
+    process = start("train", "missing.csv")
+    assert process.communicate() == (
+        b"", b"cbackprop: error: missing.csv: No such file or directory\n",
+    )  # fmt: skip
+    assert process.returncode == 2
+
+
+@pytest.mark.parametrize("command", [[], ["train"], ["predict"], ["info"], ["config"]])
+def test_help_has_an_example(run, command):
+    status, out, err = run(*command, "--help")
+    assert (status, err) == (0, "")
+    assert re.search(r"\nexamples?:\n  cbackprop ", out)
+
+
+def test_a_reader_that_stops_early_is_no_error(flowers, model_of_flowers, tmp_path):
+    large = tmp_path / "large.csv"
+    large.write_text("length,width\n" + "1,2\n" * 60_000)
+    process = start("predict", model_of_flowers, large)
+    assert process.stdout.readline() == b"kind\n"
+    process.stdout.close()
+    assert process.stderr.read() == b""
+    process.stderr.close()
+    assert process.wait() == 141
+
+
+@pytest.mark.skipif(
+    not os.path.exists("/dev/full"), reason="there is no device that is always full"
+)
+def test_a_full_disk_is_one_line(model_of_flowers, flowers):
+    words = [sys.executable, "-m", "cbackprop", "predict", model_of_flowers, flowers, "--quiet"]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(words, stdout=full, stderr=subprocess.PIPE)
+    assert done.stderr == b"cbackprop: error: No space left on device\n"
+    assert done.returncode == 2
