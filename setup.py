@@ -72,10 +72,11 @@ def compile_args(name):
 
 
 def link_args():
-    """The linker's flags: with -ffast-math it would link code that flushes subnormals to zero."""
+    """The linker's flags: -ffast-math would link code that flushes subnormals to zero; the team's
+    threads are in a library of their own before glibc 2.34."""
     if MSVC:
         return ["/DEBUG"] if DEBUG else []
-    return ["-fno-fast-math", *(["-fsanitize=address,undefined"] if SANITIZE else [])]
+    return ["-pthread", "-fno-fast-math", *(["-fsanitize=address,undefined"] if SANITIZE else [])]
 
 
 def extensions():

@@ -13,6 +13,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+LEVELS = {"base", "avx2", "avx512"}
 AVX512 = re.compile(r"%zmm|%k[0-7]\b|%[xy]mm(1[6-9]|2\d|3[01])")
 YMM = re.compile(r"%ymm")
 XMM = re.compile(r"%xmm")
@@ -32,7 +33,8 @@ def faults(path):
         name: sum(bool(pattern.search(line)) for line in lines)
         for name, pattern in (("avx512", AVX512), ("ymm", YMM), ("xmm", XMM), ("vex", VEX))
     }
-    print(f"{path.name:24} {uses}")
+    if level in LEVELS:
+        print(f"{path.name:20} instructions with its kind of register: {uses}")
     if level == "avx512":
         return [] if uses["avx512"] else ["no AVX-512 register"]
     wrong = ["AVX-512 registers"] if uses["avx512"] else []
@@ -48,8 +50,9 @@ if platform.machine() not in ("x86_64", "AMD64") or not shutil.which("objdump"):
     sys.exit()
 objects = sorted(Path(sys.argv[1]).rglob("*.o"))
 levels = {path.stem.rpartition("_")[2] for path in objects}
-if not {"base", "avx2", "avx512"} <= levels:
+if not LEVELS <= levels:
     raise SystemExit(f"objects of a level are missing below {sys.argv[1]}: {sorted(levels)}")
 found = {path.name: wrong for path in objects if (wrong := faults(path))}
+print(f"{len(objects)} objects disassembled")
 if found:
     raise SystemExit(f"wrong instructions: {found}")

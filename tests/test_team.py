@@ -179,8 +179,7 @@ def test_no_thread_outlives_the_team():
     inside = []
     exercise(4, [5], between=lambda _: inside.append(n_threads_alive()))
     assert inside == [before + 3]
-    # A thread that has left the team takes a few more microseconds to leave the process.
-    assert eventually(lambda: n_threads_alive() <= before)
+    assert n_threads_alive() == before
 
 
 @needs_proc
@@ -188,7 +187,7 @@ def test_start_and_stop_2000_times():
     before = n_threads_alive()
     for n_threads in [2] * 1000 + [3] * 1000:
         exercise(n_threads, [])
-    assert eventually(lambda: n_threads_alive() <= before)
+    assert n_threads_alive() == before
     check(exercise(2, [10]), [10])
 
 
@@ -197,7 +196,7 @@ def test_an_exception_between_runs_ends_the_team():
     before = n_threads_alive()
     with pytest.raises(ZeroDivisionError):
         exercise(4, [5, 5], between=lambda _: 1 // 0)
-    assert eventually(lambda: n_threads_alive() <= before)
+    assert n_threads_alive() == before
 
 
 @pytest.mark.parametrize(("n_threads", "sizes"), [(0, [1]), (-3, []), (2, [-1]), (2, [1 << 25])])

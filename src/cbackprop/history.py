@@ -3,6 +3,7 @@
 It records and hands out; it promises not to decide anything.
 """
 
+from array import array
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -27,21 +28,21 @@ class History(Mapping[str, np.ndarray]):
     """
 
     def __init__(self) -> None:
-        self._columns: dict[str, list[float]] = {"loss": []}
+        self._columns: dict[str, array[float]] = {"loss": array("d")}
 
     @property
     def n_epochs(self) -> int:
         """The number of epochs recorded."""
         return len(self._columns["loss"])
 
-    def _extend(self, **columns: list[float]) -> None:
+    def _extend(self, **columns: "array[float]") -> None:
         """Append some epochs; a column that is new or not given is filled with NaN."""
         before, n_new = self.n_epochs, len(columns["loss"])
         for name, values in columns.items():
             if values and name not in self._columns:
-                self._columns[name] = [np.nan] * before
+                self._columns[name] = array("d", [np.nan]) * before
         for name, column in self._columns.items():
-            column.extend(columns.get(name) or [np.nan] * n_new)
+            column.extend(columns.get(name) or array("d", [np.nan]) * n_new)
 
     def __getitem__(self, name: str) -> np.ndarray:
         try:

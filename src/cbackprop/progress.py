@@ -1,7 +1,7 @@
 """A progress bar for a terminal, by tqdm where it is installed; nothing anywhere else."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 __all__ = ["Progress"]
@@ -16,8 +16,8 @@ class Progress:
         Off, nothing is imported or shown.
     epochs : int
         Of this call.
-    losses : list of float
-        The caller's list, which grows while the training goes on; its last is shown.
+    losses : sequence of float
+        The caller's, which grows while the training goes on; its last is shown.
 
     Attributes
     ----------
@@ -25,7 +25,7 @@ class Progress:
         To be called with the number of epochs done; None where nothing is shown.
     """
 
-    def __init__(self, wanted: bool, epochs: int, losses: list[float]) -> None:
+    def __init__(self, wanted: bool, epochs: int, losses: Sequence[float]) -> None:
         self._bar: Any = None
         self._losses = losses
         self.on_slice: Callable[[int], None] | None = None

@@ -5,6 +5,7 @@ checked and errors are told; no arithmetic of training stands in this file.
 """
 
 import warnings
+from array import array
 from collections.abc import Callable
 from typing import Any
 
@@ -182,8 +183,7 @@ class Trainer:
         scaling = network._scaling_arrays()
         self._warn_about_range(Y)
 
-        losses: list[float] = []
-        validation_losses: list[float] = []
+        losses, validation_losses = array("d"), array("d")
         history = History()
         claim = object()
         bar = None

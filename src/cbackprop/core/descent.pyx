@@ -352,13 +352,12 @@ cdef class Descent:
         self.state.squares = self.course.squares
         return 0
 
-    cdef int record(self, list losses, list validation_losses) except -1:
-        """Hand the slice's epochs on to the caller's lists."""
-        cdef Py_ssize_t i
-        losses.extend([self.course.losses[i] for i in range(self.course.n_records)])
+    cdef int record(self, losses, validation_losses) except -1:
+        """Hand the slice's epochs on to the caller's arrays."""
+        cdef Py_ssize_t n_bytes = self.course.n_records * sizeof(double)
+        losses.frombytes((<char*>self.course.losses)[:n_bytes])
         if self.course.validates:
-            validation_losses.extend([self.course.validation_losses[i]
-                                      for i in range(self.course.n_records)])
+            validation_losses.frombytes((<char*>self.course.validation_losses)[:n_bytes])
         self.recorded += self.course.n_records
         self.course.n_records = 0
         return 0
@@ -404,7 +403,7 @@ cdef void* writable_memory(Plan plan, vector, str name) except NULL:
 
 def descend(Plan plan, State state, parameters, X, Y, validation, str kind, double learning_rate,
             double momentum, Py_ssize_t batch_rows, order, Py_ssize_t epochs, int most_threads,
-            threads_now, scaling, list losses, list validation_losses, on_slice,
+            threads_now, scaling, losses, validation_losses, on_slice,
             Py_ssize_t steps=-1):
     """Train for ``epochs`` epochs, the rest of one under way counted as the first.
 
@@ -422,7 +421,7 @@ def descend(Plan plan, State state, parameters, X, Y, validation, str kind, doub
     most_threads : int
     threads_now : callable
         How many of them may be used; asked before each slice.
-    losses, validation_losses : list
+    losses, validation_losses : array.array("d")
         Appended to, one number an epoch.
     on_slice : callable or None
         ``on_slice(epochs_recorded)`` after each slice; what it raises ends the training at a whole

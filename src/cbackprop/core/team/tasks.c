@@ -30,8 +30,10 @@
 
 #ifdef _WIN32
 #define WIN32_LEAN_AND_MEAN
+#include <process.h>
 #include <windows.h>
 #else
+#include <pthread.h>
 #include <sched.h>
 #include <time.h>
 #endif
@@ -57,13 +59,23 @@
 #define FULL_EVERY 32
 #define LOOKS_PER_CLOCK 16 /* reading the clock costs about as much as a pause on some machines */
 
+/* BLAS and the kernels need some 10 kB; the default is 128 kB on musl, 512 kB on macOS. */
+#define STACK_BYTES (2 << 20)
+
 #define LINE 128 /* bytes no two threads should share: two lines of 64, or one on Apple's arm64 */
+
+#ifdef _WIN32
+typedef HANDLE thread_handle;
+#else
+typedef pthread_t thread_handle;
+#endif
 
 typedef struct {
     cbp_atomic asleep; /* 1: whoever sets it back to 0 from outside releases `bed`, once */
     PyThread_type_lock bed; /* held, except on the way from a release to the sleeper */
     cbp_team *team;
     int number;
+    thread_handle thread;
 } worker;
 
 struct cbp_team {
@@ -79,15 +91,12 @@ struct cbp_team {
     int size;
     int64_t generation;
     int64_t process;
-    PyThread_type_lock ended; /* held; the last worker releases it */
     cbp_team *next;
     char apart_3[LINE];
-    cbp_atomic alive;
-    char apart_4[LINE - sizeof(cbp_atomic)];
 };
 
-/* Teams not in use.  Teams, workers and their locks are never freed: a thread that releases a lock
- * may still be inside the release when the thread it woke goes on.  Nothing is allocated, and
+/* Teams not in use.  Teams, workers and their locks are never freed: the next call needs them
+ * again, and a forked child cannot know the state of its parent's locks.  Nothing is allocated, and
  * nothing waited for, while pool_taken is set: Python's allocator may want the GIL, whose holder
  * may want the pool. */
 static cbp_team *pool;
@@ -198,10 +207,51 @@ static void work(void *argument) {
             sleep_unless_wanted(me);
         }
     }
-    PyThread_type_lock ended = team->ended;
-    if (cbp_add(&team->alive, -1) == 1)
-        PyThread_release_lock(ended);
 }
+
+/* The system's own threads and not PyThread_start_new_thread's.  Those are detached: in one of seven
+ * stops a thread was still to be seen after its last handshake, at times for 5 ms, and Python 3.12
+ * warns of a fork beside threads. */
+#ifdef _WIN32
+
+static unsigned __stdcall thread_main(void *me) {
+    work(me);
+    return 0;
+}
+
+static int start_thread(worker *me) {
+    me->thread = (HANDLE)_beginthreadex(NULL, STACK_BYTES, thread_main, me,
+                                        STACK_SIZE_PARAM_IS_A_RESERVATION, NULL);
+    return me->thread != NULL;
+}
+
+static void join_thread(worker *me) {
+    WaitForSingleObject(me->thread, INFINITE);
+    CloseHandle(me->thread);
+}
+
+#else
+
+static void *thread_main(void *me) {
+    work(me);
+    return NULL;
+}
+
+static int start_thread(worker *me) {
+    pthread_attr_t attributes;
+    if (pthread_attr_init(&attributes))
+        return 0;
+    int failed = pthread_attr_setstacksize(&attributes, STACK_BYTES) ||
+                 pthread_create(&me->thread, &attributes, thread_main, me);
+    pthread_attr_destroy(&attributes);
+    return !failed;
+}
+
+static void join_thread(worker *me) {
+    pthread_join(me->thread, NULL);
+}
+
+#endif
 
 /* ---- the pool -------------------------------------------------------------------------------- */
 
@@ -230,26 +280,10 @@ static void pool_push(cbp_team *team) {
     pool_leave();
 }
 
-/* Zeroed, on lines of its own, and a lock that is held; NULL: no memory.  For ever (see pool). */
-static void *new_with_lock(size_t size, PyThread_type_lock *lock) {
-    *lock = PyThread_allocate_lock();
-    if (!*lock)
-        return NULL;
+/* Zeroed memory on lines of its own, for ever; NULL: none left. */
+static void *new_lines(size_t size) {
     char *memory = (char *)calloc(1, size + 2 * LINE);
-    if (!memory) {
-        PyThread_free_lock(*lock);
-        return NULL;
-    }
-    PyThread_acquire_lock(*lock, WAIT_LOCK);
-    return memory + (LINE - (uintptr_t)memory % LINE);
-}
-
-static cbp_team *new_team(void) {
-    PyThread_type_lock ended;
-    cbp_team *team = (cbp_team *)new_with_lock(sizeof(cbp_team), &ended);
-    if (team)
-        team->ended = ended;
-    return team;
+    return memory ? memory + (LINE - (uintptr_t)memory % LINE) : NULL;
 }
 
 /* Makes workers up to n_workers, or as many as memory allows. */
@@ -261,10 +295,15 @@ static void make_workers(cbp_team *team, int n_workers) {
         return;
     team->workers = (worker **)longer;
     while (team->n_workers < n_workers) {
-        PyThread_type_lock bed;
-        worker *made = (worker *)new_with_lock(sizeof(worker), &bed);
-        if (!made)
+        PyThread_type_lock bed = PyThread_allocate_lock();
+        if (!bed)
             return;
+        worker *made = (worker *)new_lines(sizeof(worker));
+        if (!made) {
+            PyThread_free_lock(bed);
+            return;
+        }
+        PyThread_acquire_lock(bed, WAIT_LOCK);
         made->bed = bed;
         made->team = team;
         made->number = team->n_workers + 1;
@@ -276,7 +315,7 @@ static void make_workers(cbp_team *team, int n_workers) {
 
 cbp_team *cbp_team_start(int n_threads) {
     cbp_team *team = pool_pop();
-    if (!team && !(team = new_team()))
+    if (!team && !(team = (cbp_team *)new_lines(sizeof(cbp_team))))
         return NULL;
     if (n_threads > MOST_THREADS)
         n_threads = MOST_THREADS;
@@ -285,12 +324,10 @@ cbp_team *cbp_team_start(int n_threads) {
     team->process = process;
     team->size = 1;
     while (team->size < n_threads && team->size <= team->n_workers) {
-        worker *next = team->workers[team->size - 1];
-        if (PyThread_start_new_thread(work, next) == PYTHREAD_INVALID_THREAD_ID)
+        if (!start_thread(team->workers[team->size - 1]))
             break;
         team->size++;
     }
-    cbp_store(&team->alive, team->size - 1);
     return team;
 }
 
@@ -343,7 +380,8 @@ void cbp_team_stop(cbp_team *team) {
         cbp_exchange(&team->word, STOP);
         for (int number = 1; number < team->size; number++)
             wake(team->workers[number - 1]);
-        PyThread_acquire_lock(team->ended, WAIT_LOCK);
+        for (int number = 1; number < team->size; number++)
+            join_thread(team->workers[number - 1]);
     }
     pool_push(team);
 }

@@ -22,10 +22,7 @@ typedef struct cbp_team cbp_team;
 typedef void (*cbp_task)(void *job, ptrdiff_t task, int worker);
 
 /* Starts n_threads - 1 workers (n_threads counts the caller).  Threads that cannot be started make
- * the team smaller; NULL only when memory for the team itself is missing.
- *
- * Needs no GIL, but up to Python 3.11 PyThread_start_new_thread looks at the state of whichever
- * thread holds it: hold it here where that costs nothing. */
+ * the team smaller; NULL only when memory for the team itself is missing. */
 cbp_team *cbp_team_start(int n_threads);
 
 /* How many threads there are, the caller included: 1 <= size <= n_threads. */
