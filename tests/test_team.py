@@ -173,9 +173,18 @@ def test_a_sleeping_worker_is_woken():
     assert sum(helped) == 10
 
 
+def settled():
+    """The number of threads once those that earlier tests have left behind are gone."""
+    while True:
+        count = n_threads_alive()
+        time.sleep(0.1)
+        if n_threads_alive() == count:
+            return count
+
+
 @needs_proc
 def test_no_thread_outlives_the_team():
-    before = n_threads_alive()
+    before = settled()
     inside = []
     exercise(4, [5], between=lambda _: inside.append(n_threads_alive()))
     assert inside == [before + 3]
@@ -184,7 +193,7 @@ def test_no_thread_outlives_the_team():
 
 @needs_proc
 def test_start_and_stop_2000_times():
-    before = n_threads_alive()
+    before = settled()
     for n_threads in [2] * 1000 + [3] * 1000:
         exercise(n_threads, [])
     assert n_threads_alive() == before
@@ -193,7 +202,7 @@ def test_start_and_stop_2000_times():
 
 @needs_proc
 def test_an_exception_between_runs_ends_the_team():
-    before = n_threads_alive()
+    before = settled()
     with pytest.raises(ZeroDivisionError):
         exercise(4, [5, 5], between=lambda _: 1 // 0)
     assert n_threads_alive() == before

@@ -24,7 +24,7 @@ __all__ = ["THREADED_ABOVE", "libraries", "single_threaded"]
 # OpenBLAS multiplies (m, k) by (k, n) with several threads where m * n * k is larger than this.
 THREADED_ABOVE = 262_144
 
-_lock = threading.Lock()
+_lock = threading.RLock()  # a signal handler may fork while its thread holds it
 _inside: set["_SingleThreaded"] = set()
 _restore: list[tuple[Any, int]] = []
 
@@ -68,16 +68,29 @@ def _put_back() -> None:
     _restore.clear()
 
 
+def _before_fork() -> None:
+    """No thread sets the number while OpenBLAS's own fork handler stops and joins its threads."""
+    _lock.acquire()
+
+
+def _after_fork_in_parent() -> None:
+    _lock.release()
+
+
 def _after_fork_in_child() -> None:
-    """The child runs none of the calls that asked for one thread, and nobody holds the lock."""
+    """The child runs none of the calls that asked for one thread."""
     global _lock
-    _lock = threading.Lock()
+    _lock = threading.RLock()
     _inside.clear()
     _put_back()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork_in_child)
+    os.register_at_fork(
+        before=_before_fork,
+        after_in_parent=_after_fork_in_parent,
+        after_in_child=_after_fork_in_child,
+    )
 
 
 @functools.cache

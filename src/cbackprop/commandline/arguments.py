@@ -42,7 +42,7 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 def _parser() -> Parser:
-    module = os.path.basename(sys.argv[0]) == "__main__.py"
+    module = sys.argv[0].endswith(os.path.join("cbackprop", "__main__.py"))
     parser = Parser(
         prog="python -m cbackprop" if module else "cbackprop",
         description="Train small feed-forward networks, fast, on the CPU.",
@@ -181,7 +181,7 @@ def _train(commands: argparse._SubParsersAction[Parser]) -> None:
         metavar="R",
         type=_number(lambda value: value > 0, "a number above 0"),
         help="default: 1 for a sigmoid output and 0.1 for others; where the widest hidden layer "
-        "has more than 50 units, 50 / units of that",
+        "has more than 50 units, 50 / units of that; times 1 - momentum",
     )
     training.add_argument(
         "--momentum",

@@ -12,7 +12,7 @@ from ..errors import InputError
 from .data import Data
 
 # Initial weights and shuffling draw from the same seed at other places of the counter.
-_COUNTER = 3 << 192
+_COUNTERS = {"test": 3 << 192, "validation": (3 << 192) + (1 << 128)}
 
 
 def split(
@@ -27,10 +27,10 @@ def split(
     by_class : bool
         Each class (the 1 of a one-hot row) gives that fraction of its rows, and keeps one at least.
     purpose : str
-        What the part is for, in the message if there are too few rows.
+        ``test`` or ``validation``.
     """
     assert data.Y is not None
-    keys = np.random.Philox(key=seed, counter=_COUNTER).random_raw(len(data))
+    keys = np.random.Philox(key=seed, counter=_COUNTERS[purpose]).random_raw(len(data))
     order = np.argsort(keys, kind="stable")
     if by_class:  # one class after the other, each shuffled
         order = order[np.argsort(data.Y.argmax(axis=1)[order], kind="stable")]

@@ -129,7 +129,7 @@ def _network(
         "rows": len(train),
         "scale": arguments.scale,
         "init": arguments.init,
-        "learning_rate": default_learning_rate(net) if rate is None else rate,
+        "learning_rate": default_learning_rate(net, arguments.momentum) if rate is None else rate,
         "momentum": arguments.momentum,
         "nesterov": arguments.nesterov,
         "batch_size": arguments.batch_size,
@@ -138,28 +138,34 @@ def _network(
     }
 
 
-def default_learning_rate(net: Network) -> float:
+def default_learning_rate(net: Network, momentum: float) -> float:
     """A rate that neither diverges nor crawls, found by trials with batches of 10 scaled rows.
 
     The curvature at the output grows with the units that feed it, so the rate falls with the widest
     layer; a sigmoid's slope, at most 1/4 and squared in the curvature, allows for a larger one.
+    Momentum multiplies what a gradient does in the end by 1 / (1 - momentum).
     """
     widest = max(net.sizes[1:-1] or net.sizes[:1])
-    return (1.0 if net.activations[-1] == "sigmoid" else 0.1) * min(1.0, 50 / widest)
+    rate = 1.0 if net.activations[-1] == "sigmoid" else 0.1
+    return rate * min(1.0, 50 / widest) * (1 - momentum)
+
+
+def _converts_targets(net: Network, arguments: argparse.Namespace) -> bool:
+    return net.activations[-1] == "identity" and arguments.scale != "none"
 
 
 def _fit(trainer: Trainer, parts: dict[str, Data], arguments: argparse.Namespace) -> float:
     """Train; the seconds it took.
 
     Targets of any size and unit are learnt as numbers of mean 0 and deviation 1 where the output is
-    linear, for the last layer can take the change of units in:
-    (Z W + b) s + m = Z (W s) + (b s + m).
+    linear, for the last layer can take the change of units in: with y = (Z W + b) / scale + shift,
+    W becomes W / scale and b becomes b / scale + shift.
     """
     net = trainer.network
     train, validation = parts["train"], parts.get("validation")
     assert train.Y is not None
     shift, scale = np.zeros(train.Y.shape[1]), np.ones(train.Y.shape[1])
-    converted = net.activations[-1] == "identity" and arguments.scale != "none"
+    converted = _converts_targets(net, arguments)
     if converted:
         scaling = Scaling.standard(train.Y)
         shift, scale = scaling.shift, scaling.scale
@@ -197,6 +203,7 @@ def _print_text(
 ) -> None:
     rows = " + ".join(f"{part.rows} {name}" for name, part in qualities.items())
     what = report.outputs_line(coding, net.sizes[-1])
+    targets = "; targets standard while training" * _converts_targets(net, arguments)
     momentum = f", momentum {settings['momentum']:g}" if settings["momentum"] else ""
     momentum += " (Nesterov)" if settings["nesterov"] else ""
     training = (
@@ -209,7 +216,7 @@ def _print_text(
     )
     lines = [
         ("data", f"{arguments.data}: {rows} rows, {report.counted(net.sizes[0], 'input')}, {what}"),
-        ("scaling", settings["scale"]),
+        ("scaling", settings["scale"] + targets),
         *report.network_facts(net),
         ("training", training),
         ("time", time),
