@@ -50,7 +50,7 @@ if platform.machine() not in ("x86_64", "AMD64") or not shutil.which("objdump"):
     sys.exit()
 objects = sorted(Path(sys.argv[1]).rglob("*.o"))
 levels = {path.stem.rpartition("_")[2] for path in objects}
-if not LEVELS <= levels:
+if not levels >= LEVELS:
     raise SystemExit(f"objects of a level are missing below {sys.argv[1]}: {sorted(levels)}")
 found = {path.name: wrong for path in objects if (wrong := faults(path))}
 print(f"{len(objects)} objects disassembled")

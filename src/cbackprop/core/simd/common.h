@@ -30,8 +30,10 @@
 #else
 #define CBP_OPAQUE(x) ((void)0)
 #endif
-#if CBP_HAVE_AVX /* x86: any vector register */
+#if (defined(__GNUC__) || defined(__clang__)) && (defined(__x86_64__) || defined(__i386__))
 #define CBP_OPAQUE_VECTOR(x) __asm__("" : "+v"(x))
+#elif (defined(__GNUC__) || defined(__clang__)) && defined(__aarch64__)
+#define CBP_OPAQUE_VECTOR(x) __asm__("" : "+w"(x))
 #else
 #define CBP_OPAQUE_VECTOR(x) ((void)0)
 #endif
@@ -48,6 +50,9 @@
 #if defined(__GNUC__) && !defined(__clang__)
 #pragma GCC diagnostic ignored "-Wpsabi" /* vectors are passed to inlined functions only */
 #endif
+
+/* beta = 0 and alpha = 1; beta = 0; beta = 1; neither */
+enum { PLAIN, SCALED, ADDED, COMBINED };
 
 #define CBP_JOIN_(a, b, c) a##_##b##_##c
 #define CBP_JOIN(a, b, c) CBP_JOIN_(a, b, c)

@@ -13,6 +13,14 @@ typedef struct FN(job) {
     T alpha, beta;
 } FN(job);
 
+/* beta x + alpha y, as vec.h's */
+CBP_INLINE T FN(combine)(T beta, T x, T alpha, T y)
+{
+    T scaled = beta * x;
+    CBP_OPAQUE_VECTOR(scaled);
+    return scaled + alpha * y;
+}
+
 /* The tiles of every width, 0 meaning one element; with the widest the loops over elements. */
 #if VECTOR_BYTES == 0
 #define BYTES 0

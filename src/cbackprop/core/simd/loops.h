@@ -106,17 +106,20 @@ CBP_INLINE V FN(act)(const int activation, V h)
     }
 }
 
-/* act' from the activation's output z */
+/* act' from the activation's output z.  Opaque: Clang would fuse the 1 - ... with a product that
+ * follows, here in one way and there in another. */
 CBP_INLINE V FN(derivative)(const int activation, V z)
 {
     const V one = WN(set)(1);
-    switch (activation) {
-    case CBP_SIGMOID: return z * (one - z);
-    case CBP_TANH: return one - z * z;
-    case CBP_RELU: /* NaN stays NaN */
-        return WN(select)(WN(less)(WN(set)(0), z), one, WN(at_least)(WN(set)(0), z));
-    default: return one;
-    }
+    V result = one;
+    if (activation == CBP_SIGMOID)
+        result = z * (one - z);
+    else if (activation == CBP_TANH)
+        result = one - z * z;
+    else if (activation == CBP_RELU) /* NaN stays NaN */
+        result = WN(select)(WN(less)(WN(set)(0), z), one, WN(at_least)(WN(set)(0), z));
+    CBP_OPAQUE_VECTOR(result);
+    return result;
 }
 
 /* Calls LOOP(activation) with a constant, so that each activation has a loop of its own. */
@@ -338,7 +341,7 @@ static double FN(squared_error_weighted)(const T *weight, const T *Y, const T *Y
  */
 CBP_INLINE void FN(store_sum)(T alpha, V sum, T beta, T *out)
 {
-    WN(store)(out, beta == 0 ? alpha * sum : beta * WN(load)(out) + alpha * sum);
+    WN(store)(out, beta == 0 ? alpha * sum : WN(combine)(beta, WN(load)(out), alpha, sum));
 }
 
 CBP_INLINE void FN(column_sums_panel)(const int vectors, T alpha, const T *delta, ptrdiff_t rows,
@@ -389,7 +392,7 @@ CBP_INLINE void FN(column_sums_narrow)(const int cols, T alpha, const T *delta, 
         for (int j = 0; j < cols; j++)
             sums[j] += delta[i + j];
     for (int j = 0; j < cols; j++)
-        out[j] = beta == 0 ? alpha * sums[j] : beta * out[j] + alpha * sums[j];
+        out[j] = beta == 0 ? alpha * sums[j] : FN(combine)(beta, out[j], alpha, sums[j]);
 }
 
 static void FN(column_sums)(T alpha, const T *delta, ptrdiff_t rows, ptrdiff_t cols, T beta, T *out)
@@ -417,7 +420,7 @@ static void FN(column_sums)(T alpha, const T *delta, ptrdiff_t rows, ptrdiff_t c
         for (ptrdiff_t i = 0; i < rows; i++)
             sum += WN(load_part)(delta + i * cols + j, part);
         const V old = beta == 0 ? WN(set)(0) : WN(load_part)(out + j, part);
-        WN(store_part)(out + j, beta == 0 ? alpha * sum : beta * old + alpha * sum, part);
+        WN(store_part)(out + j, beta == 0 ? alpha * sum : WN(combine)(beta, old, alpha, sum), part);
     }
 }
 

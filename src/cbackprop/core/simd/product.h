@@ -139,7 +139,8 @@ CBP_INLINE void FN(product_plain_columns)(const int n, const FN(job) *job, ptrdi
         }
         CBP_UNROLL
         for (int j = 0; j < n; j++)
-            C[j] = job->beta == 0 ? job->alpha * sum[j] : job->beta * C[j] + job->alpha * sum[j];
+            C[j] = job->beta == 0 ? job->alpha * sum[j]
+                                  : FN(combine)(job->beta, C[j], job->alpha, sum[j]);
     }
 }
 

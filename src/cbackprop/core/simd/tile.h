@@ -11,6 +11,15 @@ CBP_INLINE T WN(in_row)(const char *row0, const char *row4, const int i, ptrdiff
     return *(const T *)(row + (i % 4 == 3 ? three : i % 4 * one));
 }
 
+/* What becomes of a vector of C */
+CBP_INLINE V WN(finished)(const int how, T alpha, V sum, T beta, const T *C)
+{
+    return how == PLAIN    ? sum
+           : how == SCALED ? alpha * sum
+           : how == ADDED  ? WN(load)(C) + alpha * sum
+                           : WN(combine)(beta, WN(load)(C), alpha, sum);
+}
+
 /* `tiles` times MR rows of C, NV vectors across; the panel's last vector begins at column `last` and
  * may overlap the one before it (both are loaded before either is stored).  KS > 1: sum p goes to
  * accumulator p mod KS, which hides the multiply-adds' latency where MR * NV is small. */
@@ -90,36 +99,26 @@ CBP_INLINE void WN(panel)(const int MR, const int NV, const int KS, const FN(job
                     sum[0][i][v] += sum[1][i][v];
             }
         }
-#define STORE(OLD, NEW)                                                                            \
+#define STORE(how)                                                                                 \
     CBP_UNROLL                                                                                     \
     for (int i = 0; i < MR; i++, C += ldc) {                                                       \
-        V old[4];                                                                                  \
+        V out[4];                                                                                  \
         CBP_UNROLL                                                                                 \
         for (int v = 0; v < NV; v++)                                                               \
-            old[v] = OLD(C + COLUMN(v));                                                           \
+            out[v] = WN(finished)(how, alpha, sum[0][i][v], beta, C + COLUMN(v));                  \
         CBP_UNROLL                                                                                 \
         for (int v = 0; v < NV; v++)                                                               \
-            WN(store)(C + COLUMN(v), NEW(old[v], sum[0][i][v]));                                   \
+            WN(store)(C + COLUMN(v), out[v]);                                                      \
     }
-#define NONE(x) WN(set)(0)
-#define SUM(old, sum) (sum)
-#define SCALED(old, sum) (alpha * (sum))
-#define ADDED(old, sum) ((old) + alpha * (sum))
-#define BOTH(old, sum) (beta * (old) + alpha * (sum))
         if (beta == 0 && alpha == 1)
-            STORE(NONE, SUM)
+            STORE(PLAIN)
         else if (beta == 0)
-            STORE(NONE, SCALED)
+            STORE(SCALED)
         else if (beta == 1)
-            STORE(WN(load), ADDED)
+            STORE(ADDED)
         else
-            STORE(WN(load), BOTH)
+            STORE(COMBINED)
 #undef STORE
-#undef NONE
-#undef SUM
-#undef SCALED
-#undef ADDED
-#undef BOTH
         A0 += MR * a1;
     }
 #undef COLUMN
@@ -277,7 +276,7 @@ CBP_INLINE void WN(dot)(T alpha, ptrdiff_t k, const T *a, const T *b, T beta, T 
         total += sum[0][i];
     for (; p < k; p++)
         total += a[p] * b[p];
-    *C = beta == 0 ? start + alpha * total : beta * *C + alpha * total;
+    *C = beta == 0 ? start + alpha * total : FN(combine)(beta, *C, alpha, total);
 }
 /* sums[r] = sum_p a_r[p] b[p] for the rows r < GROUP, a_r one row further each up to the last of
  * `rows`: a vector along p for each row, then one transposition that adds */
@@ -350,7 +349,7 @@ static void WN(dots)(const FN(job) *job, ptrdiff_t m, ptrdiff_t k, const T *A, c
                 C[r * ldc] = start + alpha * sums[r];
         else
             for (ptrdiff_t r = 0; r < rows; r++)
-                C[r * ldc] = beta * C[r * ldc] + alpha * sums[r];
+                C[r * ldc] = FN(combine)(beta, C[r * ldc], alpha, sums[r]);
         m -= rows;
         A += rows * rsa;
         C += rows * ldc;

@@ -36,6 +36,14 @@ CBP_INLINE V WN(select)(M mask, V a, V b)
     return WN(from_bits)((mask & WN(bits)(a)) | (~mask & WN(bits)(b)));
 }
 
+/* beta x + alpha y.  Of two products the compiler may fuse either with the sum: here always alpha y. */
+CBP_INLINE V WN(combine)(T beta, V x, T alpha, V y)
+{
+    V scaled = beta * x;
+    CBP_OPAQUE_VECTOR(scaled);
+    return scaled + alpha * y;
+}
+
 /* x, but at least low; NaN stays (x86's max returns its second operand then). */
 CBP_INLINE V WN(at_least)(V low, V x)
 {
