@@ -8,7 +8,7 @@ Environment
 -----------
 CBACKPROP_DEBUG=1     bounds checks, C assertions, little optimisation
 CBACKPROP_SANITIZE=1  AddressSanitizer and UndefinedBehaviorSanitizer (GCC or Clang); Python must
-                      then run with LD_PRELOAD="$(gcc -print-file-name=libasan.so)"
+                      then run with libasan and libstdc++ in LD_PRELOAD (CONTRIBUTING.md)
 
 Each kind of build has a folder of its own below build/: neither changed directives nor changed
 flags would make Cython or the compiler look at an unchanged source again.

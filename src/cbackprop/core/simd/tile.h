@@ -339,8 +339,10 @@ static void WN(dots)(const FN(job) *job, ptrdiff_t m, ptrdiff_t k, const T *A, c
         const ptrdiff_t rows = m < 8 ? m : 8;
         if (rows <= 4)
             WN(dot_group)(4, A, rsa, rows, k, b, sums);
-        else
+        else if (rows < 8)
             WN(dot_group)(8, A, rsa, rows, k, b, sums);
+        else /* the same with constants */
+            WN(dot_group)(8, A, rsa, 8, k, b, sums);
         if (beta == 0 && ldc == 1 && rows == 8)
             for (int r = 0; r < 8; r++)
                 C[r] = start + alpha * sums[r];
