@@ -1,3 +1,4 @@
+from array import array
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -62,8 +63,8 @@ def descend(
     most_threads: int,
     threads_now: Callable[[], int],
     scaling: tuple[_Array, _Array] | None,
-    losses: list[float],
-    validation_losses: list[float],
+    losses: array[float],
+    validation_losses: array[float],
     on_slice: Callable[[int], object] | None,
     steps: int = -1,
 ) -> Literal["rows", "validation rows"] | _Diverged | None: ...

@@ -38,6 +38,13 @@
 #define CBP_OPAQUE_VECTOR(x) ((void)0)
 #endif
 
+/* Declares a local array on a cache line of its own. */
+#if defined(__GNUC__) || defined(__clang__)
+#define CBP_ALIGNED(T, declarator) T declarator __attribute__((aligned(64)))
+#else
+#define CBP_ALIGNED(T, declarator) __declspec(align(64)) T declarator
+#endif
+
 /* Loops over the registers of a tile: they must vanish. */
 #if defined(__clang__)
 #define CBP_UNROLL _Pragma("clang loop unroll(full)")

@@ -57,7 +57,7 @@ static void FN(product_transposed)(const FN(job) *job, ptrdiff_t m, ptrdiff_t n,
 {
     enum { PIECE = 128 };
     static const T zeros[8] = {0};
-    T sums[7 * PIECE];
+    CBP_ALIGNED(T, sums[7 * PIECE]);
     const T *start = bias == NULL ? zeros : bias;
     const T beta = job->beta;
     const ptrdiff_t ldc = job->ldc;
@@ -87,37 +87,37 @@ static void FN(product_transposed)(const FN(job) *job, ptrdiff_t m, ptrdiff_t n,
 }
 
 /* A's rows contiguous and C narrow: dot products along p, which is taken in pieces where B's columns
- * must be copied.  k >= NARROWEST. */
+ * must be copied.  n <= 3, k >= NARROWEST. */
 static void FN(product_dots)(const FN(job) *job, ptrdiff_t m, ptrdiff_t n, const T *A, const T *B,
                              T *C, const T *bias)
 {
-    enum { PIECE = 512 };
-    T column[PIECE];
-    const int copy = job->ldb != 1;
-    const ptrdiff_t k = job->k, pieces = copy ? (k + PIECE - 1) / PIECE : 1;
-    ptrdiff_t p = 0;
-    for (ptrdiff_t q = 0; q < pieces; q++) {
-        const ptrdiff_t length = k / pieces + (q < k % pieces);
-        for (ptrdiff_t j = 0; j < n; j++) {
-            const T beta = q == 0 ? job->beta : 1, start = q == 0 && bias != NULL ? bias[j] : 0;
-            const T *b = copy ? column : B + p;
-            if (copy)
-                for (ptrdiff_t r = 0; r < length; r++)
-                    column[r] = B[(p + r) * job->ldb + j];
-            /* Narrower vectors leave less to add across: the widest only for long sums. */
-#if VECTOR_BYTES >= 64
-            if (length >= 4 * 64 / SIZE)
-                AT(64, dots)(job, m, length, A + p, b, beta, start, C + j);
-            else
-#endif
-#if VECTOR_BYTES >= 32
-                if (length >= 32 / SIZE)
-                AT(32, dots)(job, m, length, A + p, b, beta, start, C + j);
-            else
-#endif
-                AT(16, dots)(job, m, length, A + p, b, beta, start, C + j);
+    enum { PIECE = 256 };
+    static const T zeros[3] = {0};
+    CBP_ALIGNED(T, columns[3 * PIECE]);
+    T beta = job->beta;
+    const T *start = bias == NULL ? zeros : bias;
+    ptrdiff_t k = job->k, pieces = job->ldb == 1 ? 1 : (k + PIECE - 1) / PIECE;
+    for (; pieces > 0; pieces--) {
+        const ptrdiff_t length = pieces == 1 ? k : k / pieces;
+        const T *b = B;
+        if (job->ldb != 1) {
+            b = columns;
+            for (ptrdiff_t p = 0; p < length; p++)
+                for (ptrdiff_t j = 0; j < n; j++)
+                    columns[j * PIECE + p] = B[p * job->ldb + j];
         }
-        p += length;
+        /* Not 64 bytes: adding across them costs more than their width gains, on Zen 4. */
+#if VECTOR_BYTES >= 32
+        if (length >= 32 / SIZE)
+            AT(32, dots)(job, m, n, length, A, b, PIECE, beta, start, C);
+        else
+#endif
+            AT(16, dots)(job, m, n, length, A, b, PIECE, beta, start, C);
+        start = zeros;
+        beta = 1;
+        k -= length;
+        A += length;
+        B += length * job->ldb;
     }
 }
 #endif

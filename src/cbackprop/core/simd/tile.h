@@ -138,8 +138,13 @@ CBP_INLINE void WN(panel)(const int MR, const int NV, const int KS, const FN(job
 #define PANELS_3(PANEL) ROWS_1_TO_8(PANEL, 3)
 #define PANELS_4(PANEL) ROWS_1_TO_6(PANEL, 4)
 #else
+#if defined(__clang__) /* it spills where GCC just manages */
+#define MOST_ROWS_2 5
+#define MOST_ROWS_3 3
+#else
 #define MOST_ROWS_2 6
 #define MOST_ROWS_3 4
+#endif
 #define PANELS_1_2(PANEL) ROWS_1_TO_8(PANEL, 1) ROWS_1_TO_6(PANEL, 2)
 #define PANELS_3(PANEL) ROWS_1_TO_4(PANEL, 3)
 #endif
@@ -236,7 +241,7 @@ static void WN(panels)(const FN(job) *job, ptrdiff_t m, ptrdiff_t n, const T *A,
 #undef PANELS
 #undef MOST_VECTORS
 
-#if W > 1
+#if W > 1 && BYTES <= 32
 /* Lane l: a[l] + a[l ^ d] where bit d of l is 0, b[l] + b[l ^ d] where it is 1 */
 CBP_INLINE V WN(fold)(V a, V b, const int d)
 {
@@ -278,83 +283,122 @@ CBP_INLINE void WN(dot)(T alpha, ptrdiff_t k, const T *a, const T *b, T beta, T 
         total += a[p] * b[p];
     *C = beta == 0 ? start + alpha * total : FN(combine)(beta, *C, alpha, total);
 }
-/* sums[r] = sum_p a_r[p] b[p] for the rows r < GROUP, a_r one row further each up to the last of
- * `rows`: a vector along p for each row, then one transposition that adds */
-CBP_INLINE void WN(dot_group)(const int GROUP, const T *A, ptrdiff_t rsa, ptrdiff_t rows,
-                              ptrdiff_t k, const T *b, T *sums)
+/* sums[r n + j] = sum_p a_r[p] b_j[p] for the rows r < GROUP of A, the last of `rows` repeated, and
+ * the columns j < n, `apart` elements from each other: a vector along p for each sum, then
+ * transpositions that add.  GROUP * n is 4, 8 or 12. */
+CBP_INLINE void WN(dot_group)(const int GROUP, const int n, const T *A, ptrdiff_t rsa,
+                              ptrdiff_t rows, ptrdiff_t k, const T *b, ptrdiff_t apart, T *sums)
 {
-    const int FOLDED = GROUP < W ? GROUP : W; /* rows that end in one vector */
     const ptrdiff_t whole = k - k % W;
     const T *a[8];
-    V sum[8];
+    V sum[12], x[3];
     CBP_UNROLL
-    for (int r = 0; r < GROUP; r++) {
+    for (int r = 0; r < GROUP; r++)
         a[r] = A + (r < rows ? r : rows - 1) * rsa;
-        sum[r] = WN(set)(0);
-    }
+    CBP_UNROLL
+    for (int i = 0; i < GROUP * n; i++)
+        sum[i] = WN(set)(0);
     for (ptrdiff_t p = 0; p < whole; p += W) {
-        const V x = WN(load)(b + p);
         CBP_UNROLL
-        for (int r = 0; r < GROUP; r++)
-            sum[r] += WN(load)(a[r] + p) * x;
+        for (int j = 0; j < n; j++)
+            x[j] = WN(load)(b + j * apart + p);
+        CBP_UNROLL
+        for (int r = 0; r < GROUP; r++) {
+            const V y = WN(load)(a[r] + p);
+            CBP_UNROLL
+            for (int j = 0; j < n; j++)
+                sum[r * n + j] += y * x[j];
+        }
     }
     if (whole < k) { /* the last W, without those that were there already */
         const M mask = (M)(WN(lane_numbers)() >= (BITS)(W - (k - whole)));
-        const V x = WN(from_bits)(WN(bits)(WN(load)(b + k - W)) & mask);
         CBP_UNROLL
-        for (int r = 0; r < GROUP; r++)
-            sum[r] += WN(from_bits)(WN(bits)(WN(load)(a[r] + k - W)) & mask) * x;
-    }
-    CBP_UNROLL
-    for (int g = 0; g < GROUP; g += FOLDED) {
+        for (int j = 0; j < n; j++)
+            x[j] = WN(from_bits)(WN(bits)(WN(load)(b + j * apart + k - W)) & mask);
         CBP_UNROLL
-        for (int d = 1; d < 8; d *= 2) {
-            if (d < FOLDED) {
-                CBP_UNROLL
-                for (int r = 0; r < FOLDED; r += 2 * d)
-                    sum[g + r] = WN(fold)(sum[g + r], sum[g + r + d], d);
-            }
+        for (int r = 0; r < GROUP; r++) {
+            const V y = WN(from_bits)(WN(bits)(WN(load)(a[r] + k - W)) & mask);
+            CBP_UNROLL
+            for (int j = 0; j < n; j++)
+                sum[r * n + j] += y * x[j];
         }
-        CBP_UNROLL
-        for (int d = 4; d < W; d *= 2) {
-            if (d >= FOLDED)
-                sum[g] = WN(fold)(sum[g], sum[g], d);
-        }
-        memcpy(sums + g, &sum[g], FOLDED * sizeof(T));
     }
+#define FOLD(first, most)                                                                          \
+    {                                                                                              \
+        enum { FOLDED = most < W ? most : W }; /* sums that end in one vector */                   \
+        CBP_UNROLL                                                                                 \
+        for (int g = first; g < first + most; g += FOLDED) {                                       \
+            CBP_UNROLL                                                                             \
+            for (int d = 1; d < 8; d *= 2) {                                                       \
+                CBP_UNROLL                                                                         \
+                for (int i = 0; i + d < FOLDED; i += 2 * d)                                        \
+                    sum[g + i] = WN(fold)(sum[g + i], sum[g + i + d], d);                          \
+            }                                                                                      \
+            CBP_UNROLL                                                                             \
+            for (int d = FOLDED; d < W; d *= 2)                                                    \
+                sum[g] = WN(fold)(sum[g], sum[g], d);                                              \
+            memcpy(sums + g, &sum[g], FOLDED * sizeof(T));                                         \
+        }                                                                                          \
+    }
+    if (GROUP * n >= 8)
+        FOLD(0, 8)
+    if (GROUP * n == 4)
+        FOLD(0, 4)
+    if (GROUP * n == 12)
+        FOLD(8, 4)
+#undef FOLD
 }
 
-/* C[i ldc] = beta C[i ldc] + start + alpha sum_p A[i rsa + p] b[p], k >= W */
-static void WN(dots)(const FN(job) *job, ptrdiff_t m, ptrdiff_t k, const T *A, const T *b, T beta,
-                     T start, T *C)
+/* C (m, n) = beta C + start + alpha A [b_0 ... b_(n-1)], k >= W */
+CBP_INLINE void WN(dots_columns)(const int n, const FN(job) *job, ptrdiff_t m, ptrdiff_t k,
+                                 const T *A, const T *b, ptrdiff_t apart, T beta, const T *start,
+                                 T *C)
 {
+    const int GROUP = n == 1 ? 8 : 4;
     const ptrdiff_t rsa = job->rsa, ldc = job->ldc;
     const T alpha = job->alpha;
-    T sums[8];
-    if (m == 1) {
-        WN(dot)(alpha, k, A, b, beta, start, C);
-        return;
-    }
+    T starts[12], sums[12];
+    CBP_UNROLL
+    for (int i = 0; i < GROUP * n; i++)
+        starts[i] = start[i % n];
     while (m > 0) {
-        const ptrdiff_t rows = m < 8 ? m : 8;
-        if (rows <= 4)
-            WN(dot_group)(4, A, rsa, rows, k, b, sums);
-        else if (rows < 8)
-            WN(dot_group)(8, A, rsa, rows, k, b, sums);
+        const ptrdiff_t rows = m < GROUP ? m : GROUP;
+        if (n == 1 && rows <= 4)
+            WN(dot_group)(4, 1, A, rsa, rows, k, b, apart, sums);
+        else if (rows < GROUP)
+            WN(dot_group)(GROUP, n, A, rsa, rows, k, b, apart, sums);
         else /* the same with constants */
-            WN(dot_group)(8, A, rsa, 8, k, b, sums);
-        if (beta == 0 && ldc == 1 && rows == 8)
-            for (int r = 0; r < 8; r++)
-                C[r] = start + alpha * sums[r];
-        else if (beta == 0)
-            for (ptrdiff_t r = 0; r < rows; r++)
-                C[r * ldc] = start + alpha * sums[r];
-        else
-            for (ptrdiff_t r = 0; r < rows; r++)
-                C[r * ldc] = FN(combine)(beta, C[r * ldc], alpha, sums[r]);
+            WN(dot_group)(GROUP, n, A, rsa, GROUP, k, b, apart, sums);
+        if (beta == 0 && ldc == n && rows == GROUP) {
+            for (int i = 0; i < GROUP * n; i++)
+                C[i] = starts[i] + alpha * sums[i];
+        }
+        else {
+            for (ptrdiff_t r = 0; r < rows; r++) {
+                CBP_UNROLL
+                for (int j = 0; j < n; j++) {
+                    T *c = C + r * ldc + j;
+                    *c = beta == 0 ? starts[j] + alpha * sums[r * n + j]
+                                   : FN(combine)(beta, *c, alpha, sums[r * n + j]);
+                }
+            }
+        }
         m -= rows;
         A += rows * rsa;
         C += rows * ldc;
     }
+}
+
+static void WN(dots)(const FN(job) *job, ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, const T *A,
+                     const T *b, ptrdiff_t apart, T beta, const T *start, T *C)
+{
+    if (m == 1 && n == 1)
+        WN(dot)(job->alpha, k, A, b, beta, start[0], C);
+    else if (n == 1)
+        WN(dots_columns)(1, job, m, k, A, b, apart, beta, start, C);
+    else if (n == 2)
+        WN(dots_columns)(2, job, m, k, A, b, apart, beta, start, C);
+    else
+        WN(dots_columns)(3, job, m, k, A, b, apart, beta, start, C);
 }
 #endif
