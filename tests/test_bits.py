@@ -1,5 +1,8 @@
-"""The bits contract: the same numbers for any number of threads, any split of the epochs over calls,
-any stride, order or alignment of the inputs; on both partitions."""
+"""The bits contract, on both partitions.
+
+The same numbers for any number of threads, any split of the epochs over calls, any stride, order or
+alignment of the inputs.
+"""
 
 import numpy as np
 import pytest
@@ -9,7 +12,8 @@ from cbackprop.core import batch
 
 THREADS = (1, 2, 3, 5, 8)
 
-# By leaves and by tiles, one of each with several layers; all small enough to run on many row counts.
+# By leaves and by tiles, one of each with several layers; all small enough to run on many row
+# counts.
 NARROW = ((3, 5, 2), (8, 16, 1), (4, 9, 6, 3))
 WIDE = ((200, 350, 3), (120, 300, 150, 5))
 

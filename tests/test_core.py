@@ -21,7 +21,9 @@ NAMES = ["identity", "sigmoid", "tanh", "relu"]
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("transpose_A", [False, True])
 @pytest.mark.parametrize("transpose_B", [False, True])
-@pytest.mark.parametrize("m, n, k", [(3, 5, 7), (1, 4, 2), (4, 1, 3), (2, 3, 1), (65, 33, 17), (2, 3, 0)])
+@pytest.mark.parametrize(
+    "m, n, k", [(3, 5, 7), (1, 4, 2), (4, 1, 3), (2, 3, 1), (65, 33, 17), (2, 3, 0)]
+)
 def test_blas_product_is_row_major(dtype, transpose_A, transpose_B, m, n, k):
     """Non-square, alpha and beta neither 0 nor 1: no argument can be exchanged unnoticed."""
     rng = np.random.default_rng(m + n + k)
@@ -92,7 +94,7 @@ def test_a_plan_refuses_what_it_cannot_count(arguments, error):
         Plan(*arguments)
 
 
-# --- both partitions, all shapes, against the reference ---------------------------------------------
+# --- both partitions, all shapes, against the reference --------------------------------------
 
 
 def case(sizes, activations, bias, n_rows, weighted, seed=0):
@@ -130,7 +132,13 @@ def test_gradients_by_either_partition(partition, bias, weighted, sizes, activat
     before = batch.set_worthwhile(0.0)
     try:
         plan = Plan(
-            sizes, activations, bias, "float64", block_rows=4, leaf_rows=8, super_rows=12,
+            sizes,
+            activations,
+            bias,
+            "float64",
+            block_rows=4,
+            leaf_rows=8,
+            super_rows=12,
             partition=partition,
         )
         for n_rows in (1, 3, 4, 5, 8, 12, 13, 16, 17, 100, 1000):
@@ -154,8 +162,16 @@ def test_gradients_by_either_partition(partition, bias, weighted, sizes, activat
 def test_a_batch_can_be_larger_than_every_task(partition):
     """More leaves than slots: tasks are subtrees of several leaves, whatever the threads."""
     sizes, activations = (2, 3, 1), (1, 1)
-    plan = Plan(sizes, activations, True, "float64", block_rows=1, leaf_rows=2, super_rows=3,
-                partition=partition)
+    plan = Plan(
+        sizes,
+        activations,
+        True,
+        "float64",
+        block_rows=1,
+        leaf_rows=2,
+        super_rows=3,
+        partition=partition,
+    )
     before = batch.set_worthwhile(0.0)
     try:
         for n_rows in (63, 64, 65, 511, 2049):

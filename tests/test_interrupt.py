@@ -78,9 +78,10 @@ def check_interruptions(name, delays, limit):
         if steps:
             twin._fit(X, Y, 10**9, steps=steps)
         assert trainer.network.parameters.tobytes() == twin.network.parameters.tobytes()
-        assert trainer.history["loss"].tobytes() == twin.history["loss"].tobytes()[
-            : 8 * trainer.history.n_epochs
-        ]
+        assert (
+            trainer.history["loss"].tobytes()
+            == twin.history["loss"].tobytes()[: 8 * trainer.history.n_epochs]
+        )
         # It can be trained again, and goes on from there.
         trainer._fit(X, Y, 1, steps=1)
         twin._fit(X, Y, 1, steps=1)
@@ -162,7 +163,8 @@ def test_sigterm_ends_a_training_process_at_once():
         net = cbackprop.Network((50, 60, 3), seed=1)
         X = np.random.default_rng(0).standard_normal((100_000, 50))
         print("ready", flush=True)
-        cbackprop.Trainer(net, batch_size=100_000, n_threads=3).fit(X, X[:, :3] * 0 + 0.5, epochs=10**6)
+        trainer = cbackprop.Trainer(net, batch_size=100_000, n_threads=3)
+        trainer.fit(X, X[:, :3] * 0 + 0.5, epochs=10**6)
         """
     )
     process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE)

@@ -25,7 +25,8 @@ SCRIPT = textwrap.dedent(
     X = np.memmap(path, dtype="float32", mode="r", shape=(n, 64))
     Y = X[:, :1]
     warm = cbackprop.Network((64, 32, 1), output_activation="identity", dtype=dtype, seed=1)
-    trainer = cbackprop.Trainer(warm, solver=cbackprop.SGD(learning_rate=1e-3), batch_size=batch_size)
+    solver = cbackprop.SGD(learning_rate=1e-3)
+    trainer = cbackprop.Trainer(warm, solver=solver, batch_size=batch_size)
     cbackprop.Trainer(warm).fit(np.ones((5, 64)), np.ones((5, 1)), epochs=1)
     before, peak, done = anonymous(), 0.0, []
 

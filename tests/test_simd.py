@@ -192,7 +192,9 @@ def test_float32_exhaustively():
             (TANH, x, tanh, 1),
             (TANH, -x, tanh, -1),
         ):
-            nearest = reference.astype(np.float32).view(np.int32)  # positive floats sort as integers
+            nearest = reference.astype(np.float32).view(
+                np.int32
+            )  # positive floats sort as integers
             for level in LEVELS:
                 dispatch.run_activate(level, activation, h, got)
                 steps = np.abs((sign * got).view(np.int32) - nearest)
@@ -468,9 +470,7 @@ def test_product_of_any_strides(level, dtype):
         A = rng.integers(-4, 5, (m, 3, k, 2)).astype(dtype)
         B = rng.integers(-4, 5, (k, n)).astype(dtype)
         C = np.empty((m, n), dtype)
-        dispatch.run_product(
-            level, m, n, k, 1, A.ravel(), 6 * k, 2, B.ravel(), n, 0, C.ravel(), n
-        )
+        dispatch.run_product(level, m, n, k, 1, A.ravel(), 6 * k, 2, B.ravel(), n, 0, C.ravel(), n)
         np.testing.assert_array_equal(C, A[:, 0, :, 0] @ B)
 
 
@@ -506,9 +506,7 @@ def test_the_hooks_check_sizes(level, dtype):
     with pytest.raises(ValueError, match="length"):
         dispatch.run_activate(level, SIGMOID, zeros(3), zeros(2))
     with pytest.raises(ValueError, match="outside"):
-        dispatch.run_gather(
-            level, np.zeros(63, np.uint8), 0, 16, True, None, zeros(8), 4
-        )
+        dispatch.run_gather(level, np.zeros(63, np.uint8), 0, 16, True, None, zeros(8), 4)
     for sizes in ((5, 6, 4), (6, 5, 4), (6, 6, 3)):
         with pytest.raises(ValueError, match="too short"):
             A, B, C = map(zeros, sizes)

@@ -102,9 +102,7 @@ def test_epochs_equal_their_numpy_twin(batch_size, solver, shuffle):
     net = cbackprop.Network((3, 4, 2), seed=1)
     trainer = cbackprop.Trainer(net, solver=solver, batch_size=batch_size, shuffle=shuffle, seed=9)
     in_order = list(range(30))
-    orders = [
-        philox_order(9, e, 30) if shuffle and batch_size < 30 else in_order for e in range(3)
-    ]
+    orders = [philox_order(9, e, 30) if shuffle and batch_size < 30 else in_order for e in range(3)]
     expected, losses = replay(
         net, X, Y, orders, batch_size, solver.learning_rate, solver.momentum, solver.nesterov
     )
@@ -209,7 +207,7 @@ def test_history():
     assert np.isnan(whole["validation_loss"][:3]).all()
     np.testing.assert_array_equal(whole["validation_loss"][3:], second["validation_loss"])
     assert whole.n_epochs == trainer.epoch == 5
-    with pytest.raises(KeyError, match="no column 'lost'.*'loss', 'validation_loss'"):
+    with pytest.raises(KeyError, match=r"no column 'lost'.*'loss', 'validation_loss'"):
         whole["lost"]
     trainer.reset()
     assert trainer.epoch == 0 == trainer.history.n_epochs
@@ -218,7 +216,9 @@ def test_history():
 def test_many_short_epochs_are_all_recorded():
     """More epochs than the core records at once, on four rows."""
     net = cbackprop.Network((2, 4, 1), seed=1)
-    history = cbackprop.Trainer(net, solver=cbackprop.SGD(learning_rate=2.0)).fit(*XOR, epochs=50_000)
+    history = cbackprop.Trainer(net, solver=cbackprop.SGD(learning_rate=2.0)).fit(
+        *XOR, epochs=50_000
+    )
     assert history.n_epochs == 50_000
     assert history["loss"][-1] == pytest.approx(net.loss(*XOR), rel=1e-3)
     assert history["loss"][-1] < history["loss"][0] / 20
@@ -265,7 +265,10 @@ def test_without_momentum_the_velocity_is_forgotten():
 def test_a_pickled_trainer_goes_on_with_the_same_bits():
     X, Y = data(50)
     trainer = cbackprop.Trainer(
-        cbackprop.Network((3, 4, 2), seed=1), solver=cbackprop.SGD(momentum=0.9), batch_size=9, seed=3
+        cbackprop.Network((3, 4, 2), seed=1),
+        solver=cbackprop.SGD(momentum=0.9),
+        batch_size=9,
+        seed=3,
     )
     trainer.fit(X, Y, epochs=2)
     twin = pickle.loads(pickle.dumps(trainer))
@@ -330,7 +333,7 @@ def test_a_float64_too_large_for_a_float32_network():
     X, Y = data(30)
     X[7, 2] = 1e300
     net = cbackprop.Network((3, 4, 2), dtype="float32", seed=1)
-    with pytest.raises(InputError, match="X holds 1e\\+300 at row 7, column 2.*float32"):
+    with pytest.raises(InputError, match=r"X holds 1e\+300 at row 7, column 2.*float32"):
         cbackprop.Trainer(net).fit(X, Y, epochs=1)
 
 
@@ -351,7 +354,7 @@ def test_divergence_is_told_and_rolled_back(momentum, batch_size):
     error = caught.value
     assert error.learning_rate == 1e3
     assert np.isfinite(net.parameters).all()
-    np.testing.assert_array_equal(net.parameters, before)   # it took less than one slice
+    np.testing.assert_array_equal(net.parameters, before)  # it took less than one slice
     assert trainer.epoch == 0 == trainer.history.n_epochs
     # The step that is named is the first one whose loss is not finite.
     twin = pickle.loads(pickle.dumps(trainer))
@@ -447,7 +450,7 @@ def test_bad_trainer_settings(kwargs, error, words):
     with pytest.raises(error, match=words):
         cbackprop.Trainer(net, **kwargs)
     trainer = cbackprop.Trainer(net)
-    (name, value), = kwargs.items()
+    ((name, value),) = kwargs.items()
     if name != "seed":  # settings that are assigned are checked by fit
         setattr(trainer, name, value)
         with pytest.raises(error, match=words):
@@ -494,7 +497,8 @@ def test_bad_arguments_of_fit(args, kwargs, error, words):
 
 
 @pytest.mark.parametrize(
-    "activation, value, range_", [("sigmoid", 2, "0, 1"), ("tanh", -3, "-1, 1"), ("relu", -1, "0, inf")]
+    "activation, value, range_",
+    [("sigmoid", 2, "0, 1"), ("tanh", -3, "-1, 1"), ("relu", -1, "0, inf")],
 )
 def test_targets_out_of_range_are_warned_about_once(activation, value, range_):
     net = cbackprop.Network((2, 3, 1), output_activation=activation, seed=0)
@@ -522,7 +526,9 @@ def test_input_scaling_is_part_of_training():
         rows = (X - scaling.shift) * scaling.scale if scaled else X
         if not scaled:
             net.input_scaling = scaling
-        cbackprop.Trainer(net, batch_size=7, seed=1).fit(rows, Y, epochs=3, validation_data=(rows, Y))
+        cbackprop.Trainer(net, batch_size=7, seed=1).fit(
+            rows, Y, epochs=3, validation_data=(rows, Y)
+        )
         nets.append(net)
     np.testing.assert_allclose(nets[0].parameters, nets[1].parameters, rtol=1e-12)
 
@@ -536,7 +542,7 @@ def test_training_in_child_processes(method):
     cbackprop.Trainer(net, batch_size=4000, n_threads=2).fit(X, Y, epochs=3)
     expected = train_a_copy((X, Y))
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)     # fork while other threads live
+        warnings.simplefilter("ignore", DeprecationWarning)  # fork while other threads live
         with multiprocessing.get_context(method).Pool(2) as pool:
             for result in pool.map(train_a_copy, [(X, Y)] * 3):
                 assert result == expected

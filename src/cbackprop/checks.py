@@ -79,9 +79,7 @@ def positive_int(name: str, value: Any, *, at_least: int = 1) -> int:
     raise InputTypeError(f"{name} is {describe(value)}; expected an integer of at least {at_least}")
 
 
-def positive_float(
-    name: str, value: Any, *, zero: bool = False, below: float = math.inf
-) -> float:
+def positive_float(name: str, value: Any, *, zero: bool = False, below: float = math.inf) -> float:
     """`value` as a finite float above 0 (or 0 itself where `zero`), and below `below`."""
     expected = "a finite number " + ("of at least 0" if zero else "above 0")
     if below < math.inf:

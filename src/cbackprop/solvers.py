@@ -1,7 +1,8 @@
 """The settings of each solver: one small frozen dataclass a solver, checked when it is made.
 
-A solver holds no state; the state it needs (a velocity, say) lives in the trainer.  So one object may
-serve many trainers, and replacing it in a trainer changes the learning rate from the next call on.
+A solver holds no state; the state it needs (a velocity, say) lives in the trainer.  So one object
+may serve many trainers, and replacing it in a trainer changes the learning rate from the next call
+on.
 """
 
 from dataclasses import dataclass
@@ -20,8 +21,8 @@ class SGD:
         momentum     v = mu v - lr g        W += v
         Nesterov     v = mu v - lr g        W += mu v - lr g
 
-    g is the gradient of the mean loss of a batch: one row, a mini-batch or all rows, as the trainer's
-    ``batch_size`` says.
+    g is the gradient of the mean loss of a batch: one row, a mini-batch or all rows, as the
+    trainer's ``batch_size`` says.
 
     Parameters
     ----------
@@ -49,7 +50,9 @@ class SGD:
         set_(self, "momentum", checks.positive_float("momentum", self.momentum, zero=True, below=1))
         set_(self, "nesterov", checks.boolean("nesterov", self.nesterov))
         if self.nesterov and self.momentum == 0:
-            raise InputError("nesterov is True and momentum is 0; expected a momentum above 0, e.g. 0.9")
+            raise InputError(
+                "nesterov is True and momentum is 0; expected a momentum above 0, e.g. 0.9"
+            )
 
     @property
     def rule(self) -> str:

@@ -69,8 +69,8 @@ class Trainer:
     Notes
     -----
     ``fit`` with k epochs and k times ``fit`` with one give the same bits.  After Ctrl-C the
-    parameters are those of the last whole step, and the next ``fit`` on the same rows goes on there:
-    the interrupted epoch is then its first.
+    parameters are those of the last whole step, and the next ``fit`` on the same rows goes on
+    there: the interrupted epoch is then its first.
     """
 
     def __init__(
@@ -100,7 +100,7 @@ class Trainer:
         self.reset()
 
     def reset(self) -> None:
-        """Forget the epochs done, the solver's state and the history; the network stays as it is."""
+        """Forget the epochs done, the solver's state and the history, but not the network."""
         self._state = State()
         self.history = History()
 
@@ -226,7 +226,7 @@ class Trainer:
             self._tell(failure, X, Y, validation)
         return history
 
-    # --- arguments ---------------------------------------------------------------------------------
+    # --- arguments -------------------------------------------------------------------------
 
     def _check_settings(self) -> None:
         """The attributes, which may have been set since."""
@@ -281,10 +281,12 @@ class Trainer:
 
         def checked(epoch: int) -> np.ndarray:
             order = np.asarray(shuffle(epoch))
-            if order.dtype.kind not in "iu" or not np.array_equal(np.sort(order), np.arange(n_rows)):
+            if order.dtype.kind not in "iu" or not np.array_equal(
+                np.sort(order), np.arange(n_rows)
+            ):
                 raise InputError(
-                    f"shuffle({epoch}) returned {checks.describe(order)}; expected a permutation of "
-                    f"0 .. {n_rows - 1}, e.g. rng.permutation({n_rows})"
+                    f"shuffle({epoch}) returned {checks.describe(order)}; expected a permutation "
+                    f"of 0 .. {n_rows - 1}, e.g. rng.permutation({n_rows})"
                 )
             return np.ascontiguousarray(order, dtype=np.int64)
 
@@ -304,16 +306,15 @@ class Trainer:
         if failure == "rows":
             checks.raise_non_finite(X, Y, dtype)
         if failure == "validation rows":
-            checks.raise_non_finite(
-                *validation, dtype, names=("validation_data[0]", "validation_data[1]")
-            )
+            V, W = validation
+            checks.raise_non_finite(V, W, dtype, names=("validation_data[0]", "validation_data[1]"))
         _, epoch, step = failure
         rate = self.solver.learning_rate
         raise DivergenceError(
             f"training diverged: the loss or a parameter was not finite after step {step} of epoch "
             f"{epoch} (both from 0) with learning_rate={rate:g}; the network is as it was at the "
-            "start of the epoch or shortly before. Use a smaller learning_rate, or scale the inputs "
-            "and targets to about [-1, 1]",
+            "start of the epoch or shortly before. Use a smaller learning_rate, or scale the "
+            "inputs and targets to about [-1, 1]",
             epoch,
             step,
             rate,

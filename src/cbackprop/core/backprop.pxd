@@ -17,11 +17,11 @@ cdef double output_delta(const Net* net, const real* Y, const real* weight, Py_s
                          const real* Z, real* delta, Py_ssize_t capacity,
                          Py_ssize_t first) noexcept nogil
 
-cdef void hidden_delta(const Net* net, Py_ssize_t l, const real* parameters,
+cdef void hidden_delta(const Net* net, Py_ssize_t i, const real* parameters,
                        const real* transposed, Py_ssize_t rows, const real* Z, real* delta,
                        Py_ssize_t capacity, Py_ssize_t first) noexcept nogil
 
-cdef void layer_gradient(const Net* net, Py_ssize_t l, const real* X, Py_ssize_t rows,
+cdef void layer_gradient(const Net* net, Py_ssize_t i, const real* X, Py_ssize_t rows,
                          real* Z, real* delta, Py_ssize_t capacity,
                          double alpha, double beta, real* gradient) noexcept nogil
 

@@ -10,8 +10,8 @@ A deeper network repeats the last two lines.  A delta never contains 1/N: it ent
 ``alpha`` of the gradient products.  sigma' is taken from the activation's output.
 
 Buffers: Z and delta hold, layer after layer, (capacity, n_out) rows each; a block stands at row
-``first`` of every layer (``layer_rows``).  This file promises to stay the mathematics: no threads, no
-memory, no choice of rows.
+``first`` of every layer (``layer_rows``).  This file promises to stay the mathematics: no threads,
+no memory, no choice of rows.
 """
 
 from cbackprop.core cimport elementwise, product
@@ -21,10 +21,10 @@ from cbackprop.core.simd.dispatch cimport CBP_IDENTITY
 cdef void transpose_weights(const Net* net, const real* parameters,
                             real* transposed) noexcept nogil:
     """W^T of each layer that keeps one, for delta W^T; as of the start of a step."""
-    cdef Py_ssize_t l
+    cdef Py_ssize_t i
     cdef const Layer* layer
-    for l in range(1, net.n_layers):
-        layer = &net.layers[l]
+    for i in range(1, net.n_layers):
+        layer = &net.layers[i]
         if layer.W_T >= 0:
             elementwise.transpose(parameters + layer.W, layer.n_in, layer.n_out,
                                   transposed + layer.W_T)
@@ -37,13 +37,13 @@ cdef const real* forward(const Net* net, const real* parameters, const real* X, 
     X : (rows, n_in)
     Z : written, every layer
     """
-    cdef Py_ssize_t l
+    cdef Py_ssize_t i
     cdef const Layer* layer
     cdef const real* A = X
     cdef const real* b
     cdef real* H
-    for l in range(net.n_layers):
-        layer = &net.layers[l]
+    for i in range(net.n_layers):
+        layer = &net.layers[i]
         H = layer_rows(Z, layer, capacity, first)
         b = parameters + layer.b if layer.b >= 0 else NULL
         product.affine(rows, layer.n_in, layer.n_out, A, parameters + layer.W, b, H)
@@ -69,16 +69,16 @@ cdef double output_delta(const Net* net, const real* Y, const real* weight, Py_s
                                         layer.n_out)
 
 
-cdef void hidden_delta(const Net* net, Py_ssize_t l, const real* parameters,
+cdef void hidden_delta(const Net* net, Py_ssize_t i, const real* parameters,
                        const real* transposed, Py_ssize_t rows, const real* Z, real* delta,
                        Py_ssize_t capacity, Py_ssize_t first) noexcept nogil:
-    """delta_H = (delta_O W^T) * sigma'(H): from layer l's delta to that of layer l - 1.
+    """delta_H = (delta_O W^T) * sigma'(H): from layer i's delta to that of layer i - 1.
 
     transposed : W^T as of the start of the step, where the layer keeps one
     """
     cdef:
-        const Layer* upper = &net.layers[l]
-        const Layer* lower = &net.layers[l - 1]
+        const Layer* upper = &net.layers[i]
+        const Layer* lower = &net.layers[i - 1]
         const real* delta_O = layer_rows(delta, upper, capacity, first)
         const real* W_T = transposed + upper.W_T if upper.W_T >= 0 else NULL
         const real* Z_lower = layer_rows(<real*>Z, lower, capacity, first)
@@ -88,7 +88,7 @@ cdef void hidden_delta(const Net* net, Py_ssize_t l, const real* parameters,
         elementwise.times_sigma_prime(lower.activation, Z_lower, delta_H, rows * lower.n_out)
 
 
-cdef void layer_gradient(const Net* net, Py_ssize_t l, const real* X, Py_ssize_t rows,
+cdef void layer_gradient(const Net* net, Py_ssize_t i, const real* X, Py_ssize_t rows,
                          real* Z, real* delta, Py_ssize_t capacity,
                          double alpha, double beta, real* gradient) noexcept nogil:
     """grad W = beta grad W + alpha A^T delta and the same for b (A = 1): (1) for the output layer,
@@ -97,8 +97,8 @@ cdef void layer_gradient(const Net* net, Py_ssize_t l, const real* X, Py_ssize_t
     gradient : (n_parameters,); only this layer's part is touched, and not read with beta = 0
     """
     cdef:
-        const Layer* layer = &net.layers[l]
-        const real* A = X if l == 0 else layer_rows(Z, &net.layers[l - 1], capacity, 0)
+        const Layer* layer = &net.layers[i]
+        const real* A = X if i == 0 else layer_rows(Z, &net.layers[i - 1], capacity, 0)
         const real* layer_delta = layer_rows(delta, layer, capacity, 0)
     product.weight_gradient(layer.n_in, layer.n_out, rows, <real>alpha, A, layer.n_in, layer_delta,
                             layer.n_out, <real>beta, gradient + layer.W, layer.n_out)
@@ -117,13 +117,13 @@ cdef double backprop(const Net* net, const real* parameters, const real* transpo
     of plain SGD: alpha = -learning_rate / N, beta = 1): delta W^T reads ``transposed``, which still
     holds the weights of the step's start.
     """
-    cdef Py_ssize_t l = net.n_layers - 1
+    cdef Py_ssize_t i = net.n_layers - 1
     cdef double squares
     forward(net, parameters, X, rows, Z, capacity, 0)
     squares = output_delta(net, Y, weight, rows, <const real*>Z, delta, capacity, 0)
-    layer_gradient(net, l, X, rows, Z, delta, capacity, alpha, beta, gradient)          # (1)
-    while l > 0:
-        hidden_delta(net, l, parameters, transposed, rows, <const real*>Z, delta, capacity, 0)
-        l -= 1
-        layer_gradient(net, l, X, rows, Z, delta, capacity, alpha, beta, gradient)      # (2)
+    layer_gradient(net, i, X, rows, Z, delta, capacity, alpha, beta, gradient)          # (1)
+    while i > 0:
+        hidden_delta(net, i, parameters, transposed, rows, <const real*>Z, delta, capacity, 0)
+        i -= 1
+        layer_gradient(net, i, X, rows, Z, delta, capacity, alpha, beta, gradient)      # (2)
     return squares

@@ -1,15 +1,16 @@
 """A batch of any size: its gradient is a fixed tree sum over row blocks, shared out to a team.
 
-By leaves (narrow networks).  A block of rows goes forward and back in one pass (backprop.pyx); a leaf
-is a run of blocks whose gradients accumulate in order; a batch is the pairwise tree over its leaves
-that splits n leaves at the largest power of two below n.  An aligned subtree is a task.
+By leaves (narrow networks).  A block of rows goes forward and back in one pass (backprop.pyx); a
+leaf is a run of blocks whose gradients accumulate in order; a batch is the pairwise tree over its
+leaves that splits n leaves at the largest power of two below n.  An aligned subtree is a task.
 
 By tiles (wide networks).  For a super-block of rows: blocks in parallel for activations and deltas,
-then the gradient products in parallel by fixed tiles of the parameters, rows in order inside a tile.
+then the gradient products in parallel by fixed tiles of the parameters, rows in order inside a
+tile.
 
-Either way each sum has one order, whoever computes it: the bits do not depend on the threads.  A step
-is left between blocks when ``beat.stop`` or ``bad`` is set; what it has computed is then discarded,
-and the parameters have not been written.
+Either way each sum has one order, whoever computes it: the bits do not depend on the threads.  A
+step is left between blocks when ``beat.stop`` or ``bad`` is set; what it has computed is then
+discarded, and the parameters have not been written.
 """
 
 cimport cython
@@ -228,7 +229,7 @@ cdef void subtree_f32(void* job, ptrdiff_t task, int worker) noexcept nogil:
 
 
 cdef void tree(Job* job, const real* parameters) noexcept nogil:
-    """The batch's gradient by leaves: subtrees by the team, their roots joined in the tree's order."""
+    """The batch's gradient by leaves: subtrees by the team, their roots joined in order."""
     cdef:
         Py_ssize_t task_rows = job.to.leaves_per_task * job.net.leaf_rows
         Py_ssize_t n_tasks = (job.count + task_rows - 1) // task_rows
@@ -259,7 +260,7 @@ cdef void tiled_block(Job* job, Py_ssize_t block, int worker,
         Py_ssize_t rows = min(net.block_rows, job.super_count - first)
         Py_ssize_t row = job.start + job.super_start + first
         Py_ssize_t n_out = net.layers[net.n_layers - 1].n_out
-        Py_ssize_t l
+        Py_ssize_t i
         int* bad = &job.bad if job.check else NULL
         real* Z = <real*>job.to.super_Z
         real* delta = <real*>job.to.super_delta
@@ -277,8 +278,8 @@ cdef void tiled_block(Job* job, Py_ssize_t block, int worker,
     forward(net, parameters, X, rows, Z, capacity, first)
     job.to.losses[(job.super_start + first) // net.block_rows] = output_delta(
         net, Y, weight, rows, <const real*>Z, delta, capacity, first)
-    for l in range(net.n_layers - 1, 0, -1):
-        hidden_delta(net, l, parameters, <const real*>job.to.transposed, rows, <const real*>Z,
+    for i in range(net.n_layers - 1, 0, -1):
+        hidden_delta(net, i, parameters, <const real*>job.to.transposed, rows, <const real*>Z,
                      delta, capacity, first)
 
 
@@ -389,9 +390,9 @@ cdef double training_step(Job* job, Py_ssize_t start, Py_ssize_t count, const Ru
 
     parameters : those of the job's buffers; untouched when ``job.beat.stop`` or ``job.bad`` is set
 
-    Plain SGD on a batch that is one block (leaves) or one super-block (tiles) is fused: the gradient
-    products subtract from the weights directly, W := W - learning_rate / N * A^T delta, and no
-    gradient is stored.
+    Plain SGD on a batch that is one block (leaves) or one super-block (tiles) is fused: the
+    gradient products subtract from the weights directly, W := W - learning_rate / N * A^T delta,
+    and no gradient is stored.
     """
     cdef:
         const Net* net = job.net

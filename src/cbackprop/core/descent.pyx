@@ -4,13 +4,13 @@ The loop runs without the GIL in slices of about 50 ms.  Between two slices Pyth
 checked, the parameters are published to the network and the caller is told how far it has come.
 
 State.  A ``State`` is a trainer's place in time; with it ``descend`` goes on exactly where the last
-call ended, in the middle of an epoch if need be.  The parameters are worked on in a private copy: the
-network's own array only ever holds whole steps.
+call ended, in the middle of an epoch if need be.  The parameters are worked on in a private copy:
+the network's own array only ever holds whole steps.
 
-Failure.  A snapshot is kept from the start of each slice or epoch, whichever is longer, and from the
-start of the call until its first epoch has read every row.  A NaN or an infinity in the data brings
-back the start of the call; a non-finite loss or parameter brings back the last snapshot.  This file
-knows no solver's formula (rules.pyx) and no gradient (batch.pyx).
+Failure.  A snapshot is kept from the start of each slice or epoch, whichever is longer, and from
+the start of the call until its first epoch has read every row.  A NaN or an infinity in the data
+brings back the start of the call; a non-finite loss or parameter brings back the last snapshot.
+This file knows no solver's formula (rules.pyx) and no gradient (batch.pyx).
 """
 
 cimport cython
@@ -28,9 +28,9 @@ from cbackprop.core.batch cimport (
     worthwhile_threads,
 )
 from cbackprop.core.plan cimport Net, Plan
-from cbackprop.core.pulse cimport Beat, Pulse
+from cbackprop.core.pulse cimport Pulse
 from cbackprop.core.rows cimport RowSource
-from cbackprop.core.rules cimport MOMENTUM, NESTEROV, SGD, Rule, RuleKind
+from cbackprop.core.rules cimport MOMENTUM, NESTEROV, SGD, Rule
 from cbackprop.core.shuffle cimport permutation
 from cbackprop.core.team cimport team
 from cbackprop.core.types cimport real
@@ -45,7 +45,7 @@ cdef enum:
 
 cdef double SLICE = 0.04        # seconds; a slice ends with the first epoch after this,
 cdef double LONGEST = 0.06      # or in the middle of an epoch after this
-cdef double CLOCK_EVERY = 20e-6 # seconds of steps between two looks at the clock
+cdef double CLOCK_EVERY = 20e-6  # seconds of steps between two looks at the clock
 
 cdef enum Outcome:
     RUNNING
@@ -448,7 +448,8 @@ def descend(Plan plan, State state, parameters, X, Y, validation, str kind, doub
             c.job.active = c.validation.active = max(1, min(most_threads, threads_now()))
             outcome = run.slice()
             if outcome == DIVERGED:
-                # A step fails the loss, an epoch's end the parameters: either way the last one done.
+                # A step fails the loss, an epoch's end the parameters: either way the last one
+                # done.
                 batches_done = (c.position + c.batch_rows - 1) // c.batch_rows
                 failure = ("diverged", c.epoch, max(batches_done - 1, 0))
             elif outcome == BAD_ROWS:

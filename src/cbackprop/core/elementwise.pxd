@@ -137,7 +137,10 @@ cdef inline void product(Py_ssize_t m, Py_ssize_t n, Py_ssize_t k, real alpha, c
                          Py_ssize_t row_step, Py_ssize_t column_step, const real* B,
                          Py_ssize_t ldb, real beta, real* C, Py_ssize_t ldc,
                          const real* bias) noexcept nogil:
-    """C = beta * C + alpha * A B (+ bias), by register tiles; A[i, p] at i row_step + p column_step."""
+    """C = beta * C + alpha * A B (+ bias), by register tiles.
+
+    A[i, p] stands at i row_step + p column_step.
+    """
     if real is double:
         dispatch.f64.product(m, n, k, alpha, A, row_step, column_step, B, ldb, beta, C, ldc, bias)
     else:

@@ -7,9 +7,9 @@
     delta_H = (delta_O W2^T) * sigma'(H)
     grad W1 = 1/N  X^T delta_H                  (2)
 
-This is what a reader compares with the page; training goes through backprop.pyx, which does the same
-block by block for any network.  Arguments are checked by formulas.py; here only what memory safety
-needs.
+This is what a reader compares with the page; training goes through backprop.pyx, which does the
+same block by block for any network.  Arguments are checked by formulas.py; here only what memory
+safety needs.
 """
 
 from cbackprop.core cimport blas, elementwise

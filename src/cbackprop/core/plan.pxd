@@ -3,7 +3,7 @@ ctypedef struct Layer:
     Py_ssize_t n_out
     Py_ssize_t W                # where W starts in the flat parameter vector
     Py_ssize_t b                # where b starts; negative without biases
-    Py_ssize_t W_T              # where W's transpose starts in the transposed weights; negative: not kept
+    Py_ssize_t W_T              # where W's transpose starts, if kept; else negative
     Py_ssize_t Z                # units of the layers before it: its place in a block's activations
     int activation
 

@@ -1,8 +1,8 @@
 """How a network's shape is laid out in memory and cut into work.
 
-A ``Plan`` knows sizes and offsets, never parameters: where each W and b stands in the flat parameter
-vector, how many rows a block, a leaf and a super-block hold, and which of the two partitions of a
-gradient's work is used (docs/design.md, "One idea"):
+A ``Plan`` knows sizes and offsets, never parameters: where each W and b stands in the flat
+parameter vector, how many rows a block, a leaf and a super-block hold, and which of the two
+partitions of a gradient's work is used (docs/design.md, "One idea"):
 
 leaves  blocks of rows go forward and back; runs of blocks are leaves, a batch is a tree over leaves
 tiles   blocks of rows go forward; then the gradient products run by tiles of the parameters
@@ -19,9 +19,9 @@ from cbackprop.core.simd.dispatch cimport CBP_IDENTITY, CBP_RELU
 cdef extern from *:
     Py_ssize_t PY_SSIZE_T_MAX
 
-# Above this many bytes of parameters a private gradient for each task costs more (a pass over it for
-# each leaf) than a second phase does: tiles.  784-30-10 in float64 (190 KB) is faster by leaves,
-# 784-100-10 in float32 (318 KB) by tiles.
+# Above this many bytes of parameters a private gradient for each task costs more (a pass over it
+# for each leaf) than a second phase does: tiles.  784-30-10 in float64 (190 KB) is faster by
+# leaves, 784-100-10 in float32 (318 KB) by tiles.
 cdef Py_ssize_t LARGEST_LEAF_GRADIENT = 256 * 1024
 # Transposed copies of W are kept for delta W^T where n_out is below this (all of them in a net by
 # leaves, where they are small).
@@ -31,10 +31,11 @@ cdef Py_ssize_t BLAS_THREADS_ABOVE = 262_144
 
 
 cdef Py_ssize_t even_piece(Py_ssize_t length, Py_ssize_t wanted) noexcept nogil:
-    """The piece, a multiple of 16, when ``length`` is cut evenly into pieces of about ``wanted``."""
-    cdef Py_ssize_t pieces = max(<Py_ssize_t>1, (length + wanted // 2) // max(wanted, <Py_ssize_t>1))
-    cdef Py_ssize_t piece = (length + pieces - 1) // pieces
-    return length if pieces == 1 else (piece + 15) // 16 * 16
+    """The piece, a multiple of 16, that cuts ``length`` evenly into about ``wanted`` each."""
+    cdef Py_ssize_t pieces = (length + wanted // 2) // max(wanted, <Py_ssize_t>1)
+    if pieces <= 1:
+        return length
+    return ((length + pieces - 1) // pieces + 15) // 16 * 16
 
 
 cdef class Plan:
@@ -83,7 +84,8 @@ cdef class Plan:
                 raise ValueError("every size is at least 1")
             total += sizes[i] * sizes[i + 1] + (sizes[i + 1] if bias else 0)
             units += sizes[i + 1]
-        # A block holds at most 2048 rows of activations, deltas and inputs: they must be countable too.
+        # A block holds at most 2048 rows of activations, deltas and inputs: they must be countable
+        # too.
         if (total * 8 > PY_SSIZE_T_MAX // 64 or (units + sizes[0]) * 8 * 4096 > PY_SSIZE_T_MAX // 64
                 or not all([size <= PY_SSIZE_T_MAX and blas.fits(size) for size in sizes])):
             raise OverflowError(f"sizes {sizes} give more parameters than can be counted")
@@ -135,8 +137,8 @@ cdef class Plan:
         """Rows of a block, a leaf, a super-block.
 
         A block's inputs, activations and deltas share L2 with the weights; fewer than 32 rows leave
-        the products too little to reuse.  Beyond L2 the weights are read once a block, so a block of
-        a wide net holds more rows.
+        the products too little to reuse.  Beyond L2 the weights are read once a block, so a block
+        of a wide net holds more rows.
         """
         cdef:
             Net* net = &self.net
@@ -146,8 +148,8 @@ cdef class Plan:
         if net.tiled:
             rows = 64 if parameter_bytes <= 2 * 1024 * 1024 else 256
             net.block_rows = rows
-            # The activations and deltas of a super-block are read back by the gradient products: with
-            # 512 rows they stay in the last cache (784-1024-10 by 1024 rows: 12 % slower).
+            # The activations and deltas of a super-block are read back by the gradient products:
+            # with 512 rows they stay in the last cache (784-1024-10 by 1024 rows: 12 % slower).
             net.super_rows = 512
             net.leaf_rows = rows
         else:

@@ -5,18 +5,18 @@
     out    = delta W^T               (rows, n_out) (n_out, n_in)
 
 Two multipliers: BLAS (blas.pyx), and the register tiles of core/simd, which win where a side of the
-product is small.  Which one multiplies depends on the shape, the dtype and the instruction set alone,
-for it changes the last bits; benchmarks/ measures both.
+product is small.  Which one multiplies depends on the shape, the dtype and the instruction set
+alone, for it changes the last bits; benchmarks/ measures both.
 """
 
 from cbackprop.core cimport blas, elementwise
 from cbackprop.core.simd.dispatch cimport f64
 
 
-# Up to this many multiplications the register tiles are faster than OpenBLAS 0.3.30 or at par with it,
-# by the width of the vectors.  AVX-512: 1.0 to 1.2 times as fast up to 256 x 1024 x 784, both dtypes;
-# AVX2: 1.0 to 1.3 at 64 x 100 x 784, 0.84 to 0.97 at 256^3; 16 bytes: 1.0 to 1.4 at 64^3, 0.8 (float32)
-# at 128^3.  With few columns or rows they win at any size, up to twice.
+# Up to this many multiplications the register tiles are faster than OpenBLAS 0.3.30 or at par with
+# it, by the width of the vectors.  AVX-512: 1.0 to 1.2 times as fast up to 256 x 1024 x 784, both
+# dtypes; AVX2: 1.0 to 1.3 at 64 x 100 x 784, 0.84 to 0.97 at 256^3; 16 bytes: 1.0 to 1.4 at 64^3,
+# 0.8 (float32) at 128^3.  With few columns or rows they win at any size, up to twice.
 cdef Py_ssize_t TILES_UP_TO = (
     1 << 28 if f64.lanes == 8 else 1 << 23 if f64.lanes == 4 else 1 << 18)
 

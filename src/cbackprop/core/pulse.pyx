@@ -1,8 +1,9 @@
 """Signals during a call that runs without the GIL: Ctrl-C is seen within a time slice.
 
-The calling thread asks ``check_beat`` between blocks of rows.  When a slice has passed, it takes the
-GIL, lets Python run its signal handlers, and keeps what they raise; ``stop`` then tells every thread
-to leave at its next block.  Python runs handlers in its main thread only: elsewhere nothing happens.
+The calling thread asks ``check_beat`` between blocks of rows.  When a slice has passed, it takes
+the GIL, lets Python run its signal handlers, and keeps what they raise; ``stop`` then tells every
+thread to leave at its next block.  Python runs handlers in its main thread only: elsewhere nothing
+happens.
 """
 
 from cbackprop.core.team cimport team

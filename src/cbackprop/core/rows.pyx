@@ -1,8 +1,9 @@
-"""Where the rows of a data set come from: a block is gathered, cast, scaled and checked in one pass.
+"""Where rows come from: a block is gathered, cast, scaled and checked in one pass.
 
-A ``RowSource`` holds the buffer of a 2-D float32 or float64 array, never a copy of it.  ``read_rows``
-hands out ``count`` rows as a C-contiguous block of the network's own dtype: in place where the array
-stands so already, else through the caller's buffer.  This file does not know networks or batches.
+A ``RowSource`` holds the buffer of a 2-D float32 or float64 array, never a copy of it.
+``read_rows`` hands out ``count`` rows as a C-contiguous block of the network's own dtype: in place
+where the array stands so already, else through the caller's buffer.  This file does not know
+networks or batches.
 """
 
 from cpython.buffer cimport PyBUF_FORMAT, PyBUF_STRIDES, PyBuffer_Release, PyObject_GetBuffer

@@ -1,10 +1,11 @@
 """The order of the rows in an epoch: a permutation that is a function of (seed, epoch).
 
-Random bits: Philox4x64-10 (Salmon, Moraes, Dror and Shaw, "Parallel random numbers: as easy as 1, 2,
-3", SC 2011) with the key (seed, epoch); the raw output is that of ``numpy.random.Philox(key=[seed,
-epoch])``, which NumPy's compatibility policy keeps.  Bounded integers: Lemire's multiplication with
-rejection (ACM TOMACS 29, 2019) on the 32-bit halves, low half first.  Permutation: Fisher and Yates,
-from the last place down.  So resuming an epoch needs two integers and no stored generator.
+Random bits: Philox4x64-10 (Salmon, Moraes, Dror and Shaw, "Parallel random numbers: as easy as 1,
+2, 3", SC 2011) with the key (seed, epoch); the raw output is that of
+``numpy.random.Philox(key=[seed, epoch])``, which NumPy's compatibility policy keeps.  Bounded
+integers: Lemire's multiplication with rejection (ACM TOMACS 29, 2019) on the 32-bit halves, low
+half first.  Permutation: Fisher and Yates, from the last place down.  So resuming an epoch needs
+two integers and no stored generator.
 """
 
 from libc.stdint cimport int64_t, uint32_t, uint64_t
@@ -37,10 +38,10 @@ cdef void next_block(Philox* state) noexcept nogil:
     cdef uint64_t k0 = state.key[0]
     cdef uint64_t k1 = state.key[1]
     cdef uint64_t high0 = 0, high1 = 0, low0, low1
-    cdef int i
+    cdef int _
     state.counter += 1
     c0 = state.counter
-    for i in range(10):
+    for _ in range(10):
         low0 = cbp_multiply(<uint64_t>0xD2E7470EE14C6C93, c0, &high0)
         low1 = cbp_multiply(<uint64_t>0xCA5A826395121157, c2, &high1)
         c0 = high1 ^ c1 ^ k0

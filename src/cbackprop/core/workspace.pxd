@@ -1,6 +1,6 @@
 from cbackprop.core.plan cimport Net
 
-ctypedef struct Buffers:        # all regions start on a cache line; elements are of the network's dtype
+ctypedef struct Buffers:        # each on a cache line of its own; elements of the network's dtype
     int n_workers
     Py_ssize_t worker_bytes     # from one worker's regions to the next one's
     Py_ssize_t n_slots

@@ -243,7 +243,8 @@ def run_affine_rows(str level, const real[::1] shift, const real[::1] scale, rea
 
 def run_product(str level, Py_ssize_t m, Py_ssize_t n, Py_ssize_t k, double alpha,
                 const real[::1] A, Py_ssize_t rsa, Py_ssize_t csa, const real[::1] B,
-                Py_ssize_t ldb, double beta, real[::1] C, Py_ssize_t ldc, const real[::1] bias=None):
+                Py_ssize_t ldb, double beta, real[::1] C, Py_ssize_t ldc,
+                const real[::1] bias=None):
     """C[i ldc + j] = beta C[i ldc + j] + alpha sum_p A[i rsa + p csa] B[p ldb + j] (+ bias[j])."""
     cdef const real* start = NULL
     if min(m, n, k) < 0 or rsa < 0 or csa < 0 or ldb < n or ldc < n:

@@ -138,7 +138,7 @@ CBP_INLINE void WN(panel)(const int MR, const int NV, const int KS, const FN(job
 #define PANELS_3(PANEL) ROWS_1_TO_8(PANEL, 3)
 #define PANELS_4(PANEL) ROWS_1_TO_6(PANEL, 4)
 #else
-#if defined(__clang__) /* it spills where GCC just manages */
+#if defined(__clang__) || VECTOR_BYTES < 32 /* one spills, the others need a register to multiply */
 #define MOST_ROWS_2 5
 #define MOST_ROWS_3 3
 #else

@@ -1,7 +1,7 @@
 """The update rules at the level that `dispatch` chose; other compiled modules cimport `f64`, `f32`.
 
-The `run_*` functions are the tests' way to every rule at every level.  This module promises no state:
-velocities belong to their solver.
+The `run_*` functions are the tests' way to every rule at every level.  This module promises no
+state: velocities belong to their solver.
 """
 
 from cbackprop.core.simd.dispatch import level as _level_in_use
