@@ -87,32 +87,89 @@ def test_many_threads(library):
 
 
 def _report(library, connection):
-    before = library.get_num_threads()
-    with blas_threads.single_threaded():
-        inside = library.get_num_threads()
-    connection.send((before, inside, library.get_num_threads()))
+    def report():
+        before = library.get_num_threads()
+        with blas_threads.single_threaded():
+            inside = library.get_num_threads()
+        connection.send((before, inside, library.get_num_threads()))
+
+    report()
+    another = threading.Thread(target=report)  # which needs the lock, too
+    another.start()
+    another.join()
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
-@pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")
+FORKS = [
+    pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here"),
+    pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning"),
+]
+
+
+def forking(function):
+    for mark in FORKS:
+        function = mark(function)
+    return function
+
+
+@forking
 def test_restored_in_a_forked_child(library):
     context = multiprocessing.get_context("fork")
     ours, theirs = context.Pipe()
     child = context.Process(target=_report, args=(library, theirs))
     with blas_threads.single_threaded():
-        blas_threads._lock.acquire()  # as if another thread were just entering
-        try:
-            child.start()
-        finally:
-            blas_threads._lock.release()
-        assert ours.poll(20)
-        assert ours.recv() == (4, 1, 4)
+        child.start()
+        for _ in range(2):
+            assert ours.poll(20)
+            assert ours.recv() == (4, 1, 4)
         assert library.n_threads == 1  # the parent's own is another process's
     child.join()
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
-@pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")
+@forking
+def test_a_child_without_such_calls_keeps_its_number(library):
+    with blas_threads.single_threaded():
+        pass
+    library.n_threads = 3
+    child = os.fork()
+    if child == 0:
+        os._exit(0 if library.n_threads == 3 else 1)
+    assert os.waitpid(child, 0)[1] == 0
+
+
+@forking
+def test_no_thread_sets_the_number_during_a_fork(library):
+    """OpenBLAS's fork handler stops its threads; setting the number starts them."""
+    entered, go_on, forked = threading.Event(), threading.Event(), []
+
+    def slow(n_threads):
+        entered.set()
+        go_on.wait(20)
+        library.n_threads = n_threads
+
+    def work():
+        with blas_threads.single_threaded():
+            pass
+
+    def fork():
+        child = os.fork()
+        if child == 0:
+            os._exit(0)
+        forked.append(os.waitpid(child, 0)[1])
+
+    library.set_num_threads = slow
+    setting, child = threading.Thread(target=work), threading.Thread(target=fork)
+    setting.start()
+    assert entered.wait(20)
+    child.start()
+    child.join(0.05)
+    assert not forked
+    go_on.set()
+    for thread in (child, setting):
+        thread.join(20)
+    assert forked == [0]
+
+
+@forking
 def test_a_child_that_leaves_the_parents_context_sets_nothing(library):
     """Code that forks inside of a call of ours runs the rest of the `with` in both processes."""
     with blas_threads.single_threaded():

@@ -202,24 +202,25 @@ def test_out_is_filled_and_returned(dtype):
         np.testing.assert_array_equal(out, call(None))
 
 
-def overlaps():
-    """Pairs of an input and an output in the same memory, of 6 numbers each."""
-    memory = np.linspace(0.1, 0.9, 20)
+def overlaps(n=6):
+    """Pairs of an input and an output in the same memory, of n numbers each."""
+    memory = np.linspace(0.1, 0.9, 4 * n)
     return {
-        "the same": (memory[:6], memory[:6]),
-        "later": (memory[:6], memory[1:7]),
-        "earlier": (memory[3:9], memory[:6]),
-        "strided": (memory[:12:2], memory[3:9]),
-        "backwards": (memory[5::-1], memory[:6]),
-        "apart": (memory[:6], memory[10:16]),
+        "the same": (memory[:n], memory[:n]),
+        "later": (memory[:n], memory[1 : n + 1]),
+        "earlier": (memory[3 : n + 3], memory[:n]),
+        "strided": (memory[: 2 * n : 2], memory[3 : n + 3]),
+        "backwards": (memory[n - 1 :: -1], memory[:n]),
+        "apart": (memory[:n], memory[2 * n : 3 * n]),
     }
 
 
+@pytest.mark.parametrize("n", [6, 101, 4000])
 @pytest.mark.parametrize("layout", overlaps())
-def test_out_may_overlap_the_input(layout):
+def test_out_may_overlap_the_input(layout, n):
     for which in range(3):
-        given, out = overlaps()[layout]
-        other = np.linspace(0.2, 0.7, 6)
+        given, out = overlaps(n)[layout]
+        other = np.linspace(0.2, 0.7, n)
         if which == 0:
             expected = cbackprop.sigmoid(given.copy())
             got = cbackprop.sigmoid(given, out=out)

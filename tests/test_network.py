@@ -178,6 +178,7 @@ def test_pickles_hold_the_parameters_once():
 
 def test_a_read_only_pickle_gives_a_writable_network(net):
     state = net.__getstate__()
+    assert not np.shares_memory(state["parameters"], net.parameters)  # a fit may go on meanwhile
     state["parameters"] = state["parameters"].copy()
     state["parameters"].setflags(write=False)
     twin = Network.__new__(Network)

@@ -1,5 +1,7 @@
 """The specification against what it is derived from: finite differences, complex steps, mpmath."""
 
+import itertools
+
 import mpmath
 import numpy as np
 import pytest
@@ -78,6 +80,26 @@ def test_row_weights_are_repetitions():
     assert weighted[0] == pytest.approx(repeated[0], rel=1e-14)
     for a, b in zip(weighted[1], repeated[1], strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-12)
+
+
+def test_the_general_net_by_complex_step():
+    """Four layers of four activations, biases, row weights."""
+    rng = np.random.default_rng(3)
+    sizes, names = (3, 4, 5, 4, 2), ("tanh", "relu", "sigmoid", "identity")
+    weights = [rng.normal(size=shape) for shape in itertools.pairwise(sizes)]
+    biases = [rng.normal(size=n) for n in sizes[1:]]
+    X, Y, w = rng.normal(size=(6, 3)), rng.normal(size=(6, 2)), rng.uniform(size=6)
+    _, grad_W, grad_b = reference.gradient(weights, biases, names, X, Y, w)
+    for gradients, arrays in ((grad_W, weights), (grad_b, biases)):
+        for i, gradient in enumerate(gradients):
+            whole, exact = arrays[i], np.empty(arrays[i].shape)
+            for index in np.ndindex(whole.shape):
+                arrays[i] = whole.astype(complex)
+                arrays[i][index] += 1e-30j
+                exact[index] = reference.loss(weights, biases, names, X, Y, w).imag / 1e-30
+            arrays[i] = whole
+            assert exact.any()
+            np.testing.assert_allclose(gradient, exact, rtol=1e-10, atol=1e-15)
 
 
 def test_it_stays_under_a_hundred_lines():

@@ -484,6 +484,20 @@ def test_product_of_random_numbers(level, dtype):
         assert (np.abs(C - expected) <= 2 * np.sqrt(k) * np.finfo(dtype).eps * bound).all()
 
 
+@pytest.mark.parametrize("transposed", [False, True], ids=["NN", "TN"])
+def test_equal_rows_give_equal_rows(level, dtype, transposed):
+    """A row's sum does not depend on the tile or lane where it is computed."""
+    k = 29
+    for n in (1, 2, 3, 4, 5, 7, 8, 10, 12, 17, 30, 33, 70):
+        row, B = some(k, dtype, n), some((k, n), dtype, n + 1)
+        for m in range(1, 40):
+            A = np.repeat(row, m) if transposed else np.tile(row, m)
+            strides = (1, m) if transposed else (k, 1)
+            C = np.empty((m, n), dtype)
+            dispatch.run_product(level, m, n, k, 1, A, *strides, B.ravel(), n, 0, C.ravel(), n)
+            assert (C == C[0]).all(), (m, n)
+
+
 def test_product_carries_infinities_and_nan(level, dtype):
     """No lane that does not belong to an element touches it (0 * inf would be NaN)."""
     for n, k in itertools.product((1, 2, 3, 5, 20), (1, 3, 5, 9, 17, 33)):

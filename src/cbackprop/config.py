@@ -10,7 +10,7 @@ import numpy as np
 import scipy
 
 from . import blas_threads, threads
-from .core.simd import dispatch
+from .core.simd.dispatch import available_levels, level
 from .version import __version__
 
 __all__ = ["get_config"]
@@ -35,8 +35,8 @@ def get_config() -> dict[str, Any]:
     info = libraries[0].info() if libraries else {}
     return {
         "version": __version__,
-        "instruction_set": dispatch.level(),
-        "instruction_sets": tuple(dispatch.available_levels()),
+        "instruction_set": level(),
+        "instruction_sets": tuple(available_levels()),
         "blas_name": info.get("internal_api"),
         "blas_version": info.get("version"),
         "blas_kernel": info.get("architecture"),

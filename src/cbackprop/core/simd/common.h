@@ -63,7 +63,7 @@ enum { PLAIN, SCALED, ADDED, COMBINED };
 
 #define CBP_JOIN_(a, b, c) a##_##b##_##c
 #define CBP_JOIN(a, b, c) CBP_JOIN_(a, b, c)
-#define CBP_JOIN_WIDTH_(a, bytes, b, c) a##bytes##_##b##_##c
+#define CBP_JOIN_WIDTH_(a, bytes, b, c) a##_##bytes##_##b##_##c
 #define CBP_JOIN_WIDTH(a, bytes, b, c) CBP_JOIN_WIDTH_(a, bytes, b, c)
 
 #endif

@@ -6,10 +6,10 @@
  */
 
 /* ------------------------------------------------------------------------------------------------
- * exp: x = k ln 2 + r, |r| <= ln 2 / 2; exp(r) = 1 + r + r^2 q(r), q minimax (Remez, weight exp(-r)).
- * k is rounded by adding 1.5 * 2^(mantissa bits), which also leaves k in the sum's low bits; ln 2 is
- * fdlibm's two parts (e_exp.c, e_expf.c): k times the high part is exact, which accuracy without FMA
- * needs.  The order of q's terms (Estrin) is for speed only.
+ * exp: x = k ln 2 + r, |r| <= ln 2 / 2; exp(r) = 1 + r + r^2 q(r), q minimax (Remez, relative to
+ * exp).  k is rounded by adding 1.5 * 2^(mantissa bits), which also leaves k in the sum's low bits.
+ * ln 2 is fdlibm's two parts (e_exp.c, e_expf.c): k times the high part is exact, which accuracy
+ * without FMA needs.  The order of q's terms (Estrin) is for speed only.
  */
 #if SIZE == 8
 #define ROUNDER 6755399441055744.0 /* 1.5 * 2^52 */
@@ -72,7 +72,7 @@ CBP_INLINE V FN(sigmoid)(V x)
     return WN(select)(WN(less)(x, WN(set)(0)), e, WN(set)(1)) / (e + (T)1);
 }
 
-/* tanh |x| = -m / (2 + m) with m = exp(-2|x|) - 1 = 2^k (exp(r) - 1) + (2^k - 1): no cancellation */
+/* tanh |x| = -m / (2 + m), m = exp(-2|x|) - 1 = 2^k (exp(r) - 1) + (2^k - 1): nothing cancels */
 CBP_INLINE V FN(tanh)(V x)
 {
     const T rounder = ROUNDER + EXPONENT_BIAS;

@@ -86,8 +86,8 @@ static void FN(product_transposed)(const FN(job) *job, ptrdiff_t m, ptrdiff_t n,
     }
 }
 
-/* A's rows contiguous and C narrow: dot products along p, which is taken in pieces where B's columns
- * must be copied.  n <= 3, k >= NARROWEST. */
+/* A's rows contiguous and C narrow: dot products along p, which is taken in pieces where B's
+ * columns must be copied.  n <= 3, k >= NARROWEST. */
 static void FN(product_dots)(const FN(job) *job, ptrdiff_t m, ptrdiff_t n, const T *A, const T *B,
                              T *C, const T *bias)
 {

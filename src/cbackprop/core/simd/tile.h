@@ -2,8 +2,8 @@
  * This file promises not to choose: product.h says which tile runs where.
  */
 
-/* The element in row i of a tile, from the address of row 0 or row 4 and strides in bytes: few registers, and no
- * address that must be moved by itself. */
+/* The element in row i of a tile, from the address of row 0 or row 4 and strides in bytes: few
+ * registers, and no address that must be moved by itself. */
 CBP_INLINE T WN(in_row)(const char *row0, const char *row4, const int i, ptrdiff_t one,
                         ptrdiff_t three)
 {
@@ -20,9 +20,9 @@ CBP_INLINE V WN(finished)(const int how, T alpha, V sum, T beta, const T *C)
                            : WN(combine)(beta, WN(load)(C), alpha, sum);
 }
 
-/* `tiles` times MR rows of C, NV vectors across; the panel's last vector begins at column `last` and
- * may overlap the one before it (both are loaded before either is stored).  KS > 1: sum p goes to
- * accumulator p mod KS, which hides the multiply-adds' latency where MR * NV is small. */
+/* `tiles` times MR rows of C, NV vectors across; the panel's last vector begins at column `last`
+ * and may overlap the one before it (both are loaded before either is stored).  KS > 1: term p goes
+ * to accumulator p mod KS, which hides the multiply-adds' latency where MR * NV is small. */
 CBP_INLINE void WN(panel)(const int MR, const int NV, const int KS, const FN(job) *job, const T *A,
                           const T *B, T *C, const T *bias, ptrdiff_t last, ptrdiff_t tiles)
 {
@@ -71,7 +71,7 @@ CBP_INLINE void WN(panel)(const int MR, const int NV, const int KS, const FN(job
         }                                                                                          \
         CBP_UNROLL                                                                                 \
         for (int i = 0; i < MR; i++) {                                                             \
-            const V x = WN(set)(WN(in_row)(a, a4, i, a1, a3));                                        \
+            const V x = WN(set)(WN(in_row)(a, a4, i, a1, a3));                                     \
             CBP_UNROLL                                                                             \
             for (int v = 0; v < NV; v++)                                                           \
                 sum[s][i][v] += x * row[v];                                                        \
@@ -124,8 +124,8 @@ CBP_INLINE void WN(panel)(const int MR, const int NV, const int KS, const FN(job
 #undef COLUMN
 }
 
-/* PANEL(MR, NV) for every tile: the rows that the registers allow for each number of vectors.  A width
- * below the widest has few vectors: wider rows of C take the widest. */
+/* PANEL(MR, NV) for every tile: the rows that the registers allow for each number of vectors.  A
+ * width below the widest has few vectors: wider rows of C take the widest. */
 #define ROWS_1_TO_4(PANEL, NV) PANEL(1, NV) PANEL(2, NV) PANEL(3, NV) PANEL(4, NV)
 #define ROWS_1_TO_6(PANEL, NV) ROWS_1_TO_4(PANEL, NV) PANEL(5, NV) PANEL(6, NV)
 #define ROWS_1_TO_8(PANEL, NV) ROWS_1_TO_6(PANEL, NV) PANEL(7, NV) PANEL(8, NV)
@@ -138,7 +138,7 @@ CBP_INLINE void WN(panel)(const int MR, const int NV, const int KS, const FN(job
 #define PANELS_3(PANEL) ROWS_1_TO_8(PANEL, 3)
 #define PANELS_4(PANEL) ROWS_1_TO_6(PANEL, 4)
 #else
-#if defined(__clang__) || VECTOR_BYTES < 32 /* one spills, the others need a register to multiply */
+#if defined(__clang__) || VECTOR_BYTES < 32 /* Clang spills; SSE2 multiplies in a register */
 #define MOST_ROWS_2 5
 #define MOST_ROWS_3 3
 #else
@@ -159,18 +159,20 @@ CBP_INLINE void WN(panel)(const int MR, const int NV, const int KS, const FN(job
 #define PANELS(PANEL) PANELS_1_2(PANEL) PANELS_3(PANEL) PANELS_4(PANEL)
 #endif
 
+/* KS > 1 only for tiles that are a product's only rows (below), so that all its rows add in one
+ * order: equal rows of A give equal rows of C. */
 #define PANEL(MR, NV)                                                                              \
     static void WN(panel_##MR##x##NV)(const FN(job) *job, const T *A, const T *B, T *C,            \
                                       const T *bias, ptrdiff_t last, ptrdiff_t tiles)              \
     {                                                                                              \
-        WN(panel)(MR, NV, MR * NV <= 2 ? 4 : MR * NV <= 4 ? 2 : 1, job, A, B, C, bias, last,       \
-                  tiles);                                                                          \
+        WN(panel)(MR, NV, MR * NV <= 2 ? 4 : MR < 4 && MR * NV <= 4 ? 2 : 1, job, A, B, C, bias,   \
+                  last, tiles);                                                                    \
     }
 PANELS(PANEL)
 #undef PANEL
 
-/* One panel of columns: whole tiles, then the rows that remain, with the last whole tile cut in two
- * if they are few. */
+/* One panel of columns: whole tiles, then the rows that remain; if those are less than half a tile,
+ * the last whole one is shared out so that both are half a tile at least. */
 CBP_INLINE void WN(rows)(const int most, const int NV, const FN(job) *job, ptrdiff_t m,
                          const T *A, const T *B, T *C, const T *bias, ptrdiff_t last)
 {
@@ -181,8 +183,8 @@ CBP_INLINE void WN(rows)(const int most, const int NV, const FN(job) *job, ptrdi
 #undef PANEL
     };
     ptrdiff_t tiles = m / most, rest = m % most, first = 0;
-    if (tiles > 0 && rest > 0 && rest < most / 2) {
-        first = most / 2;
+    if (tiles > 0 && rest > 0 && 2 * rest < most) {
+        first = (most + 1) / 2;
         rest += most - first;
         tiles--;
     }

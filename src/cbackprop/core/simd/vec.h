@@ -36,7 +36,7 @@ CBP_INLINE V WN(select)(M mask, V a, V b)
     return WN(from_bits)((mask & WN(bits)(a)) | (~mask & WN(bits)(b)));
 }
 
-/* beta x + alpha y.  Of two products the compiler may fuse either with the sum: here always alpha y. */
+/* beta x + alpha y.  Of two products the compiler may fuse either with the sum: here alpha y. */
 CBP_INLINE V WN(combine)(T beta, V x, T alpha, V y)
 {
     V scaled = beta * x;
