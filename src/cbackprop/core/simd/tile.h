@@ -22,7 +22,7 @@ CBP_INLINE V WN(finished)(const int how, T alpha, V sum, T beta, const T *C)
 
 /* `tiles` times MR rows of C, NV vectors across; the panel's last vector begins at column `last`
  * and may overlap the one before it (both are loaded before either is stored).  KS > 1: term p goes
- * to accumulator p mod KS, which hides the multiply-adds' latency where MR * NV is small. */
+ * to accumulator p mod KS, which hides the multiply-adds' latency where MR is small. */
 CBP_INLINE void WN(panel)(const int MR, const int NV, const int KS, const FN(job) *job, const T *A,
                           const T *B, T *C, const T *bias, ptrdiff_t last, ptrdiff_t tiles)
 {
@@ -159,30 +159,51 @@ CBP_INLINE void WN(panel)(const int MR, const int NV, const int KS, const FN(job
 #define PANELS(PANEL) PANELS_1_2(PANEL) PANELS_3(PANEL) PANELS_4(PANEL)
 #endif
 
-/* KS > 1 only for tiles that are a product's only rows (below), so that all its rows add in one
- * order: equal rows of A give equal rows of C. */
+/* KS depends on m alone: 4 for one row, 2 for two rows, else 1.  So all elements of a product add in
+ * one order, and equal rows of A give equal rows of C. */
 #define PANEL(MR, NV)                                                                              \
     static void WN(panel_##MR##x##NV)(const FN(job) *job, const T *A, const T *B, T *C,            \
                                       const T *bias, ptrdiff_t last, ptrdiff_t tiles)              \
     {                                                                                              \
-        WN(panel)(MR, NV, MR * NV <= 2 ? 4 : MR < 4 && MR * NV <= 4 ? 2 : 1, job, A, B, C, bias,   \
-                  last, tiles);                                                                    \
+        WN(panel)(MR, NV, MR == 1 ? 4 : 1, job, A, B, C, bias, last, tiles);                       \
     }
 PANELS(PANEL)
 #undef PANEL
+#define TWO_ROWS(NV)                                                                               \
+    static void WN(two_rows_x##NV)(const FN(job) *job, const T *A, const T *B, T *C,               \
+                                   const T *bias, ptrdiff_t last, ptrdiff_t tiles)                 \
+    {                                                                                              \
+        WN(panel)(2, NV, 2, job, A, B, C, bias, last, tiles);                                      \
+    }
+TWO_ROWS(1)
+TWO_ROWS(2)
+#if MOST_VECTORS >= 3
+TWO_ROWS(3)
+#endif
+#if MOST_VECTORS >= 4
+TWO_ROWS(4)
+#endif
+#undef TWO_ROWS
+
+typedef void (*WN(panel_function))(const FN(job) *, const T *, const T *, T *, const T *, ptrdiff_t,
+                                   ptrdiff_t);
 
 /* One panel of columns: whole tiles, then the rows that remain; if those are less than half a tile,
- * the last whole one is shared out so that both are half a tile at least. */
-CBP_INLINE void WN(rows)(const int most, const int NV, const FN(job) *job, ptrdiff_t m,
-                         const T *A, const T *B, T *C, const T *bias, ptrdiff_t last)
+ * the last whole one is shared out so that both are half a tile, and two rows, at least. */
+CBP_INLINE void WN(rows)(const int most, const int NV, const WN(panel_function) two_rows,
+                         const FN(job) *job, ptrdiff_t m, const T *A, const T *B, T *C,
+                         const T *bias, ptrdiff_t last)
 {
-    static void (*const panel[MOST_VECTORS][8])(const FN(job) *, const T *, const T *, T *,
-                                                const T *, ptrdiff_t, ptrdiff_t) = {
+    static const WN(panel_function) panel[MOST_VECTORS][8] = {
 #define PANEL(MR, NV) [NV - 1][MR - 1] = WN(panel_##MR##x##NV),
         PANELS(PANEL)
 #undef PANEL
     };
     ptrdiff_t tiles = m / most, rest = m % most, first = 0;
+    if (m == 2) {
+        two_rows(job, A, B, C, bias, last, 1);
+        return;
+    }
     if (tiles > 0 && rest > 0 && 2 * rest < most) {
         first = (most + 1) / 2;
         rest += most - first;
@@ -212,16 +233,18 @@ static void WN(panels)(const FN(job) *job, ptrdiff_t m, ptrdiff_t n, const T *A,
         /* The wider panels come last: there are never fewer than W columns left. */
         const ptrdiff_t across = panels == 1 ? vectors : vectors / panels;
         const ptrdiff_t last = (panels == 1 ? n : across * W) - W;
+#define ROWS(NV) WN(rows)(MOST_ROWS_##NV, NV, WN(two_rows_x##NV), job, m, A, B, C, bias, last)
         switch (across) {
 #if MOST_VECTORS >= 4
-        case 4: WN(rows)(MOST_ROWS_4, 4, job, m, A, B, C, bias, last); break;
+        case 4: ROWS(4); break;
 #endif
 #if MOST_VECTORS >= 3
-        case 3: WN(rows)(MOST_ROWS_3, 3, job, m, A, B, C, bias, last); break;
+        case 3: ROWS(3); break;
 #endif
-        case 2: WN(rows)(MOST_ROWS_2, 2, job, m, A, B, C, bias, last); break;
-        default: WN(rows)(MOST_ROWS_1, 1, job, m, A, B, C, bias, last); break;
+        case 2: ROWS(2); break;
+        default: ROWS(1); break;
         }
+#undef ROWS
         vectors -= across;
         n -= across * W;
         B += across * W;
