@@ -84,7 +84,7 @@ def cython_imports(path, root):
 def module(parts, root):
     """The module that a dotted path leads into: names within a module are cut off."""
     while parts and not any(
-        root.joinpath(*parts).with_suffix(s).exists() for s in (".py", ".pyx", ".pxd", "")
+        root.joinpath(*parts).with_suffix(s).exists() for s in (".py", ".pyx", ".pxd", ".pyi", "")
     ):
         parts = parts[:-1]
     return ".".join(parts)
