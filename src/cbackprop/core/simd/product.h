@@ -120,7 +120,6 @@ static void FN(product_dots)(const FN(job) *job, ptrdiff_t m, ptrdiff_t n, const
         B += length * job->ldb;
     }
 }
-#endif
 
 /* Any strides, any sizes: products too small for a vector */
 CBP_INLINE void FN(product_plain_columns)(const int n, const FN(job) *job, ptrdiff_t m, const T *A,
@@ -153,6 +152,7 @@ static void FN(product_plain)(const FN(job) *job, ptrdiff_t m, ptrdiff_t n, cons
     default: FN(product_plain_columns)(3, job, m, A, B, C, bias); break;
     }
 }
+#endif
 
 static void FN(product)(ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, T alpha, const T *A, ptrdiff_t rsa,
                         ptrdiff_t csa, const T *B, ptrdiff_t ldb, T beta, T *C, ptrdiff_t ldc,
