@@ -296,6 +296,21 @@ def test_a_fit_left_within_an_epoch_goes_on_there(steps):
     assert runs[0] == runs[1]
 
 
+def test_a_failed_call_leaves_the_place_in_the_epoch():
+    X, Y = data(50)
+    runs = []
+    for fails in (False, True):
+        net = cbackprop.Network((3, 4, 2), seed=1)
+        trainer = cbackprop.Trainer(net, batch_size=9, seed=3)
+        trainer._fit(X, Y, 4, steps=4)
+        if fails:
+            with pytest.raises(InputError, match="row 11"):
+                trainer.fit(np.where(np.arange(20)[:, None] < 11, X[:20], np.nan), Y[:20], epochs=1)
+        trainer.fit(X, Y, epochs=1)
+        runs.append((net.parameters.tobytes(), trainer.history["loss"].tobytes(), trainer.epoch))
+    assert runs[0] == runs[1]
+
+
 def test_other_rows_begin_their_own_epoch():
     X, Y = data(50)
     trainer = cbackprop.Trainer(cbackprop.Network((3, 4, 2), seed=1), batch_size=9, seed=3)

@@ -207,6 +207,7 @@ cdef class Descent:
     cdef double kept_squares
     cdef Py_ssize_t kept_records        # epochs recorded by this call when it was taken
     cdef Py_ssize_t recorded
+    cdef tuple place                    # the state's position as the call found it
 
     def __cinit__(self, Plan plan not None, State state not None, parameters, X, Y, validation,
                   str kind, double learning_rate, double momentum, Py_ssize_t batch_rows, order,
@@ -253,10 +254,10 @@ cdef class Descent:
                 c.seed = order
 
         # A place in the middle of an epoch counts only for the same rows and batches.
-        if state.n_rows != c.n_rows or state.batch_rows != batch_rows:
-            state.position, state.squares = 0, 0.0
-            state.n_rows, state.batch_rows = c.n_rows, batch_rows
-        c.epoch, c.position, c.squares = state.epoch, state.position, state.squares
+        self.place = state.position, state.squares, state.n_rows, state.batch_rows
+        c.epoch = state.epoch
+        if state.n_rows == c.n_rows and state.batch_rows == batch_rows:
+            c.position, c.squares = state.position, state.squares
         c.last_epoch = c.epoch + min(epochs, PY_SSIZE_T_MAX - c.epoch)
         c.steps_left = steps
         c.checks_left = 1 if c.position == 0 else 2
@@ -350,7 +351,12 @@ cdef class Descent:
         self.state.epoch = self.course.epoch
         self.state.position = self.course.position
         self.state.squares = self.course.squares
+        self.state.n_rows, self.state.batch_rows = self.course.n_rows, self.course.batch_rows
         return 0
+
+    cdef void never_called(self):
+        """The state's place is again what the call found; parameters are rolled back already."""
+        self.state.position, self.state.squares, self.state.n_rows, self.state.batch_rows = self.place
 
     cdef int record(self, losses, validation_losses) except -1:
         """Hand the slice's epochs on to the caller's arrays."""
@@ -459,6 +465,8 @@ def descend(Plan plan, State state, parameters, X, Y, validation, str kind, doub
             if failure is not None:
                 run.roll_back()
                 run.publish()
+                if outcome != DIVERGED:
+                    run.never_called()
                 del losses[given + run.kept_records:]
                 del validation_losses[given + run.kept_records:]
             else:
