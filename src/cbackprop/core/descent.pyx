@@ -356,7 +356,8 @@ cdef class Descent:
 
     cdef void never_called(self):
         """The state's place is again what the call found; parameters are rolled back already."""
-        self.state.position, self.state.squares, self.state.n_rows, self.state.batch_rows = self.place
+        cdef State state = self.state
+        state.position, state.squares, state.n_rows, state.batch_rows = self.place
 
     cdef int record(self, losses, validation_losses) except -1:
         """Hand the slice's epochs on to the caller's arrays."""
