@@ -41,7 +41,7 @@ cdef extern from "Python.h":
     Py_ssize_t PY_SSIZE_T_MAX
 
 cdef enum:
-    RECORDS = 16_384            # epochs whose losses one slice can hold
+    MOST_RECORDS = 16_384       # epochs whose losses one slice can hold
 
 cdef double SLICE = 0.04        # seconds; a slice ends with the first epoch after this,
 cdef double LONGEST = 0.06      # or in the middle of an epoch after this
@@ -121,6 +121,7 @@ ctypedef struct Course:
     # what it has seen
     int checks_left             # epochs until every row has been checked
     Py_ssize_t n_records
+    Py_ssize_t most_records
     double* losses
     double* validation_losses
 
@@ -135,7 +136,7 @@ cdef Outcome run_slice(Course* c, real* parameters) noexcept nogil:
     cdef double now, squares
     # An epoch that did not fit into one slice ends its last one: the next begins with a snapshot.
     cdef bint due = c.position > 0
-    while c.epoch < c.last_epoch and c.n_records < RECORDS:
+    while c.epoch < c.last_epoch and c.n_records < c.most_records:
         if c.shuffled and c.order_epoch != c.epoch:
             if c.supplied:
                 return NEEDS_ORDER
@@ -281,7 +282,8 @@ cdef class Descent:
             c.validation.to = &self.validation_space.buffers
             c.validation.X, c.validation.Y = &self.validation_X.rows, &self.validation_Y.rows
         order_bytes = (c.n_rows * sizeof(int64_t) + 63) // 64 * 64 if c.shuffled else 0
-        self.memory = <char*>PyMem_RawMalloc(order_bytes + 2 * RECORDS * sizeof(double)
+        c.most_records = max(<Py_ssize_t>1, min(epochs, <Py_ssize_t>MOST_RECORDS))
+        self.memory = <char*>PyMem_RawMalloc(order_bytes + 2 * c.most_records * sizeof(double)
                                              + 2 * parameter_bytes)
         if self.memory == NULL:
             raise MemoryError("no memory for the order of the rows and a snapshot")
@@ -290,8 +292,8 @@ cdef class Descent:
             c.order = <int64_t*>at
             c.job.order = c.order
         at += order_bytes
-        c.losses, c.validation_losses = <double*>at, <double*>at + RECORDS
-        at += 2 * RECORDS * sizeof(double)
+        c.losses, c.validation_losses = <double*>at, <double*>at + c.most_records
+        at += 2 * c.most_records * sizeof(double)
         self.kept_parameters, self.kept_velocity = at, at + parameter_bytes
         copy_parameters(plan, parameters, self.space.buffers.parameters)
         self.keep()
@@ -427,7 +429,7 @@ def descend(Plan plan, State state, parameters, X, Y, validation, str kind, doub
         Rows in order; a seed, whose permutation of each epoch is used; or ``order(epoch)``.
     most_threads : int
     threads_now : callable
-        How many of them may be used; asked before each slice.
+        How many of them may be used; asked before each slice where there is a team.
     losses, validation_losses : array.array("d")
         Appended to, one number an epoch.
     on_slice : callable or None
@@ -452,7 +454,8 @@ def descend(Plan plan, State state, parameters, X, Y, validation, str kind, doub
         while outcome == RUNNING or outcome == NEEDS_ORDER:
             if outcome == NEEDS_ORDER:
                 run.take_order(order)
-            c.job.active = c.validation.active = max(1, min(most_threads, threads_now()))
+            if c.job.team != NULL:
+                c.job.active = c.validation.active = max(1, min(most_threads, threads_now()))
             outcome = run.slice()
             if outcome == DIVERGED:
                 # A step fails the loss, an epoch's end the parameters: either way the last one
