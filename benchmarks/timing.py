@@ -5,6 +5,7 @@ back to back, the ratio is taken pair by pair, and what is reported is the media
 """
 
 import math
+import time
 from dataclasses import dataclass, field, replace
 from statistics import median
 
@@ -15,6 +16,9 @@ from benchmarks.worker import Child, Failed, Worker
 
 # A setting slower than the better one by this much is dropped after the first readings.
 DROP = 1.25
+
+# Seconds between two readings.
+SETTLE = 0.1
 
 
 @dataclass
@@ -86,7 +90,11 @@ class Contender:
             took = self.worker.call("run", self.count)
 
     def read(self):
-        """One reading, in microseconds per step."""
+        """One reading, in microseconds per step.
+
+        It begins when the last one's threads have stopped spinning: OpenMP's go on for a while.
+        """
+        time.sleep(SETTLE)
         took = self.worker.call("run", self.count)
         us = 1e6 * took / (self.count * (self.row.epochs or 1) * self.row.steps)
         self.time.readings.append(us)
