@@ -19,7 +19,7 @@ from libc.math cimport isfinite
 from libc.stdint cimport int64_t, uint64_t
 from libc.string cimport memcpy
 
-from cbackprop.core cimport elementwise
+from cbackprop.core cimport elementwise, few_rows
 from cbackprop.core.batch cimport (
     Job,
     copy_parameters,
@@ -118,6 +118,7 @@ ctypedef struct Course:
     double forced_end
     Py_ssize_t clock_every
     Py_ssize_t countdown
+    bint few                    # steps by few_rows.pyx
     # what it has seen
     int checks_left             # epochs until every row has been checked
     Py_ssize_t n_records
@@ -132,7 +133,7 @@ cdef Outcome run_slice(Course* c, real* parameters) noexcept nogil:
     A step that is left in its middle is discarded whole: parameters, velocity and place in time are
     those of the last whole step.
     """
-    cdef Py_ssize_t rows
+    cdef Py_ssize_t rows, steps
     cdef double now, squares
     # An epoch that did not fit into one slice ends its last one: the next begins with a snapshot.
     cdef bint due = c.position > 0
@@ -146,17 +147,26 @@ cdef Outcome run_slice(Course* c, real* parameters) noexcept nogil:
             if c.steps_left == 0:
                 return FINISHED
             rows = min(c.batch_rows, c.n_rows - c.position)
-            squares = training_step(&c.job, c.position, rows, &c.rule, parameters)
+            squares = 0.0
+            if c.few:
+                steps = min(c.countdown, (c.n_rows - c.position) // rows)
+                if 0 < c.steps_left < steps:
+                    steps = c.steps_left
+                steps = few_rows.training_steps(&c.job, c.position, rows, steps, &c.rule,
+                                                parameters, &c.squares)
+            else:
+                steps = 1
+                squares = training_step(&c.job, c.position, rows, &c.rule, parameters)
             if c.job.bad:
                 return BAD_ROWS
             if c.job.beat.stop:
                 return INTERRUPTED
             c.squares += squares
-            c.position += rows
-            c.steps_left -= 1
+            c.position += steps * rows
+            c.steps_left -= steps
             if not isfinite(c.squares):
                 return DIVERGED
-            c.countdown -= 1
+            c.countdown -= steps
             if c.countdown <= 0:
                 c.countdown = c.clock_every
                 now = team.clock()
@@ -263,8 +273,9 @@ cdef class Descent:
         c.steps_left = steps
         c.checks_left = 1 if c.position == 0 else 2
         step_seconds = 0.2e-6 + net.flops_per_row * min(batch_rows, c.n_rows) / 20e9
-        c.clock_every = max(<Py_ssize_t>1, min(<Py_ssize_t>256,
-                                               <Py_ssize_t>(CLOCK_EVERY / step_seconds)))
+        c.few = few_rows.takes(net, &c.rule, min(batch_rows, c.n_rows))
+        c.clock_every = max(<Py_ssize_t>1, min(<Py_ssize_t>256, <Py_ssize_t>(
+            (10 if c.few else 1) * CLOCK_EVERY / step_seconds)))
         c.countdown = c.clock_every
 
         self.space = workspace_for(net, min(batch_rows, c.n_rows), threads, True)

@@ -24,6 +24,7 @@ ctypedef struct Net:
     Py_ssize_t leaf_rows        # leaves: a multiple of block_rows
     Py_ssize_t super_rows       # tiles: a multiple of block_rows
     bint tiled
+    Py_ssize_t few_rows         # batches of up to so many rows go the way of few_rows.pyx
     Py_ssize_t n_tiles
     Tile* tiles
     double flops_per_row        # forward and back
@@ -36,4 +37,5 @@ cdef class Plan:
     cdef readonly bint bias
     cdef readonly str dtype
     cdef void choose_rows(self)
+    cdef Py_ssize_t most_few_rows(self)
     cdef int choose_tiles(self) except -1

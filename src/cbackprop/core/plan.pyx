@@ -30,6 +30,11 @@ cdef Py_ssize_t TRANSPOSE_BELOW = 32
 cdef Py_ssize_t BLAS_THREADS_ABOVE = 262_144
 
 
+# Whole steps sum over the hidden units for one output after the other.
+cdef Py_ssize_t FEW_ROWS_OUTPUTS = 16
+cdef Py_ssize_t FEW_ROWS_HIDDEN = 32
+
+
 cdef Py_ssize_t even_piece(Py_ssize_t length, Py_ssize_t wanted) noexcept nogil:
     """The piece, a multiple of 16, that cuts ``length`` evenly into about ``wanted`` each."""
     cdef Py_ssize_t pieces = (length + wanted // 2) // max(wanted, <Py_ssize_t>1)
@@ -53,6 +58,8 @@ cdef class Plan:
         In place of the chosen ones (tests).  The latter two are multiples of the first.
     partition : {"leaves", "tiles"}, optional
         In place of the chosen one (tests).
+    few_rows : int, optional
+        In place of the chosen bound (tests): 0 to 4, and 0 unless there is one hidden layer.
 
     Raises
     ------
@@ -64,7 +71,7 @@ cdef class Plan:
 
     def __cinit__(self, tuple sizes, tuple activations, bint bias, str dtype, *,
                   Py_ssize_t block_rows=0, Py_ssize_t leaf_rows=0, Py_ssize_t super_rows=0,
-                  partition=None):
+                  partition=None, Py_ssize_t few_rows=-1):
         cdef:
             Py_ssize_t i, n_in, n_out
             Layer* layer
@@ -125,6 +132,9 @@ cdef class Plan:
                 or net.leaf_rows % net.block_rows or net.super_rows % net.block_rows):
             raise ValueError("leaf_rows and super_rows are multiples of block_rows")
         self.choose_tiles()
+        net.few_rows = self.most_few_rows() if few_rows < 0 else few_rows
+        if not 0 <= net.few_rows <= (4 if net.n_layers == 2 else 0):
+            raise ValueError("few_rows is 0 to 4, and 0 unless there is one hidden layer")
 
     def __dealloc__(self):
         free(self.net.layers)
@@ -158,6 +168,13 @@ cdef class Plan:
             net.block_rows = rows
             net.leaf_rows = max(4 * rows, 256)
             net.super_rows = rows
+
+    cdef Py_ssize_t most_few_rows(self):
+        """Batches of how many rows are faster in whole steps (few_rows.pyx); 0: none."""
+        cdef Net* net = &self.net
+        if net.n_layers != 2 or net.tiled or net.layers[1].n_out > FEW_ROWS_OUTPUTS:
+            return 0
+        return 4 if net.layers[0].n_out <= FEW_ROWS_HIDDEN else 1
 
     cdef int choose_tiles(self) except -1:
         """Cut each W into about eight near-square tiles, none of them smaller than 16,384 weights.
@@ -216,6 +233,10 @@ cdef class Plan:
     @property
     def partition(self):
         return "tiles" if self.net.tiled else "leaves"
+
+    @property
+    def few_rows(self):
+        return self.net.few_rows
 
     @property
     def tiles(self):

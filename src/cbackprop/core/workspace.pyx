@@ -7,6 +7,9 @@ tiles; never O(N x hidden).
 
 from cpython.mem cimport PyMem_RawFree, PyMem_RawMalloc
 from libc.stdint cimport uintptr_t
+from libc.string cimport memset
+
+from cbackprop.core.simd.dispatch cimport f32, f64
 
 cdef extern from *:
     Py_ssize_t PY_SSIZE_T_MAX
@@ -48,9 +51,17 @@ cdef Workspace workspace_for(const Net* net, Py_ssize_t most_rows, int n_workers
         Py_ssize_t n_losses = (most_rows + net.block_rows - 1) // net.block_rows + 1
         Py_ssize_t most_tasks = max(16, 4 * n_workers)
         Py_ssize_t depth = 0
+        Py_ssize_t few = 0
         Py_ssize_t before
+        Py_ssize_t i
         bint tiled = net.tiled and backward
     to.n_workers = n_workers
+    to.gathered_rows = rows
+    if backward and most_rows <= net.few_rows:
+        to.gathered_rows = net.block_rows
+        for i in range(1, most_rows + 1):
+            few = max(few, f64.steps_scratch(net.layers[0].n_out, n_out, i) if size == 8
+                      else f32.steps_scratch(net.layers[0].n_out, n_out, i))
     to.leaves_per_task = 1
     while to.leaves_per_task * most_tasks < n_leaves:
         to.leaves_per_task *= 2
@@ -63,6 +74,7 @@ cdef Workspace workspace_for(const Net* net, Py_ssize_t most_rows, int n_workers
         if backward:
             space.lay(&to.transposed, net.n_transposed * size)
             space.lay(&to.gradient, P * size)
+            space.lay(&to.few, few * size)
         if backward and not tiled:
             space.lay(&to.slots, (to.n_slots - 1) * P * size)
         if tiled:
@@ -74,8 +86,8 @@ cdef Workspace workspace_for(const Net* net, Py_ssize_t most_rows, int n_workers
         before = space.n_bytes
         space.lay(&to.weight, rows * size)
         if not tiled:
-            space.lay(&to.X, rows * n_in * size)
-            space.lay(&to.Y, rows * n_out * size)
+            space.lay(&to.X, to.gathered_rows * n_in * size)
+            space.lay(&to.Y, to.gathered_rows * n_out * size)
             space.lay(&to.Z, rows * net.n_units * size)
         if backward and not tiled:
             space.lay(&to.delta, rows * net.n_units * size)
@@ -88,4 +100,6 @@ cdef Workspace workspace_for(const Net* net, Py_ssize_t most_rows, int n_workers
             space.slab = <char*>PyMem_RawMalloc(space.n_bytes + LINE)
             if space.slab == NULL:
                 raise MemoryError(f"no {space.n_bytes} bytes for the network's work space")
+    if few > 0:
+        memset(to.few, 0, few * size)
     return space

@@ -58,6 +58,15 @@
 #pragma GCC diagnostic ignored "-Wpsabi" /* vectors are passed to inlined functions only */
 #endif
 
+/* Calls LOOP(activation) with a constant, so that each activation has a loop of its own. */
+#define FOR_EACH_ACTIVATION(LOOP)                                                                  \
+    switch (activation) {                                                                          \
+    case CBP_SIGMOID: LOOP(CBP_SIGMOID); break;                                                    \
+    case CBP_TANH: LOOP(CBP_TANH); break;                                                          \
+    case CBP_RELU: LOOP(CBP_RELU); break;                                                          \
+    default: LOOP(CBP_IDENTITY); break;                                                            \
+    }
+
 /* beta = 0 and alpha = 1; beta = 0; beta = 1; neither */
 enum { PLAIN, SCALED, ADDED, COMBINED };
 

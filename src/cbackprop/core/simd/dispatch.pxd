@@ -10,6 +10,28 @@ cdef extern from "simd.h" nogil:
         CBP_TANH
         CBP_RELU
 
+    ctypedef struct cbp_two_layers_f64:
+        ptrdiff_t n_in
+        ptrdiff_t n_hidden
+        ptrdiff_t n_out
+        int hidden_activation
+        int output_activation
+        double *W1
+        double *b1
+        double *W2
+        double *b2
+
+    ctypedef struct cbp_two_layers_f32:
+        ptrdiff_t n_in
+        ptrdiff_t n_hidden
+        ptrdiff_t n_out
+        int hidden_activation
+        int output_activation
+        float *W1
+        float *b1
+        float *W2
+        float *b2
+
     ctypedef struct cbp_simd_f64:
         void (*activate)(int activation, const double *h, double *z, ptrdiff_t n) noexcept nogil
         double (*delta_output)(int activation, const double *Y, const double *Y_hat,
@@ -37,6 +59,11 @@ cdef extern from "simd.h" nogil:
         void (*product)(ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, double alpha, const double *A,
             ptrdiff_t rsa, ptrdiff_t csa, const double *B, ptrdiff_t ldb, double beta, double *C,
             ptrdiff_t ldc, const double *bias) noexcept nogil
+        ptrdiff_t (*steps)(const cbp_two_layers_f64 *net, const double *X, const double *Y,
+            const int64_t *order, ptrdiff_t rows, ptrdiff_t n_steps, double alpha,
+            double *scratch, double *squares) noexcept nogil
+        ptrdiff_t (*steps_scratch)(ptrdiff_t n_hidden, ptrdiff_t n_out,
+            ptrdiff_t rows) noexcept nogil
         int lanes
 
     ctypedef struct cbp_simd_f32:
@@ -65,6 +92,11 @@ cdef extern from "simd.h" nogil:
         void (*product)(ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, float alpha, const float *A,
             ptrdiff_t rsa, ptrdiff_t csa, const float *B, ptrdiff_t ldb, float beta, float *C,
             ptrdiff_t ldc, const float *bias) noexcept nogil
+        ptrdiff_t (*steps)(const cbp_two_layers_f32 *net, const float *X, const float *Y,
+            const int64_t *order, ptrdiff_t rows, ptrdiff_t n_steps, float alpha,
+            float *scratch, double *squares) noexcept nogil
+        ptrdiff_t (*steps_scratch)(ptrdiff_t n_hidden, ptrdiff_t n_out,
+            ptrdiff_t rows) noexcept nogil
         int lanes
 
     const char *cbp_choose(const char *level)

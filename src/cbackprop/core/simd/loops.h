@@ -5,138 +5,12 @@
  * bits do not depend on its place.  Arrays may be the same (in place) where simd.h says so.
  */
 
-/* ------------------------------------------------------------------------------------------------
- * exp: x = k ln 2 + r, |r| <= ln 2 / 2; exp(r) = 1 + r + r^2 q(r), q minimax (Remez, relative to
- * exp).  k is rounded by adding 1.5 * 2^(mantissa bits), which also leaves k in the sum's low bits.
- * ln 2 is fdlibm's two parts (e_exp.c, e_expf.c): k times the high part is exact, which accuracy
- * without FMA needs.  The order of q's terms (Estrin) is for speed only.
- */
-#if SIZE == 8
-#define ROUNDER 6755399441055744.0 /* 1.5 * 2^52 */
-#define EXPONENT_BIAS 1023
-#define MANTISSA_BITS 52
-#define SIGN_BIT INT64_MIN
-#define LN2_HIGH 6.93147180369123816490e-01
-#define LN2_LOW 1.90821492927058770002e-10
-#define LOG2_E 1.44269504088896340736
-#define LOWEST (-750.0) /* exp is 0 there, and the first scale below still normal */
-#else
-#define ROUNDER 12582912.0f /* 1.5 * 2^23 */
-#define EXPONENT_BIAS 127
-#define MANTISSA_BITS 23
-#define SIGN_BIT INT32_MIN
-#define LN2_HIGH 6.9314575195e-01f
-#define LN2_LOW 1.4286067653e-06f
-#define LOG2_E 1.44269504088896340736f
-#define LOWEST (-110.0f)
-#endif
-
-/* exp(r) - 1, relative error about one unit in the last place */
-CBP_INLINE V FN(expm1_reduced)(V r)
-{
-    const V r2 = r * r;
-#if SIZE == 8
-    const V r4 = r2 * r2;
-    const V q01 = r * 0.16666666666666413 + 0.5000000000000011;
-    const V q23 = r * 0.008333333333494461 + 0.041666666666530155;
-    const V q45 = r * 0.00019841269506578688 + 0.0013888888943630114;
-    const V q67 = r * 2.7557586373840165e-06 + 2.480149309890655e-05;
-    const V q89 = r * 2.5000061602835666e-08 + 2.763024837921144e-07;
-    const V q = ((q89 * r4) + (q67 * r2 + q45)) * r4 + (q23 * r2 + q01);
-#else
-    const V q01 = r * 0.16666520631709497f + 0.49999993447796487f;
-    const V q23 = r * 0.00836871687972814f + 0.041668388045313996f;
-    const V q = (r2 * 0.0013814598646664034f + q23) * r2 + q01;
-#endif
-    return r2 * q + r;
-}
-
-/* exp(-|x|) in [0, 1], subnormal results rounded once */
-CBP_INLINE V FN(exp_minus_abs)(V x)
-{
-    enum { LIFT = 64 }; /* 2^(k + LIFT) is normal for every k; 2^-LIFT then rounds */
-    const T rounder = ROUNDER + EXPONENT_BIAS + LIFT;
-    x = WN(at_least)(WN(set)(LOWEST), WN(from_bits)(WN(bits)(x) | SIGN_BIT));
-    const V sum = x * LOG2_E + rounder;
-    const V k = sum - rounder;
-    const V r = (x - k * LN2_HIGH) - k * LN2_LOW;
-    const V scale = WN(from_bits)(WN(bits)(sum) << MANTISSA_BITS);
-    return (FN(expm1_reduced)(r) + (T)1) * scale * (T)5.42101086242752217e-20;
-}
-
-/* sigma(x) = 1 / (1 + exp(-x)); for x < 0 that is e / (1 + e) with e = exp(x): no overflow, and the
- * relative error stays small however small the result */
-CBP_INLINE V FN(sigmoid)(V x)
-{
-    const V e = FN(exp_minus_abs)(x);
-    return WN(select)(WN(less)(x, WN(set)(0)), e, WN(set)(1)) / (e + (T)1);
-}
-
-/* tanh |x| = -m / (2 + m), m = exp(-2|x|) - 1 = 2^k (exp(r) - 1) + (2^k - 1): nothing cancels */
-CBP_INLINE V FN(tanh)(V x)
-{
-    const T rounder = ROUNDER + EXPONENT_BIAS;
-    const V y = WN(at_least)(WN(set)(-40), WN(from_bits)(WN(bits)(x) | SIGN_BIT) * (T)2);
-    const V sum = y * LOG2_E + rounder;
-    const V k = sum - rounder;
-    const V r = (y - k * LN2_HIGH) - k * LN2_LOW;
-    const V scale = WN(from_bits)(WN(bits)(sum) << MANTISSA_BITS);
-    const V m = scale * FN(expm1_reduced)(r) + (scale - (T)1);
-    const V z = m / (m + (T)2);
-    const M sign = WN(bits)(x) & SIGN_BIT;
-    return WN(from_bits)((WN(bits)(z) & ~SIGN_BIT) | sign);
-}
-
-#undef ROUNDER
-#undef EXPONENT_BIAS
-#undef MANTISSA_BITS
-#undef SIGN_BIT
-#undef LN2_HIGH
-#undef LN2_LOW
-#undef LOG2_E
-#undef LOWEST
-
-CBP_INLINE V FN(act)(const int activation, V h)
-{
-    switch (activation) {
-    case CBP_SIGMOID: return FN(sigmoid)(h);
-    case CBP_TANH: return FN(tanh)(h);
-    case CBP_RELU: return WN(from_bits)(WN(bits)(h) & ~WN(less)(h, WN(set)(0))); /* NaN stays */
-    default: return h;
-    }
-}
-
-/* act' from the activation's output z.  Opaque: Clang would fuse the 1 - ... with a product that
- * follows, here in one way and there in another. */
-CBP_INLINE V FN(derivative)(const int activation, V z)
-{
-    const V one = WN(set)(1);
-    V result = one;
-    if (activation == CBP_SIGMOID)
-        result = z * (one - z);
-    else if (activation == CBP_TANH)
-        result = one - z * z;
-    else if (activation == CBP_RELU) /* NaN stays NaN */
-        result = WN(select)(WN(less)(WN(set)(0), z), one, WN(at_least)(WN(set)(0), z));
-    CBP_OPAQUE_VECTOR(result);
-    return result;
-}
-
-/* Calls LOOP(activation) with a constant, so that each activation has a loop of its own. */
-#define FOR_EACH_ACTIVATION(LOOP)                                                                  \
-    switch (activation) {                                                                          \
-    case CBP_SIGMOID: LOOP(CBP_SIGMOID); break;                                                    \
-    case CBP_TANH: LOOP(CBP_TANH); break;                                                          \
-    case CBP_RELU: LOOP(CBP_RELU); break;                                                          \
-    default: LOOP(CBP_IDENTITY); break;                                                            \
-    }
-
 CBP_INLINE void FN(activate_loop)(const int activation, const T *h, T *z, ptrdiff_t n)
 {
     for (; n >= W; n -= W, h += W, z += W)
-        WN(store)(z, FN(act)(activation, WN(load)(h)));
+        WN(store)(z, WN(act)(activation, WN(load)(h)));
     if (n > 0)
-        WN(store_part)(z, FN(act)(activation, WN(load_part)(h, n)), n);
+        WN(store_part)(z, WN(act)(activation, WN(load_part)(h, n)), n);
 }
 
 static void FN(activate)(int activation, const T *h, T *z, ptrdiff_t n)
@@ -151,10 +25,10 @@ static void FN(activate)(int activation, const T *h, T *z, ptrdiff_t n)
 CBP_INLINE void FN(times_derivative_loop)(const int activation, const T *Z, T *delta, ptrdiff_t n)
 {
     for (; n >= W; n -= W, Z += W, delta += W)
-        WN(store)(delta, WN(load)(delta) * FN(derivative)(activation, WN(load)(Z)));
+        WN(store)(delta, WN(load)(delta) * WN(derivative)(activation, WN(load)(Z)));
     if (n > 0)
         WN(store_part)(delta,
-                       WN(load_part)(delta, n) * FN(derivative)(activation, WN(load_part)(Z, n)),
+                       WN(load_part)(delta, n) * WN(derivative)(activation, WN(load_part)(Z, n)),
                        n);
 }
 
@@ -234,7 +108,7 @@ CBP_INLINE void FN(delta_step)(const int activation, const int weighted, const i
     FN(add_square)(lanes, weighted, w, d);
     if (!deltas)
         return;
-    V out = activation == CBP_IDENTITY ? d : d * FN(derivative)(activation, p);
+    V out = activation == CBP_IDENTITY ? d : d * WN(derivative)(activation, p);
     if (weighted)
         out *= w;
     if (whole)
@@ -537,5 +411,4 @@ static void FN(affine_rows)(const T *shift, const T *scale, ptrdiff_t rows, ptrd
         }
     }
 }
-#undef FOR_EACH_ACTIVATION
 #undef WIDE

@@ -35,9 +35,24 @@ enum { CBP_IDENTITY = 0, CBP_SIGMOID = 1, CBP_TANH = 2, CBP_RELU = 3 };
  *                        order; beta == 0 does not read C.  A (m, k) is rsa = lda, csa = 1; its
  *                        transpose rsa = 1, csa = lda.  bias != NULL (length n): alpha is 1 and
  *                        beta 0, and the sum of C[i,j] starts at bias[j].  C overlaps no input.
+ * steps                  n_steps steps of plain SGD, each on the next `rows` of the rows of X and Y
+ *                        (1 to 4; order: NULL, or which), with alpha = -learning_rate / rows, on a
+ *                        network with one hidden layer; adds each step's sum (Y - Y_hat)^2, taken
+ *                        before it, to *squares; ends after the step that makes that infinite or
+ *                        NaN; returns the steps made
+ * steps_scratch          elements of the scratch memory that `steps` wants; whatever it holds is
+ *                        finite
  * lanes                  elements in the widest vector of this level
  */
-#define CBP_SIMD_TABLE(T)                                                                          \
+#define CBP_TWO_LAYERS(T)                                                                          \
+    ptrdiff_t n_in, n_hidden, n_out;                                                               \
+    int hidden_activation, output_activation;                                                      \
+    T *W1, *b1, *W2, *b2; /* (n_in, n_hidden), (n_hidden, n_out); both b NULL: no biases */
+
+typedef struct cbp_two_layers_f64 { CBP_TWO_LAYERS(double) } cbp_two_layers_f64;
+typedef struct cbp_two_layers_f32 { CBP_TWO_LAYERS(float) } cbp_two_layers_f32;
+
+#define CBP_SIMD_TABLE(T, NET)                                                                          \
     void (*activate)(int activation, const T *h, T *z, ptrdiff_t n);                               \
     double (*delta_output)(int activation, const T *Y, const T *Y_hat, T *delta, ptrdiff_t n);     \
     double (*delta_output_weighted)(int activation, const T *weight, const T *Y, const T *Y_hat,   \
@@ -59,10 +74,13 @@ enum { CBP_IDENTITY = 0, CBP_SIGMOID = 1, CBP_TANH = 2, CBP_RELU = 3 };
     void (*product)(ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, T alpha, const T *A, ptrdiff_t rsa,     \
                     ptrdiff_t csa, const T *B, ptrdiff_t ldb, T beta, T *C, ptrdiff_t ldc,         \
                     const T *bias);                                                                \
+    ptrdiff_t (*steps)(const NET *net, const T *X, const T *Y, const int64_t *order,               \
+                       ptrdiff_t rows, ptrdiff_t n_steps, T alpha, T *scratch, double *squares);   \
+    ptrdiff_t (*steps_scratch)(ptrdiff_t n_hidden, ptrdiff_t n_out, ptrdiff_t rows);               \
     int lanes;
 
-typedef struct cbp_simd_f64 { CBP_SIMD_TABLE(double) } cbp_simd_f64;
-typedef struct cbp_simd_f32 { CBP_SIMD_TABLE(float) } cbp_simd_f32;
+typedef struct cbp_simd_f64 { CBP_SIMD_TABLE(double, cbp_two_layers_f64) } cbp_simd_f64;
+typedef struct cbp_simd_f32 { CBP_SIMD_TABLE(float, cbp_two_layers_f32) } cbp_simd_f32;
 
 /* The tables in use: NULL until cbp_choose. */
 extern const cbp_simd_f64 *cbp_f64;

@@ -36,6 +36,22 @@ CBP_INLINE V WN(select)(M mask, V a, V b)
     return WN(from_bits)((mask & WN(bits)(a)) | (~mask & WN(bits)(b)));
 }
 
+/* a where x's sign bit is set, else b */
+CBP_INLINE V WN(by_sign)(V x, V a, V b)
+{
+#if BYTES == 64 && SIZE == 8
+    return (V)_mm512_mask_blend_pd(_mm512_movepi64_mask((__m512i)x), (__m512d)b, (__m512d)a);
+#elif BYTES == 64
+    return (V)_mm512_mask_blend_ps(_mm512_movepi32_mask((__m512i)x), (__m512)b, (__m512)a);
+#elif BYTES == 32 && SIZE == 8
+    return (V)_mm256_blendv_pd((__m256d)b, (__m256d)a, (__m256d)x);
+#elif BYTES == 32
+    return (V)_mm256_blendv_ps((__m256)b, (__m256)a, (__m256)x);
+#else
+    return WN(select)(WN(bits)(x) >> (8 * SIZE - 1), a, b);
+#endif
+}
+
 /* beta x + alpha y.  Of two products the compiler may fuse either with the sum: here alpha y. */
 CBP_INLINE V WN(combine)(T beta, V x, T alpha, V y)
 {
@@ -76,7 +92,6 @@ CBP_INLINE M WN(lane_numbers)(void)
 #endif
 }
 
-#if BYTES == VECTOR_BYTES
 /* The first n < W elements of x, zeros behind them; nothing else is read. */
 CBP_INLINE V WN(load_part)(const T *x, ptrdiff_t n)
 {
@@ -115,4 +130,21 @@ CBP_INLINE void WN(store_part)(T *x, V v, ptrdiff_t n)
     (void)x, (void)v, (void)n;
 #endif
 }
+
+/* The sum of the elements, halves first */
+CBP_INLINE T WN(sum)(V v)
+{
+#if BYTES == 64 && SIZE == 8
+    return _mm512_reduce_add_pd((__m512d)v);
+#elif BYTES == 64
+    return _mm512_reduce_add_ps((__m512)v);
+#elif W == 8
+    return ((v[0] + v[4]) + (v[2] + v[6])) + ((v[1] + v[5]) + (v[3] + v[7]));
+#elif W == 4
+    return (v[0] + v[2]) + (v[1] + v[3]);
+#elif W == 2
+    return v[0] + v[1];
+#else
+    return v;
 #endif
+}

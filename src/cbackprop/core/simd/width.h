@@ -6,6 +6,8 @@
 #endif
 #include "vec.h"
 #include "tile.h"
+#include "activation.h"
+#include "step.h"
 #if BYTES == VECTOR_BYTES
 #include "loops.h"
 #endif
