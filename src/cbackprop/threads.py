@@ -8,7 +8,6 @@ import os
 import re
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -45,8 +44,8 @@ class _Fit:
     __slots__ = ("_asked", "_most")
 
     def __init__(self, n_threads: Any) -> None:
-        self._asked = None if n_threads is None else resolve(n_threads)
         self._most = resolve(n_threads)
+        self._asked = None if n_threads is None else self._most
 
     def most(self) -> int:
         """The upper bound, as it was when the fit began."""
@@ -63,21 +62,26 @@ _fits: set[_Fit] = set()
 _fits_lock = threading.Lock()
 
 
-@contextmanager
-def running_fit(n_threads: Any) -> Iterator[_Fit]:
-    """Count a fit as running; yields an object with ``now()`` and ``most()``.
+class running_fit:  # noqa: N801  (a context manager, and called like a function)
+    """Count a fit as running; enters an object with ``now()`` and ``most()``.
 
     ``n_threads`` given is used as it is.  None shares the available threads out over the fits that
     run in this process; ask ``now()`` again from time to time.
     """
-    fit = _Fit(n_threads)
-    with _fits_lock:
-        _fits.add(fit)
-    try:
-        yield fit
-    finally:
+
+    __slots__ = ("_fit",)
+
+    def __init__(self, n_threads: Any) -> None:
+        self._fit = _Fit(n_threads)
+
+    def __enter__(self) -> _Fit:
         with _fits_lock:
-            _fits.discard(fit)  # absent in a child forked meanwhile
+            _fits.add(self._fit)
+        return self._fit
+
+    def __exit__(self, *exc_info: object) -> None:
+        with _fits_lock:
+            _fits.discard(self._fit)  # absent in a child forked meanwhile
 
 
 def _forget_fits() -> None:

@@ -4,6 +4,7 @@ The loop over epochs is compiled (core/descent.pyx) and runs without the GIL.  H
 checked and errors are told; no arithmetic of training stands in this file.
 """
 
+import operator
 import warnings
 from array import array
 from collections.abc import Callable
@@ -12,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from . import blas_threads, checks, threads
-from .core.descent import State, descend
+from .core.descent import State, descend, worth_a_team
 from .errors import DivergenceError, InputError, InputTypeError
 from .history import History
 from .network import LOSSES, Network
@@ -95,6 +96,7 @@ class Trainer:
         self.shuffle = shuffle
         self.seed = checks.seed_number("seed", seed)
         self.n_threads = n_threads
+        self._checked: tuple[Any, ...] = (None,) * 5
         self._check_settings()
         self._warned = False
         self.reset()
@@ -180,6 +182,7 @@ class Trainer:
         if validation_data is not None:
             validation = self._validation_rows(validation_data)
         batch_rows = min(self.batch_size or MINI_BATCH, len(X))
+        n_threads = self._threads(batch_rows, 0 if validation is None else len(validation[0]))
         scaling = network._scaling_arrays()
         self._warn_about_range(Y)
 
@@ -192,7 +195,7 @@ class Trainer:
             network._begin_fit("fit", claim)
             bar = Progress(progress, epochs, losses)
             with (
-                threads.running_fit(self.n_threads) as share,
+                threads.running_fit(n_threads) as share,
                 blas_threads.single_threaded(network._plan.may_thread_blas),
             ):
                 failure = descend(
@@ -229,7 +232,10 @@ class Trainer:
     # --- arguments -------------------------------------------------------------------------
 
     def _check_settings(self) -> None:
-        """The attributes, which may have been set since."""
+        """The attributes, if any has been set since they were checked."""
+        settings = self.solver, self.loss, self.batch_size, self.shuffle, self.n_threads
+        if all(map(operator.is_, settings, self._checked)):
+            return
         if not isinstance(self.solver, SGD):
             raise InputTypeError(
                 f"solver is {checks.describe(self.solver)}; expected cbackprop.SGD(...)"
@@ -241,6 +247,13 @@ class Trainer:
             self.shuffle = checks.boolean("shuffle", self.shuffle)
         if self.n_threads is not None:
             threads.resolve(self.n_threads)
+        self._checked = self.solver, self.loss, self.batch_size, self.shuffle, self.n_threads
+
+    def _threads(self, n_rows: int, n_validation: int) -> int | None:
+        """``n_threads`` for this fit: one where no batch repays a team, which saves counting them."""
+        if self.n_threads is None and not worth_a_team(self.network._plan, max(n_rows, n_validation)):
+            return 1
+        return self.n_threads
 
     def _rows(self, X_name: str, X: Any, Y_name: str, Y: Any) -> tuple[np.ndarray, np.ndarray]:
         sizes, dtype = self.network.sizes, self.network.dtype
@@ -262,7 +275,9 @@ class Trainer:
         if self._warned or activation not in RANGES:
             return
         low, high = RANGES[activation]
-        smallest, largest = Y.min(), Y.max()
+        # NumPy's reductions cost a microsecond each, which shows on small data.
+        values = Y.ravel().tolist() if Y.size <= 64 else (Y.min(), Y.max())
+        smallest, largest = min(values), max(values)
         # Infinities are the core's to find, and an error.
         if -np.inf < smallest < low or high < largest < np.inf:
             self._warned = True

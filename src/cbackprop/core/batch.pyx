@@ -27,7 +27,7 @@ from cbackprop.core.backprop cimport (
 )
 from cbackprop.core.plan cimport Layer, Plan, Tile
 from cbackprop.core.pulse cimport Pulse, check_beat
-from cbackprop.core.rows cimport RowSource, read_rows
+from cbackprop.core.rows cimport RowSource, memory_of, read_rows
 from cbackprop.core.rules cimport SGD, apply_rule
 from cbackprop.core.team cimport team
 from cbackprop.core.team.team cimport cbp_task
@@ -425,18 +425,10 @@ cdef double training_step(Job* job, Py_ssize_t start, Py_ssize_t count, const Ru
 
 cdef int copy_parameters(Plan plan, parameters, char* to) except -1:
     """A copy of the live parameters: of whole steps, for a fit publishes in one go too."""
-    cdef const double[::1] of_double
-    cdef const float[::1] of_float
-    if len(parameters) != plan.net.n_parameters:
-        raise ValueError("the parameters are not as many as the network's")
-    if plan.net.itemsize == 8:
-        of_double = parameters
-        with cython.critical_section(parameters):
-            memcpy(to, &of_double[0], plan.net.n_parameters * 8)
-    else:
-        of_float = parameters
-        with cython.critical_section(parameters):
-            memcpy(to, &of_float[0], plan.net.n_parameters * 4)
+    cdef Py_ssize_t n_bytes = plan.net.n_parameters * plan.net.itemsize
+    cdef const char* live = memory_of(parameters, "parameters", n_bytes, False)
+    with cython.critical_section(parameters):
+        memcpy(to, live, n_bytes)
     return 0
 
 
@@ -503,23 +495,16 @@ cdef class Call:
 def predict(Plan plan, parameters, X, out, int n_threads, scaling=None):
     """out (N, n_out) = Y_hat.  False: X holds a NaN or an infinity, and ``out`` nothing of use."""
     cdef Call call = Call(plan, parameters, X, None, None, n_threads, scaling, False)
-    cdef double[:, ::1] of_double
-    cdef float[:, ::1] of_float
-    if (out.shape[0] != call.X.rows.n_rows
-            or out.shape[1] != plan.net.layers[plan.net.n_layers - 1].n_out):
-        raise ValueError("out has not X's rows or not the network's number of outputs")
-    if call.X.rows.n_rows == 0:
+    cdef Py_ssize_t n_rows = call.X.rows.n_rows
+    if n_rows == 0:
         return True
-    if plan.net.itemsize == 8:
-        of_double = out
-        call.job.out = &of_double[0, 0]
-        with nogil:
-            squares_of(&call.job, 0, call.X.rows.n_rows, <const double*>call.job.to.parameters)
-    else:
-        of_float = out
-        call.job.out = &of_float[0, 0]
-        with nogil:
-            squares_of(&call.job, 0, call.X.rows.n_rows, <const float*>call.job.to.parameters)
+    call.job.out = memory_of(
+        out, "out", n_rows * plan.net.layers[plan.net.n_layers - 1].n_out * plan.net.itemsize, True)
+    with nogil:
+        if plan.net.itemsize == 8:
+            squares_of(&call.job, 0, n_rows, <const double*>call.job.to.parameters)
+        else:
+            squares_of(&call.job, 0, n_rows, <const float*>call.job.to.parameters)
     call.finish()
     return not call.job.bad
 
@@ -557,20 +542,14 @@ def gradient(Plan plan, parameters, X, Y, sample_weight, out, int n_threads, sca
     None: X or Y holds a NaN or an infinity, and ``out`` nothing of use.
     """
     cdef Call call = Call(plan, parameters, X, Y, sample_weight, n_threads, scaling, True)
-    cdef double[::1] of_double
-    cdef float[::1] of_float
     cdef Py_ssize_t n_rows = call.X.rows.n_rows
     cdef double N = total_weight(sample_weight, n_rows)
     cdef double squares
-    if len(out) != plan.net.n_parameters:
-        raise ValueError("out has not the network's number of parameters")
-    if plan.net.itemsize == 8:
-        of_double = out
-        with nogil:
-            squares = gradient_of(&call.job, 0, n_rows, 1.0 / N, &of_double[0])
-    else:
-        of_float = out
-        with nogil:
-            squares = gradient_of(&call.job, 0, n_rows, 1.0 / N, &of_float[0])
+    cdef char* to = memory_of(out, "out", plan.net.n_parameters * plan.net.itemsize, True)
+    with nogil:
+        if plan.net.itemsize == 8:
+            squares = gradient_of(&call.job, 0, n_rows, 1.0 / N, <double*>to)
+        else:
+            squares = gradient_of(&call.job, 0, n_rows, 1.0 / N, <float*>to)
     call.finish()
     return None if call.job.bad else squares / (2 * N)

@@ -47,6 +47,7 @@ def _restore_state(
     batch_rows: int,
     velocity: _Array | None,
 ) -> State: ...
+def worth_a_team(plan: Plan, rows: int) -> bool: ...
 def descend(
     plan: Plan,
     state: State,

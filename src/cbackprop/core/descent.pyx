@@ -29,7 +29,7 @@ from cbackprop.core.batch cimport (
 )
 from cbackprop.core.plan cimport Net, Plan
 from cbackprop.core.pulse cimport Pulse
-from cbackprop.core.rows cimport RowSource
+from cbackprop.core.rows cimport RowSource, memory_of
 from cbackprop.core.rules cimport MOMENTUM, NESTEROV, SGD, Rule
 from cbackprop.core.shuffle cimport permutation
 from cbackprop.core.team cimport team
@@ -201,7 +201,8 @@ cdef class Descent:
     cdef Course course
     cdef Plan plan
     cdef State state
-    cdef object parameters              # the network's own, written between slices
+    cdef object parameters              # the network's own, written between slices,
+    cdef char* published                # and where they stand
     cdef RowSource X
     cdef RowSource Y
     cdef RowSource validation_X
@@ -250,9 +251,9 @@ cdef class Descent:
 
         c.rule.kind = {"sgd": SGD, "momentum": MOMENTUM, "nesterov": NESTEROV}[kind]
         c.rule.learning_rate, c.rule.momentum = learning_rate, momentum
-        writable_memory(plan, parameters, "the parameters")
+        self.published = memory_of(parameters, "parameters", parameter_bytes, True)
         if c.rule.kind != SGD:
-            c.rule.velocity = writable_memory(plan, state.velocity, "the velocity")
+            c.rule.velocity = memory_of(state.velocity, "the velocity", parameter_bytes, True)
 
         # A whole batch is read in place: its sum does not gain from another order.
         c.shuffled = order is not None and batch_rows < c.n_rows
@@ -350,17 +351,9 @@ cdef class Descent:
 
     cdef int publish(self) except -1:
         """The last whole step becomes the network's and the trainer's."""
-        cdef double[::1] of_double
-        cdef float[::1] of_float
-        cdef Py_ssize_t n_bytes = self.plan.net.n_parameters * self.plan.net.itemsize
-        if self.plan.net.itemsize == 8:
-            of_double = self.parameters
-            with cython.critical_section(self.parameters):
-                memcpy(&of_double[0], self.space.buffers.parameters, n_bytes)
-        else:
-            of_float = self.parameters
-            with cython.critical_section(self.parameters):
-                memcpy(&of_float[0], self.space.buffers.parameters, n_bytes)
+        with cython.critical_section(self.parameters):
+            memcpy(self.published, self.space.buffers.parameters,
+                   self.plan.net.n_parameters * self.plan.net.itemsize)
         self.state.epoch = self.course.epoch
         self.state.position = self.course.position
         self.state.squares = self.course.squares
@@ -408,17 +401,9 @@ cdef class Descent:
         return outcome
 
 
-cdef void* writable_memory(Plan plan, vector, str name) except NULL:
-    """Where a flat vector of the network's dtype and length stands."""
-    cdef double[::1] of_double
-    cdef float[::1] of_float
-    if len(vector) != plan.net.n_parameters:
-        raise ValueError(f"{name} has not one number for each parameter")
-    if plan.net.itemsize == 8:
-        of_double = vector
-        return &of_double[0]
-    of_float = vector
-    return &of_float[0]
+def worth_a_team(Plan plan, Py_ssize_t rows):
+    """Whether a batch of ``rows`` rows repays more than one thread."""
+    return worthwhile_threads(&plan.net, rows, 2) > 1
 
 
 def descend(Plan plan, State state, parameters, X, Y, validation, str kind, double learning_rate,

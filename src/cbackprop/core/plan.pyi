@@ -5,6 +5,7 @@ class Plan:
     activations: tuple[int, ...]
     bias: bool
     dtype: str
+    may_thread_blas: bool
     def __new__(
         cls,
         sizes: tuple[int, ...],
@@ -32,5 +33,3 @@ class Plan:
     def few_rows(self) -> int: ...
     @property
     def tiles(self) -> list[tuple[int, int, int, int, int]]: ...
-    @property
-    def may_thread_blas(self) -> bool: ...

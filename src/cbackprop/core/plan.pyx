@@ -132,6 +132,9 @@ cdef class Plan:
                 or net.leaf_rows % net.block_rows or net.super_rows % net.block_rows):
             raise ValueError("leaf_rows and super_rows are multiples of block_rows")
         self.choose_tiles()
+        total = max(net.block_rows, net.super_rows)
+        self.may_thread_blas = any([total * sizes[i] * sizes[i + 1] > BLAS_THREADS_ABOVE
+                                    for i in range(net.n_layers)])
         net.few_rows = self.most_few_rows() if few_rows < 0 else few_rows
         if not 0 <= net.few_rows <= (4 if net.n_layers == 2 else 0):
             raise ValueError("few_rows is 0 to 4, and 0 unless there is one hidden layer")
@@ -191,7 +194,7 @@ cdef class Plan:
             count = 0
             for i in range(net.n_layers):
                 layer = &net.layers[i]
-                area = max(<Py_ssize_t>16_384, layer.n_in * layer.n_out // 8)
+                area = max(<Py_ssize_t>8_192, layer.n_in * layer.n_out // 32)
                 side = 1
                 while side * side < area:
                     side += 1
@@ -244,10 +247,3 @@ cdef class Plan:
         return [(self.net.tiles[i].layer, self.net.tiles[i].row, self.net.tiles[i].column,
                  self.net.tiles[i].n_rows, self.net.tiles[i].n_columns)
                 for i in range(self.net.n_tiles)]
-
-    @property
-    def may_thread_blas(self):
-        """Whether a product of this network can be large enough for BLAS to start threads."""
-        cdef Py_ssize_t rows = max(self.net.block_rows, self.net.super_rows)
-        return any([rows * self.sizes[i] * self.sizes[i + 1] > BLAS_THREADS_ABOVE
-                    for i in range(len(self.sizes) - 1)])

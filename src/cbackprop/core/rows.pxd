@@ -21,3 +21,5 @@ cdef class RowSource:
 
 cdef const real* read_rows(const Rows* source, const int64_t* order, Py_ssize_t start,
                            Py_ssize_t count, real* buffer, int* bad) noexcept nogil
+
+cdef char* memory_of(array, str name, Py_ssize_t n_bytes, bint writable) except NULL
