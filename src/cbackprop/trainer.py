@@ -250,8 +250,9 @@ class Trainer:
         self._checked = self.solver, self.loss, self.batch_size, self.shuffle, self.n_threads
 
     def _threads(self, n_rows: int, n_validation: int) -> int | None:
-        """``n_threads`` for this fit: one where no batch repays a team, which saves counting them."""
-        if self.n_threads is None and not worth_a_team(self.network._plan, max(n_rows, n_validation)):
+        """``n_threads`` for this fit; one where no batch repays a team: counting takes a while."""
+        most_rows = max(n_rows, n_validation)
+        if self.n_threads is None and not worth_a_team(self.network._plan, most_rows):
             return 1
         return self.n_threads
 

@@ -54,3 +54,20 @@ def run_product(
     ldc: int,
     bias: _Array | None = None,
 ) -> None: ...
+def run_steps(
+    level: str,
+    n_in: int,
+    n_hidden: int,
+    n_out: int,
+    hidden_activation: int,
+    output_activation: int,
+    bias: bool,
+    X: _Array,
+    Y: _Array,
+    order: NDArray[np.int64] | None,
+    rows: int,
+    alpha: float,
+    parameters: _Array,
+    scratch: _Array,
+) -> tuple[int, float]: ...
+def steps_scratch(level: str, wide: bool, n_hidden: int, n_out: int, rows: int) -> int: ...

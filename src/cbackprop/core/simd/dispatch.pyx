@@ -266,3 +266,67 @@ def run_product(str level, Py_ssize_t m, Py_ssize_t n, Py_ssize_t k, double alph
     else:
         _f32(level).product(m, n, k, <float>alpha, _const_at(A), rsa, csa, _const_at(B), ldb,
                             <float>beta, _at(C), ldc, start)
+
+
+def run_steps(str level, Py_ssize_t n_in, Py_ssize_t n_hidden, Py_ssize_t n_out,
+              int hidden_activation, int output_activation, bint bias, const real[::1] X,
+              const real[::1] Y, const int64_t[::1] order, Py_ssize_t rows, double alpha,
+              real[::1] parameters, real[::1] scratch):
+    """Steps over all rows of X, or of ``order``; returns (steps made, their sum of squares).
+
+    parameters : W1, b1, W2, b2, flat; changed
+    """
+    cdef cbp_two_layers_f64 net_64
+    cdef cbp_two_layers_f32 net_32
+    cdef Py_ssize_t n_rows = X.shape[0] // max(n_in, 1)
+    cdef Py_ssize_t b1 = n_in * n_hidden
+    cdef Py_ssize_t W2 = b1 + (n_hidden if bias else 0)
+    cdef Py_ssize_t b2 = W2 + n_hidden * n_out
+    cdef Py_ssize_t n_steps, i, made
+    cdef const int64_t* chosen = NULL
+    cdef double squares = 0
+    if min(n_in, n_hidden, n_out) < 1 or not 1 <= rows <= 4:
+        raise ValueError("every size is at least 1, and rows 1 to 4")
+    _same(X.shape[0], n_rows * n_in)
+    _same(Y.shape[0], n_rows * n_out)
+    _same(parameters.shape[0], b2 + (n_out if bias else 0))
+    n_steps = n_rows // rows
+    if order is not None:
+        n_steps = order.shape[0] // rows
+        for i in range(order.shape[0]):
+            if not 0 <= order[i] < n_rows:
+                raise ValueError("the order names a row that is not there")
+        if n_steps > 0:
+            chosen = &order[0]
+    if n_steps == 0:
+        return 0, 0.0
+    if real is double:
+        _same(scratch.shape[0], _f64(level).steps_scratch(n_hidden, n_out, rows))
+        net_64.n_in, net_64.n_hidden, net_64.n_out = n_in, n_hidden, n_out
+        net_64.hidden_activation = hidden_activation
+        net_64.output_activation = output_activation
+        net_64.W1, net_64.W2 = &parameters[0], &parameters[W2]
+        net_64.b1 = &parameters[b1] if bias else NULL
+        net_64.b2 = &parameters[b2] if bias else NULL
+        made = _f64(level).steps(&net_64, _const_at(X), _const_at(Y), chosen, rows, n_steps, alpha,
+                                 _at(scratch), &squares)
+    else:
+        _same(scratch.shape[0], _f32(level).steps_scratch(n_hidden, n_out, rows))
+        net_32.n_in, net_32.n_hidden, net_32.n_out = n_in, n_hidden, n_out
+        net_32.hidden_activation = hidden_activation
+        net_32.output_activation = output_activation
+        net_32.W1, net_32.W2 = &parameters[0], &parameters[W2]
+        net_32.b1 = &parameters[b1] if bias else NULL
+        net_32.b2 = &parameters[b2] if bias else NULL
+        made = _f32(level).steps(&net_32, _const_at(X), _const_at(Y), chosen, rows, n_steps,
+                                 <float>alpha, _at(scratch), &squares)
+    return made, squares
+
+
+def steps_scratch(str level, bint wide, Py_ssize_t n_hidden, Py_ssize_t n_out, Py_ssize_t rows):
+    """Elements of scratch memory that `run_steps` wants."""
+    if min(n_hidden, n_out) < 1 or not 1 <= rows <= 4:
+        raise ValueError("every size is at least 1, and rows 1 to 4")
+    if wide:
+        return _f64(level).steps_scratch(n_hidden, n_out, rows)
+    return _f32(level).steps_scratch(n_hidden, n_out, rows)
