@@ -5,6 +5,7 @@ import json
 from dataclasses import asdict
 
 from benchmarks import goals
+from benchmarks.rows import DTYPES
 
 
 def number(x):
@@ -87,6 +88,10 @@ def verdict(cells, which):
     cells = list(cells)
     misses = [cell for cell in cells if not cell[3]]
     yield f"{which}: {len(cells) - len(misses)} of {len(cells)} met"
+    for dtype in DTYPES:
+        of_dtype = [met for what, _, _, met in cells if dtype in what.split(":")[0].split()]
+        if of_dtype:
+            yield f"  {dtype}: {sum(of_dtype)} of {len(of_dtype)}"
     for what, asked, reached, _ in misses:
         yield f"  missed: {what}: {reached:.3g}, asked {asked}"
 

@@ -290,7 +290,8 @@ def test_floors_are_judged(percent, ratio, met):
     assert [cell[3] for cell in goals.cells([result])] == met
     lines = list(report.verdict(goals.cells([result]), "floors"))
     assert lines[0] == f"floors: {sum(met)} of 2 met"
-    assert len(lines) == 1 + met.count(False)
+    assert lines[1] == f"  float64: {sum(met)} of 2"
+    assert len(lines) == 2 + met.count(False)
 
 
 def test_targets_are_judged():
@@ -301,6 +302,20 @@ def test_targets_are_judged():
     shuffled.ours.readings = [1.3 * plain.ours.us]
     missed = [cell[0] for cell in goals.cells([plain, shuffled], "targets") if not cell[3]]
     assert any("times the time of 784-30-10 b10" in what for what in missed)
+
+
+def test_a_target_speaks_of_the_fastest_peer_and_of_each_rival_in_c():
+    result = fabricated(85, 2.0, "784-30-10 b10")
+    ratios = {"jax": 2.0, "numpy": 1.8, "fann": 4.0, "genann": 2.9}
+    result.peers = [
+        timing.Time(name, readings=[1.0], ratios=[ratio], in_c=name in ("fann", "genann"))
+        for name, ratio in ratios.items()
+    ]
+    cells = {what.split()[-1]: met for what, _, _, met in goals.cells([result], "targets")}
+    assert cells == {"limit": True, "numpy": False, "fann": True, "genann": False}
+    result.peers = result.peers[2:]
+    cells = [what.split()[-1] for what, _, _, _ in goals.cells([result], "targets")]
+    assert cells == ["limit", "fann", "genann"]
 
 
 def test_report(tmp_path):

@@ -23,7 +23,8 @@ LIBRARIES = {"float64": "doublefann", "float32": "floatfann"}
 def find(name):
     folder = os.environ.get("CBACKPROP_BENCH_FANN")
     if folder:
-        return next((str(p) for p in sorted(Path(folder).glob(f"lib{name}.*"))), None)
+        shared = [p for p in sorted(Path(folder).glob(f"lib{name}.*")) if p.suffix != ".a"]
+        return str(shared[0]) if shared else None
     return ctypes.util.find_library(name)
 
 

@@ -160,7 +160,7 @@ cdef class Plan:
             Py_ssize_t parameter_bytes = net.n_parameters * net.itemsize
             Py_ssize_t rows = 32
         if net.tiled:
-            rows = 64 if parameter_bytes <= 2 * 1024 * 1024 else 256
+            rows = 64
             net.block_rows = rows
             # The activations and deltas of a super-block are read back by the gradient products:
             # with 512 rows they stay in the last cache (784-1024-10 by 1024 rows: 12 % slower).

@@ -275,13 +275,10 @@ static double WN(step_output)(const NET *net, const WN(scratch) *to, ptrdiff_t r
     V O = WN(set)(0);
     const T *Z = to->Z, *W2_T = to->W2_T;
     for (ptrdiff_t i = 0; i < n; i++) {
-        V even = WN(load)(Z) * WN(load)(W2_T), odd = WN(set)(0);
-        for (ptrdiff_t h = W; h < to->padded; h += 2 * W) {
-            odd += WN(load)(Z + h) * WN(load)(W2_T + h);
-            if (h + W < to->padded)
-                even += WN(load)(Z + h + W) * WN(load)(W2_T + h + W);
-        }
-        const T one = WN(sum)(even + odd) + (net->b2 == NULL ? 0 : net->b2[j]);
+        V sum = WN(load)(Z) * WN(load)(W2_T);
+        for (ptrdiff_t h = W; h < to->padded; h += W)
+            sum += WN(load)(Z + h) * WN(load)(W2_T + h);
+        const T one = WN(sum)(sum) + (net->b2 == NULL ? 0 : net->b2[j]);
         /* Put together in a register: what was stored in parts is slow to load whole. */
 #if W > 1
         O = WN(select)((M)(WN(lane_numbers)() == (BITS)(i % W)), WN(set)(one), O);
