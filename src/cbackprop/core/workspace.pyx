@@ -12,26 +12,6 @@ from libc.string cimport memset
 from cbackprop.core.simd.dispatch cimport f32, f64
 
 cdef extern from *:
-    """
-    #include <stdint.h>
-    #if defined(__linux__)
-    #include <sys/mman.h>
-    #endif
-    /* Asks for pages of 2 MB, as NumPy does for its own arrays.  A wish: errors do not matter. */
-    static void cbp_large_pages(char *memory, Py_ssize_t bytes)
-    {
-    #if defined(__linux__) && defined(MADV_HUGEPAGE)
-        if (bytes >= 1 << 22) {
-            const uintptr_t past = (uintptr_t)memory % 4096;
-            const uintptr_t skip = past == 0 ? 0 : 4096 - past;
-            madvise(memory + skip, (size_t)bytes - skip, MADV_HUGEPAGE);
-        }
-    #else
-        (void)memory, (void)bytes;
-    #endif
-    }
-    """
-    void cbp_large_pages(char* memory, Py_ssize_t n_bytes) noexcept nogil
     Py_ssize_t PY_SSIZE_T_MAX
 
 cdef Py_ssize_t LINE = 64       # bytes of a cache line, and of the widest vector
@@ -120,7 +100,6 @@ cdef Workspace workspace_for(const Net* net, Py_ssize_t most_rows, int n_workers
             space.slab = <char*>PyMem_RawMalloc(space.n_bytes + LINE)
             if space.slab == NULL:
                 raise MemoryError(f"no {space.n_bytes} bytes for the network's work space")
-            cbp_large_pages(space.slab, space.n_bytes + LINE)
     if few > 0:
         memset(to.few, 0, few * size)
     return space
