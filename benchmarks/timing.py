@@ -17,8 +17,9 @@ from benchmarks.worker import Child, Failed, Worker
 # A setting slower than the better one by this much is dropped after the first readings.
 DROP = 1.25
 
-# Seconds between two readings.
+# Seconds between two readings, and before the rounds of a row: everybody has just run.
 SETTLE = 0.1
+SETTLE_ROW = 1.0
 
 
 @dataclass
@@ -168,6 +169,7 @@ class Bench:
             else:
                 result.peers.append(skipped)
         self.say(f"{dtype} {row.name}: {self.repeat} rounds")
+        time.sleep(SETTLE_ROW if others else SETTLE)
         for _ in range(self.repeat):
             rate.read()
             if ours and not others:

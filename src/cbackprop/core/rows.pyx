@@ -19,6 +19,15 @@ from libc.stdint cimport uintptr_t
 from cbackprop.core cimport elementwise
 
 
+cdef bint is_float(const char* code) noexcept:
+    """Whether a buffer's format is that of native doubles or floats."""
+    if code == NULL:
+        return False
+    if code[0] == c"=" or code[0] == c"^":  # NumPy writes "=d" where the data are not aligned
+        code += 1
+    return (code[0] == c"d" or code[0] == c"f") and code[1] == 0
+
+
 cdef class RowSource:
     """The rows of ``array`` for a network whose elements have ``itemsize`` bytes.
 
@@ -44,9 +53,7 @@ cdef class RowSource:
             const float[::1] shift_32
             const float[::1] scale_32
         PyObject_GetBuffer(array, &self.view, PyBUF_STRIDES | PyBUF_FORMAT)
-        # NumPy writes "=d" where the data are not aligned.
-        if (self.view.ndim != 2 or self.view.format == NULL
-                or self.view.format not in (b"d", b"f", b"=d", b"=f", b"^d", b"^f")
+        if (self.view.ndim != 2 or not is_float(self.view.format)
                 or (self.view.shape[1] > 1 and self.view.strides[1] != self.view.itemsize)):
             raise ValueError("a row source is a 2-D array of float32 or float64 whose rows are "
                              "contiguous")
