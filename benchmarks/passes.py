@@ -25,6 +25,7 @@ from benchmarks.run import say
 
 def passes(fit, seconds):
     """(formula, microseconds a step on one thread, flops, units) of each pass of a step."""
+    from cbackprop.blas_threads import single_threaded
     from cbackprop.core.passes import passes as measure
 
     plan, batch = fit.net._plan, fit.row.batch
@@ -33,7 +34,8 @@ def passes(fit, seconds):
                  limit.units(fit.row))]  # fmt: skip
     n = min(batch, plan.super_rows) if plan.partition == "tiles" else batch
     times = batch / n  # a larger batch repeats the super-block
-    found = measure(plan, fit.net.parameters, fit.X[:n], fit.Y[:n], seconds)
+    with single_threaded():  # as in a fit
+        found = measure(plan, fit.net.parameters, fit.X[:n], fit.Y[:n], seconds)
     return [(name, 1e6 * took * times, flops * times, units * times)
             for name, took, flops, units in found]  # fmt: skip
 

@@ -151,8 +151,7 @@ cdef class Plan:
         """Rows of a block, a leaf, a super-block.
 
         A block's inputs, activations and deltas share L2 with the weights; fewer than 32 rows leave
-        the products too little to reuse.  Beyond L2 the weights are read once a block, so a block
-        of a wide net holds more rows.
+        the products too little to reuse.
         """
         cdef:
             Net* net = &self.net
@@ -160,7 +159,9 @@ cdef class Plan:
             Py_ssize_t parameter_bytes = net.n_parameters * net.itemsize
             Py_ssize_t rows = 32
         if net.tiled:
-            rows = 64
+            # Few, so that a batch of 64 or 128 rows is shared out; beyond L2 the weights are read
+            # once a block, so a block holds more.
+            rows = 32 if parameter_bytes <= 1024 * 1024 else 64
             net.block_rows = rows
             # The activations and deltas of a super-block are read back by the gradient products:
             # with 512 rows they stay in the last cache (784-1024-10 by 1024 rows: 12 % slower).
