@@ -156,9 +156,11 @@ def write_plot(path, results):
     dtypes = list(dict.fromkeys(r.dtype for r in results))
     height = 1.5 + 0.45 * max(sum(r.dtype == d for r in results) for d in dtypes)
     figure = Figure(figsize=(6.5 * len(dtypes), height), layout="constrained")
-    for panel, dtype in zip(figure.subplots(1, len(dtypes), squeeze=False)[0], dtypes, strict=True):
+    panels = figure.subplots(1, len(dtypes), squeeze=False)[0]
+    names = ["cbackprop", *_columns(results)]
+    for panel, dtype in zip(panels, dtypes, strict=True):
         rows = [r for r in results if r.dtype == dtype]
-        for name in ["cbackprop", *_columns(rows)]:
+        for color, name in enumerate(names):
             points = [
                 (t.us / r.limit_us, -i)
                 for i, r in enumerate(rows)
@@ -169,12 +171,15 @@ def write_plot(path, results):
                 x, y = zip(*points, strict=True)
                 ours = name == "cbackprop"
                 panel.scatter(x, y, s=60 if ours else 25, marker="D" if ours else "o", label=name,
-                              color="black" if ours else None, zorder=3 if ours else 2)  # fmt: skip
+                              color="black" if ours else f"C{color - 1}",
+                              zorder=3 if ours else 2)  # fmt: skip
         panel.axvline(1, color="black", linewidth=0.8)
         panel.set_xscale("log")
         panel.set_yticks([-i for i in range(len(rows))], [r.row.name for r in rows])
         panel.set_xlabel("time over the limit (1 = the limit)")
         panel.set_title(dtype)
         panel.grid(axis="x", which="major", alpha=0.3)
-    panel.legend(loc="lower right", fontsize="small")
+    # Of the panel with most names: not every peer has every dtype.
+    handles = max((panel.get_legend_handles_labels() for panel in panels), key=lambda h: len(h[1]))
+    panels[-1].legend(*handles, loc="lower right", fontsize="small")
     figure.savefig(path, dpi=110)
