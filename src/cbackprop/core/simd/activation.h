@@ -32,6 +32,9 @@
 #define SIGN_BIT INT32_MIN
 #define LN2_HIGH 6.9314575195e-01f
 #define LN2_LOW 1.4286067653e-06f
+/* 12 bits, since k / ENTRIES has 12 too: their product is exact without FMA as well */
+#define LN2_HIGH_SHORT 6.93115234375e-01f
+#define LN2_LOW_LONG 3.1946184995e-05f
 #define LOG2_E 1.44269504088896340736f
 #define LOWEST (-110.0f)
 #endif
@@ -126,10 +129,15 @@ CBP_INLINE V WN(exp_minus_abs)(V x)
 {
     x = WN(at_least)(WN(set)(LOWEST), WN(from_bits)(WN(bits)(x) | SIGN_BIT));
 #if ENTRIES > 1
+#if SIZE == 8
+    const T high_part = LN2_HIGH / ENTRIES, low_part = LN2_LOW / ENTRIES;
+#else
+    const T high_part = LN2_HIGH_SHORT / ENTRIES, low_part = LN2_LOW_LONG / ENTRIES;
+#endif
     const V sum = x * (LOG2_E * ENTRIES) + ROUNDER;
     const V k = sum - ROUNDER;
-    const V low = LOOK_UP(WN(remainders), sum) - k * (LN2_LOW / ENTRIES);
-    const V r = (x - k * (LN2_HIGH / ENTRIES)) + low;
+    const V low = LOOK_UP(WN(remainders), sum) - k * low_part;
+    const V r = (x - k * high_part) + low;
     const M power = WN(bits)(LOOK_UP((const T *)WN(powers), sum));
     const V scale = WN(from_bits)(power + (WN(bits)(sum) << SHIFT));
     return WN(expm1_table)(r) * scale + scale;
@@ -172,6 +180,8 @@ CBP_INLINE V WN(tanh)(V x)
 #undef SIGN_BIT
 #undef LN2_HIGH
 #undef LN2_LOW
+#undef LN2_HIGH_SHORT
+#undef LN2_LOW_LONG
 #undef LOG2_E
 #undef LOWEST
 #undef LIFT
