@@ -83,7 +83,7 @@ def test_networks_are_not_compared(net):
         ({"activation": ("tan",)}, InputError, r"activation\[0\] is 'tan'"),
         ({"activation": None}, InputTypeError, "activation is None"),
         ({"activation": (None,)}, InputTypeError, r"activation\[0\] is None"),
-        ({"output_activation": "softmax"}, InputError, "output_activation is 'softmax'; expected"),
+        ({"output_activation": "softplus"}, InputError, "output_activation is 'softplus'; expected"),
         ({"output_activation": ["tanh"]}, InputTypeError, "output_activation is a list"),
         ({"bias": 1}, InputTypeError, r"bias is 1 \(int\)"),
         ({"dtype": "float16"}, InputError, "dtype is 'float16'; expected 'float64' or 'float32'"),
@@ -377,10 +377,10 @@ def test_input_scaling(dtype):
     np.testing.assert_array_equal(net.predict(X), plain[0])
     assert net.loss(X, Y) == plain[1]
     np.testing.assert_array_equal(net.gradient(X, Y)[1], plain[2])
-    shift, scale = net._scaling_arrays()
+    shift, scale = net._scaling
     assert shift.dtype == scale.dtype == dtype
     net.input_scaling = None
-    assert net._scaling_arrays() is None
+    assert net._scaling is None
     assert not np.array_equal(net.predict(X), plain[0])
 
 

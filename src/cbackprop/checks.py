@@ -96,6 +96,19 @@ def positive_float(name: str, value: Any, *, zero: bool = False, below: float = 
     return number
 
 
+def number(name: str, value: Any) -> float:
+    """`value` as a finite float of any sign."""
+    try:
+        if isinstance(value, (str, bytes, bool, np.bool_)):
+            raise TypeError
+        result = float(value)
+    except (TypeError, ValueError):
+        raise InputTypeError(f"{name} is {describe(value)}; expected a number") from None
+    if not math.isfinite(result):
+        raise InputError(f"{name} is {result}; expected a finite number")
+    return result
+
+
 def boolean(name: str, value: Any) -> bool:
     """`value` as a bool; 0, 1 and "yes" are refused, since they are mostly mistakes of position."""
     if isinstance(value, (bool, np.bool_)):
@@ -289,8 +302,10 @@ def same_rows(name: str, X: np.ndarray, other_name: str, other: np.ndarray) -> N
         )
 
 
-def as_weights(name: str, value: Any, n_rows: int) -> np.ndarray | None:
-    """Row weights as a contiguous float64 array (n_rows,), or None.
+def as_weights(
+    name: str, value: Any, n_rows: int, *, what: str = "a row"
+) -> np.ndarray | None:
+    """Weights of rows, or of `what`, as a contiguous float64 array (n_rows,), or None.
 
     Each is finite and at least 0, and their sum is finite and above 0.
     """
@@ -300,7 +315,7 @@ def as_weights(name: str, value: Any, n_rows: int) -> np.ndarray | None:
     if weights.shape != (n_rows,):
         hint = "" if weights.size != n_rows else f". {name}.ravel() would do"
         raise InputError(
-            f"{name} has shape {weights.shape}; expected one weight a row, ({n_rows},){hint}"
+            f"{name} has shape {weights.shape}; expected one weight {what}, ({n_rows},){hint}"
         )
     weights = np.ascontiguousarray(weights)
     with np.errstate(over="ignore"):
@@ -321,10 +336,12 @@ def raise_non_finite(
     dtype: Any = None,
     *,
     names: tuple[str, str] = ("X", "Y"),
+    missing: bool = False,
 ) -> NoReturn:
     """Find the first row that holds NaN or infinity and raise InputError about it.
 
-    `dtype` is the network's: a float64 number too large for a float32 network is found too.  Called
+    `dtype` is the network's: a float64 number too large for a float32 network is found too.  With
+    `missing`, NaN in the second array are no errors.  Called
     after the core has met such a number, it reads a chunk of rows at a time and always raises.
     """
     arrays = [(names[0], X)] if Y is None else [(names[0], X), (names[1], Y)]
@@ -336,7 +353,7 @@ def raise_non_finite(
             chunk = A[start : start + step]
             with np.errstate(over="ignore"):
                 cast = chunk if dtype is None else chunk.astype(dtype, copy=False)
-            bad = ~np.isfinite(cast)
+            bad = np.isinf(cast) if missing and name == names[1] else ~np.isfinite(cast)
             if bad.any():
                 row, column = divmod(int(bad.argmax()), A.shape[1])
                 found.append((row, name, column, chunk[row, column]))
