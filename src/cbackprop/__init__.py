@@ -3,22 +3,25 @@
 The public names, and nothing else.
 """
 
-from . import errors
+from . import errors, schedules
 from .config import get_config
 from .errors import CBackpropError, DivergenceError
 from .formulas import delta_hidden, delta_output, gradients, sigmoid
 from .history import History
 from .network import Network
-from .solvers import SGD
+from .solvers import LBFGS, SGD, Adam, RProp
 from .trainer import Trainer
 from .version import __version__
 
 __all__ = [
+    "LBFGS",
     "SGD",
+    "Adam",
     "CBackpropError",
     "DivergenceError",
     "History",
     "Network",
+    "RProp",
     "Trainer",
     "__version__",
     "delta_hidden",
@@ -26,5 +29,6 @@ __all__ = [
     "errors",
     "get_config",
     "gradients",
+    "schedules",
     "sigmoid",
 ]
