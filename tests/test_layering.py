@@ -14,7 +14,8 @@ SOURCES = Path(__file__).parents[1] / "src" / "cbackprop"
 # What each file may import from the package.  core, reference and the front ends have rules below.
 ARROWS = {
     "__init__": {
-        *("config", "errors", "formulas", "history", "network", "solvers", "trainer", "version"),
+        *("config", "errors", "formulas", "history", "network", "schedules", "solvers"),
+        *("trainer", "version"),
     },
     "__main__": {"commandline"},
     "blas_threads": set(),
@@ -33,7 +34,8 @@ ARROWS = {
     "progress": {"errors"},
     "reference": set(),
     "scaling": {"checks", "errors"},
-    "solvers": {"checks", "errors"},
+    "schedules": {"checks", "errors"},
+    "solvers": {"checks", "errors", "schedules"},
     "threads": {"checks"},
     "trainer": {
         *("blas_threads", "checks", "core.descent", "errors", "history", "network", "progress"),

@@ -35,6 +35,7 @@ __all__ = [
     "raise_non_finite",
     "same_rows",
     "seed_number",
+    "whole_numbers",
 ]
 
 FLOAT64 = np.dtype(np.float64)
@@ -107,6 +108,26 @@ def number(name: str, value: Any) -> float:
     if not math.isfinite(result):
         raise InputError(f"{name} is {result}; expected a finite number")
     return result
+
+
+def whole_numbers(name: str, value: Any) -> np.ndarray:
+    """`value` as an int64 array of numbers of at least 0, of any shape."""
+    try:
+        numbers = np.asarray(value)
+    except Exception as error:  # whatever __array__ of a foreign type raises
+        raise InputTypeError(
+            f"{name} is {describe(value)} that cannot be read as an array ({error}); "
+            "expected integers of at least 0"
+        ) from error
+    if numbers.size and numbers.dtype.kind not in "iu":
+        raise InputTypeError(
+            f"{name} is {describe(value)} (dtype {numbers.dtype}); expected integers of at least 0"
+        )
+    if numbers.size and not 0 <= int(numbers.min()) <= int(numbers.max()) <= np.iinfo(np.int64).max:
+        raise InputError(
+            f"{name} holds {numbers.min()} to {numbers.max()}; expected integers of at least 0"
+        )
+    return numbers.astype(np.int64)
 
 
 def boolean(name: str, value: Any) -> bool:

@@ -1,4 +1,6 @@
 /* The update rules with AVX2 (no FMA: they must not contract). */
+#include <math.h>
+
 #include "updates.h"
 #include "cpu.h"
 
@@ -10,7 +12,7 @@
 #endif
 
 #define LEVEL avx2
-#include "updates_rules.h"
+#include "updates_level.h"
 
 #if defined(__clang__)
 #pragma clang attribute pop

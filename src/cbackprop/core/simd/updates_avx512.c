@@ -1,4 +1,6 @@
 /* The update rules with AVX-512 (-ffp-contract=off keeps its FMA away). */
+#include <math.h>
+
 #include "updates.h"
 #include "cpu.h"
 
@@ -11,7 +13,7 @@
 #endif
 
 #define LEVEL avx512
-#include "updates_rules.h"
+#include "updates_level.h"
 
 #if defined(__clang__)
 #pragma clang attribute pop

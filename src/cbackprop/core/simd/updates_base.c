@@ -1,3 +1,7 @@
 /* The update rules for any CPU of this kind. */
+#include <math.h>
+
+#include "updates.h"
+
 #define LEVEL base
-#include "updates_rules.h"
+#include "updates_level.h"
