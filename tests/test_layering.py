@@ -22,7 +22,7 @@ ARROWS = {
     "config": {"blas_threads", "core.simd.dispatch", "threads", "version"},
     "errors": set(),
     "formulas": {"blas_threads", "checks", "core.elementwise", "core.founding", "errors"},
-    "history": {"errors"},
+    "history": {"checks", "errors"},
     "initialization": {"checks"},
     # modelfile builds networks; Network.save and load call up to it, from within.
     "modelfile": {"checks", "errors", "network", "scaling"},

@@ -200,14 +200,14 @@ def test_history():
     trainer = cbackprop.Trainer(cbackprop.Network((3, 4, 2), seed=1))
     first = trainer.fit(X, Y, epochs=3)
     second = trainer.fit(X, Y, epochs=2, validation_data=(X, Y))
-    assert list(first) == ["loss"] and list(second) == ["loss", "validation_loss"]
+    assert list(second) == [*first, "validation_loss"]
     assert first["loss"].dtype == np.float64 and first["loss"].shape == (3,)
     whole = trainer.history
     np.testing.assert_array_equal(whole["loss"], np.r_[first["loss"], second["loss"]])
     assert np.isnan(whole["validation_loss"][:3]).all()
     np.testing.assert_array_equal(whole["validation_loss"][3:], second["validation_loss"])
     assert whole.n_epochs == trainer.epoch == 5
-    with pytest.raises(KeyError, match=r"no column 'lost'.*'loss', 'validation_loss'"):
+    with pytest.raises(KeyError, match=r"no column 'lost'.*'loss', .*'validation_loss'"):
         whole["lost"]
     trainer.reset()
     assert trainer.epoch == 0 == trainer.history.n_epochs
