@@ -34,6 +34,7 @@ ARROWS = {
     "reference": set(),
     "scaling": {"checks", "errors"},
     "solvers": {"checks", "errors"},
+    "textcurve": {"history"},
     "threads": {"checks"},
     "trainer": {
         *("blas_threads", "checks", "core.descent", "errors", "history", "network", "progress"),
