@@ -14,7 +14,8 @@ SOURCES = Path(__file__).parents[1] / "src" / "cbackprop"
 # What each file may import from the package.  core, reference and the front ends have rules below.
 ARROWS = {
     "__init__": {
-        *("config", "errors", "formulas", "history", "network", "solvers", "trainer", "version"),
+        *("config", "errors", "formulas", "history", "network", "plotting", "solvers"),
+        *("trainer", "version"),
     },
     "__main__": {"commandline"},
     "blas_threads": set(),
@@ -30,6 +31,7 @@ ARROWS = {
         *("blas_threads", "checks", "core.batch", "core.plan", "errors", "initialization"),
         *("modelfile", "scaling", "threads"),
     },
+    "plotting": {"checks", "errors", "history", "textcurve"},
     "progress": {"errors"},
     "reference": set(),
     "scaling": {"checks", "errors"},

@@ -9,6 +9,7 @@ from .errors import CBackpropError, DivergenceError
 from .formulas import delta_hidden, delta_output, gradients, sigmoid
 from .history import History
 from .network import Network
+from .plotting import TrainingCurveDisplay
 from .solvers import SGD
 from .trainer import Trainer
 from .version import __version__
@@ -20,6 +21,7 @@ __all__ = [
     "History",
     "Network",
     "Trainer",
+    "TrainingCurveDisplay",
     "__version__",
     "delta_hidden",
     "delta_output",
