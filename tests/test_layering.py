@@ -14,7 +14,8 @@ SOURCES = Path(__file__).parents[1] / "src" / "cbackprop"
 # What each file may import from the package.  core, reference and the front ends have rules below.
 ARROWS = {
     "__init__": {
-        *("config", "errors", "formulas", "history", "network", "schedules", "solvers"),
+        *("config", "errors", "formulas", "history", "losses", "network", "plotting"),
+        *("schedules", "solvers", "stopping"),
         *("trainer", "version"),
     },
     "__main__": {"commandline"},
@@ -23,7 +24,7 @@ ARROWS = {
     "config": {"blas_threads", "core.simd.dispatch", "threads", "version"},
     "errors": set(),
     "formulas": {"blas_threads", "checks", "core.elementwise", "core.founding", "errors"},
-    "history": {"errors"},
+    "history": {"checks", "errors"},
     "initialization": {"checks"},
     # modelfile builds networks; Network.save and load call up to it, from within.
     "modelfile": {"checks", "errors", "network", "scaling"},
@@ -31,11 +32,13 @@ ARROWS = {
         *("blas_threads", "checks", "core.batch", "core.plan", "errors", "initialization"),
         *("modelfile", "scaling", "threads"),
     },
+    "plotting": {"checks", "errors", "history", "textcurve"},
     "progress": {"errors"},
     "reference": set(),
     "scaling": {"checks", "errors"},
     "schedules": {"checks", "errors"},
     "solvers": {"checks", "errors", "schedules"},
+    "textcurve": {"history"},
     "threads": {"checks"},
     "trainer": {
         *("blas_threads", "checks", "core.descent", "errors", "history", "network", "progress"),

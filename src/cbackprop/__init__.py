@@ -10,6 +10,7 @@ from .formulas import delta_hidden, delta_output, gradients, sigmoid
 from .history import History
 from .losses import Huber, Quantile
 from .network import Network
+from .plotting import TrainingCurveDisplay
 from .solvers import LBFGS, SGD, Adam, RProp
 from .stopping import EarlyStopping
 from .trainer import Trainer
@@ -28,6 +29,7 @@ __all__ = [
     "Quantile",
     "RProp",
     "Trainer",
+    "TrainingCurveDisplay",
     "__version__",
     "delta_hidden",
     "delta_output",
