@@ -11,7 +11,7 @@ import pytest
 import safetensors.numpy
 
 from cbackprop import Network, modelfile
-from cbackprop.errors import InputError, InputTypeError, ModelFileError
+from cbackprop.errors import InputError, InputTypeError, ModelFormatError
 from cbackprop.scaling import Scaling
 
 
@@ -244,23 +244,23 @@ def test_every_cut_is_noticed(path, net):
     whole = path.read_bytes()
     for length in [*range(12), len(whole) // 2, len(whole) - 8, len(whole) - 1]:
         path.write_bytes(whole[:length])
-        with pytest.raises(ModelFileError, match=r"model.safetensors: not a safetensors file, or"):
+        with pytest.raises(ModelFormatError, match=r"model.safetensors: not a safetensors file, or"):
             Network.load(path)
     path.write_bytes(whole + b"\0")
-    with pytest.raises(ModelFileError, match=r"model.safetensors: "):
+    with pytest.raises(ModelFormatError, match=r"model.safetensors: "):
         Network.load(path)
 
 
 @pytest.mark.parametrize("content", [b"PK\x03\x04" * 50, b"a,b\n1,2\n", b"\xff" * 100, b"{}"])
 def test_other_files(path, content):
     path.write_bytes(content)
-    with pytest.raises(ModelFileError, match=r"model.safetensors: not a safetensors file"):
+    with pytest.raises(ModelFormatError, match=r"model.safetensors: not a safetensors file"):
         Network.load(path)
 
 
 def test_a_safetensors_file_of_something_else(path):
     safetensors.numpy.save_file({"W1": np.ones(3)}, path)
-    with pytest.raises(ModelFileError, match=r"something else, not a cbackprop model"):
+    with pytest.raises(ModelFormatError, match=r"something else, not a cbackprop model"):
         Network.load(path)
 
 
@@ -271,7 +271,7 @@ def test_each_flipped_byte_of_a_tensor_is_noticed(path, net):
         flipped = bytearray(data)
         flipped[i] ^= 1
         put(path, header, bytes(flipped))
-        with pytest.raises(ModelFileError, match=r"the checksum does not fit .*damaged"):
+        with pytest.raises(ModelFormatError, match=r"the checksum does not fit .*damaged"):
             Network.load(path)
 
 
@@ -320,7 +320,7 @@ def test_false_metadata(path, net, change, words):
         else:
             header["__metadata__"][key] = text
     put(path, header, data)
-    with pytest.raises(ModelFileError, match=words) as caught:
+    with pytest.raises(ModelFormatError, match=words) as caught:
         Network.load(path)
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -354,7 +354,7 @@ def save_tensors(path, net, change):
 )
 def test_false_tensors(path, net, change, words):
     save_tensors(path, net, change)
-    with pytest.raises(ModelFileError, match=words):
+    with pytest.raises(ModelFormatError, match=words):
         Network.load(path)
 
 
@@ -366,7 +366,7 @@ def test_a_tensor_type_that_numpy_does_not_know(path, net):
         header[name] = {"dtype": "BF16", "shape": shape, "data_offsets": [start, end]}
         start = end
     put(path, header, bytes(start))
-    with pytest.raises(ModelFileError, match=r"model.safetensors: W1 "):
+    with pytest.raises(ModelFormatError, match=r"model.safetensors: W1 "):
         Network.load(path)
 
 

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from . import checks
-from .errors import InputError, InputTypeError, ModelFileError
+from .errors import InputError, InputTypeError, ModelFormatError
 from .network import ACTIVATIONS, Network
 from .scaling import Scaling
 
@@ -81,7 +81,7 @@ def read(path: str | os.PathLike[str]) -> Network:
 
     Raises
     ------
-    ModelFileError
+    ModelFormatError
         If the file is not such a file, is damaged, or is of a newer version.
     OSError
         If the file cannot be read.
@@ -95,9 +95,9 @@ def read(path: str | os.PathLike[str]) -> Network:
         with safetensors.safe_open(path, framework="np") as file:
             return _network(file)
     except _FlawError as flaw:
-        raise ModelFileError(f"{path}: {flaw}") from flaw.__cause__
+        raise ModelFormatError(f"{path}: {flaw}") from flaw.__cause__
     except safetensors.SafetensorError as error:
-        raise ModelFileError(f"{path}: not a safetensors file, or cut short ({error})") from error
+        raise ModelFormatError(f"{path}: not a safetensors file, or cut short ({error})") from error
 
 
 class _FlawError(Exception):

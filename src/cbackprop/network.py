@@ -405,7 +405,7 @@ class Network:
 
         Raises
         ------
-        ModelFileError
+        ModelFormatError
             If the file is not such a file, is damaged, or is of a newer version.
         OSError
             If the file cannot be read.
