@@ -72,6 +72,8 @@ class Network:
         Views into `parameters`: W_i (n_{i-1}, n_i) and b_i (n_i,).  Without biases `biases` is ().
     input_scaling : Scaling or None
         Applied to X by every method and by training; saved with the network.
+    output_scaling : Scaling or None
+        Saved with the network.
     annotations : dict
         Yours, of what JSON can hold; saved with the network.
 
@@ -131,6 +133,7 @@ class Network:
         self._weights, self._biases = tuple(weights), tuple(biases)
         self._input_scaling: Scaling | None = None
         self._scaling: tuple[np.ndarray, np.ndarray] | None = None
+        self._output_scaling: Scaling | None = None
         self.annotations: dict[str, Any] = {}
 
     # ------------------------------------------------------------------------------ what it is
@@ -206,6 +209,20 @@ class Network:
                 raise InputError(f"input_scaling holds numbers too large for {self._dtype}")
         with self._writing("set input_scaling"):
             self._input_scaling, self._scaling = scaling, arrays
+
+    @property
+    def output_scaling(self) -> Scaling | None:
+        """What the targets' scaling is, or None."""
+        return self._output_scaling
+
+    @output_scaling.setter
+    def output_scaling(self, scaling: Scaling | None) -> None:
+        if scaling is not None and scaling.shift.size != self._sizes[-1]:
+            raise InputError(
+                f"output_scaling has {scaling.shift.size} columns; expected {self._sizes[-1]}, "
+                "the number of outputs"
+            )
+        self._output_scaling = scaling
 
     def _scaling_arrays(self) -> tuple[np.ndarray, np.ndarray] | None:
         """(shift, scale) in the network's dtype, or None."""
@@ -423,6 +440,7 @@ class Network:
             # One memcpy under the GIL, as the core's own: a whole step, even during a fit.
             "parameters": np.frombuffer(self._parameters.tobytes(), self._dtype),
             "input_scaling": self._input_scaling,
+            "output_scaling": self._output_scaling,
             "annotations": self.annotations,
         }
 
@@ -433,6 +451,7 @@ class Network:
         self._build(state["sizes"], state["activations"], state["bias"], dtype)
         self._parameters[:] = state["parameters"]
         self.input_scaling = state["input_scaling"]
+        self.output_scaling = state["output_scaling"]
         self.annotations = copy.deepcopy(state["annotations"])
 
     # --------------------------------------------------------------------------- one fit at a time
