@@ -21,6 +21,7 @@ ARROWS = {
     "checks": {"errors"},
     "config": {"blas_threads", "core.simd.dispatch", "threads", "version"},
     "errors": set(),
+    "files": {"errors"},
     "formulas": {"blas_threads", "checks", "core.elementwise", "core.founding", "errors"},
     "history": {"errors"},
     "initialization": {"checks"},
