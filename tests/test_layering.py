@@ -26,7 +26,7 @@ ARROWS = {
     "history": {"errors"},
     "initialization": {"checks"},
     # modelfile builds networks; Network.save and load call up to it, from within.
-    "modelfile": {"checks", "errors", "network", "scaling"},
+    "modelfile": {"checks", "errors", "network", "scaling", "tensorfile"},
     "network": {
         *("blas_threads", "checks", "core.batch", "core.plan", "errors", "initialization"),
         *("modelfile", "scaling", "threads"),
@@ -35,6 +35,7 @@ ARROWS = {
     "reference": set(),
     "scaling": {"checks", "errors"},
     "solvers": {"checks", "errors"},
+    "tensorfile": {"errors", "files"},
     "threads": {"checks"},
     "trainer": {
         *("blas_threads", "checks", "core.descent", "errors", "history", "network", "progress"),
