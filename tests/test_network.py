@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import pickle
 import threading
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -170,10 +171,19 @@ def test_copies_are_networks_of_their_own(duplicate, dtype):
     assert net.annotations == {"classes": ["a", "b"]}
 
 
-def test_pickles_hold_the_parameters_once():
-    net = Network((100, 100, 10), seed=0)
+def test_pickles_and_copies_hold_the_parameters_once():
+    net = Network((4, 1000, 2), seed=0)
+    net.input_scaling, net.output_scaling = Scaling.standard(np.eye(4)), Scaling([1, 2], [3, 4])
     for protocol in range(3, pickle.HIGHEST_PROTOCOL + 1):
         assert len(pickle.dumps(net, protocol)) < net.parameters.nbytes + 2000
+    tracemalloc.start()
+    try:
+        twin = copy.deepcopy(net)
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    np.testing.assert_array_equal(twin.output_scaling.scale, net.output_scaling.scale)
+    assert held < net.parameters.nbytes + 20_000
 
 
 def test_a_read_only_pickle_gives_a_writable_network(net):

@@ -74,6 +74,8 @@ class Network:
         Views into `parameters`: W_i (n_{i-1}, n_i) and b_i (n_i,).  Without biases `biases` is ().
     input_scaling : Scaling or None
         Applied to X by every method and by training; saved with the network.
+    output_scaling : Scaling or None
+        Saved with the network.
     annotations : dict
         Yours, of what JSON can hold; saved with the network.
 
@@ -546,7 +548,7 @@ class Network:
 
         Raises
         ------
-        ModelFileError
+        ModelFormatError
             If the file is not such a file, is damaged, or is of a newer version.
         OSError
             If the file cannot be read.
