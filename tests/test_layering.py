@@ -20,6 +20,10 @@ ARROWS = {
     "blas_threads": set(),
     "checks": {"errors"},
     "config": {"blas_threads", "core.simd.dispatch", "threads", "version"},
+    # Network's methods: they know it by name, and it imports them.
+    "derivatives": {
+        *("blas_threads", "checks", "core.derivatives", "errors", "network", "threads"),
+    },
     "errors": set(),
     "formulas": {"blas_threads", "checks", "core.elementwise", "core.founding", "errors"},
     "history": {"errors"},
@@ -27,8 +31,8 @@ ARROWS = {
     # modelfile builds networks; Network.save and load call up to it, from within.
     "modelfile": {"checks", "errors", "network", "scaling"},
     "network": {
-        *("blas_threads", "checks", "core.batch", "core.plan", "errors", "initialization"),
-        *("modelfile", "scaling", "threads"),
+        *("blas_threads", "checks", "core.batch", "core.plan", "derivatives", "errors"),
+        *("initialization", "modelfile", "scaling", "threads"),
     },
     "progress": {"errors"},
     "reference": set(),
@@ -153,7 +157,7 @@ ROOMS = [
     *("core.types", "core.simd.dispatch", "core.simd.updates", "core.team.team", "core.blas"),
     *("core.elementwise", "core.product", "core.rows", "core.founding", "core.shuffle"),
     *("core.pulse", "core.plan", "core.workspace", "core.rules", "core.backprop", "core.batch"),
-    *("core.few_rows", "core.descent", "core.passes"),
+    *("core.derivatives", "core.few_rows", "core.descent", "core.passes"),
 ]
 
 
