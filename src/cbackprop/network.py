@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from . import blas_threads, checks, initialization, threads
+from . import blas_threads, checks, derivatives, initialization, threads
 from .core import batch
 from .core.plan import Plan
 from .errors import BusyError, InputError, InputMemoryError, InputTypeError
@@ -366,6 +366,13 @@ class Network:
         if value is None:
             checks.raise_non_finite(X, Y, self._dtype)
         return value, gradient
+
+    # Functions of a file of their own, and methods here.
+    jacobian = derivatives.jacobian
+    input_gradient = derivatives.input_gradient
+    parameter_jacobian = derivatives.parameter_jacobian
+    parameter_jacobian_blocks = derivatives.parameter_jacobian_blocks
+    check_gradient = derivatives.check_gradient
 
     def _data(
         self, X: Any, Y: Any, loss: str, sample_weight: Any
