@@ -23,6 +23,10 @@ ARROWS = {
     "callbacks": {"checks", "errors"},
     "checks": {"errors"},
     "config": {"blas_threads", "core.simd.dispatch", "threads", "version"},
+    # Network's methods: they know it by name, and it imports them.
+    "derivatives": {
+        *("blas_threads", "checks", "core.derivatives", "errors", "network", "threads"),
+    },
     "errors": set(),
     "files": {"errors"},
     "formulas": {"blas_threads", "checks", "core.elementwise", "core.founding", "errors"},
@@ -32,8 +36,8 @@ ARROWS = {
     "modelfile": {"checks", "errors", "network", "scaling", "tensorfile"},
     "losses": {"checks", "core.objective", "errors"},
     "network": {
-        *("blas_threads", "checks", "core.batch", "core.objective", "core.plan", "errors"),
-        *("initialization", "losses", "modelfile", "scaling", "threads"),
+        *("blas_threads", "checks", "core.batch", "core.objective", "core.plan", "derivatives"),
+        *("errors", "initialization", "losses", "modelfile", "scaling", "threads"),
     },
     "plotting": {"checks", "errors", "history", "textcurve"},
     "progress": {"errors"},
@@ -166,7 +170,7 @@ ROOMS = [
     *("core.types", "core.simd.dispatch", "core.simd.updates", "core.team.team", "core.blas"),
     *("core.elementwise", "core.product", "core.rows", "core.founding", "core.shuffle"),
     *("core.pulse", "core.plan", "core.workspace", "core.rules", "core.backprop", "core.batch"),
-    *("core.few_rows", "core.descent", "core.passes"),
+    *("core.derivatives", "core.few_rows", "core.descent", "core.passes"),
 ]
 
 
