@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from test_objectives import ALLOWED, complex_step, targets
 
 import cbackprop
 from cbackprop import LBFGS, SGD, Adam, RProp
+from test_objectives import ALLOWED, complex_step, targets
 
 SOLVERS = [
     SGD(learning_rate=0.05),
@@ -45,8 +45,9 @@ def configurations(draw):
     }
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck),
-          derandomize=True)
+@settings(
+    max_examples=200, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True
+)
 @given(configurations())
 def test_gradients_threads_and_resuming(c):
     rng = np.random.default_rng(c["seed"])
@@ -57,8 +58,12 @@ def test_gradients_threads_and_resuming(c):
 
     def network(dtype="float64"):
         return cbackprop.Network(
-            c["sizes"], activation=c["activations"], output_activation=c["output"],
-            bias=c["bias"], dtype=dtype, seed=c["seed"],
+            c["sizes"],
+            activation=c["activations"],
+            output_activation=c["output"],
+            bias=c["bias"],
+            dtype=dtype,
+            seed=c["seed"],
         )
 
     net = network()
@@ -77,8 +82,13 @@ def test_gradients_threads_and_resuming(c):
 
     def train(n_threads=1, parts=(4,), copies=False):
         trainer = cbackprop.Trainer(
-            network(), solver=solver, loss=c["loss"], l2=c["penalty"], seed=c["seed"],
-            batch_size=None if solver.full_batch else c["batch"], n_threads=n_threads,
+            network(),
+            solver=solver,
+            loss=c["loss"],
+            l2=c["penalty"],
+            seed=c["seed"],
+            batch_size=None if solver.full_batch else c["batch"],
+            n_threads=n_threads,
         )
         try:
             for part in parts:

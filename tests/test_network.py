@@ -84,7 +84,11 @@ def test_networks_are_not_compared(net):
         ({"activation": ("tan",)}, InputError, r"activation\[0\] is 'tan'"),
         ({"activation": None}, InputTypeError, "activation is None"),
         ({"activation": (None,)}, InputTypeError, r"activation\[0\] is None"),
-        ({"output_activation": "softplus"}, InputError, "output_activation is 'softplus'; expected"),
+        (
+            {"output_activation": "softplus"},
+            InputError,
+            "output_activation is 'softplus'; expected",
+        ),
         ({"output_activation": ["tanh"]}, InputTypeError, "output_activation is a list"),
         ({"bias": 1}, InputTypeError, r"bias is 1 \(int\)"),
         ({"dtype": "float16"}, InputError, "dtype is 'float16'; expected 'float64' or 'float32'"),

@@ -91,8 +91,9 @@ def test_loss_and_gradient_agree_with_complex_step(loss, output, n_out, weightin
     assert value == pytest.approx(expected, rel=1e-12)
     assert net.loss(X, seen, loss=given, **kwargs) == pytest.approx(value, rel=1e-13)
     small = pickle.loads(pickle.dumps(net))
-    small = cbackprop.Network((3, 4, n_out), activation="tanh", output_activation=output,
-                              dtype="float32", seed=2)
+    small = cbackprop.Network(
+        (3, 4, n_out), activation="tanh", output_activation=output, dtype="float32", seed=2
+    )
     assert small.gradient(X, seen, loss=given, **kwargs)[1] == pytest.approx(
         g, abs=2e-5 * max(1, np.abs(g).max())
     )
@@ -393,8 +394,9 @@ def test_the_history_has_the_loss_in_the_targets_units(loss, n_out, solver):
     Y = (X @ rng.standard_normal((3, n_out))) * 10.0 ** np.arange(n_out) + 7
     net = cbackprop.Network((3, 4, n_out), output_activation="identity", seed=1)
     net.fit_scaling(Y=Y)
-    trainer = cbackprop.Trainer(net, solver=solver, loss=loss,
-                                batch_size=None if solver.full_batch else 11)
+    trainer = cbackprop.Trainer(
+        net, solver=solver, loss=loss, batch_size=None if solver.full_batch else 11
+    )
     history = trainer.fit(X, Y, epochs=1)
     d = net.predict(X) - Y
     k = 1 / net.output_scaling.scale

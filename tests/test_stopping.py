@@ -69,8 +69,9 @@ def test_a_split_by_the_trainer_is_stratified_and_copies_nothing():
     net = net_for((4, 6, 3), output_activation="softmax")
     seen = []
     trainer = cbackprop.Trainer(net, loss="cross_entropy", seed=4, batch_size=20)
-    trainer.fit(X, Y, epochs=1, validation_data=0.2,
-                metric=lambda Y, Y_hat: seen.append(Y.copy()) or 0.0)
+    trainer.fit(
+        X, Y, epochs=1, validation_data=0.2, metric=lambda Y, Y_hat: seen.append(Y.copy()) or 0.0
+    )
     assert seen[0].sum(axis=0).min() >= 1 and len(seen[0]) in (40, 41)
 
 
@@ -98,7 +99,7 @@ def test_test_rows_are_recorded_and_decide_nothing():
         X, Y, epochs=4, validation_data=0.2, test_data=0.2, metric="r2"
     )
     assert {"test_loss", "test_metric", "validation_metric"} <= set(first)
-    rest, (_, test) = split([0.2, 0.2], 90, 1, None)
+    _rest, (_, test) = split([0.2, 0.2], 90, 1, None)
     assert first["test_loss"][-1] == nets[0].loss(X[test], Y[test])
 
 
@@ -229,7 +230,10 @@ def test_patience_counts_exactly(values, settings, stops_after, best):
     net = net_for()
     n = len(values) if stops_after is None else 20
     history = cbackprop.Trainer(net, seed=1).fit(
-        *data(40), epochs=n, validation_data=0.2, metric=script,
+        *data(40),
+        epochs=n,
+        validation_data=0.2,
+        metric=script,
         early_stopping=EarlyStopping(monitor="validation_metric", **settings),
     )
     assert history.n_epochs == (stops_after or n)
@@ -260,7 +264,10 @@ def test_without_restore_best_the_last_parameters_stay():
     V = data(40, seed=6)
     net = net_for()
     history = cbackprop.Trainer(net, solver=SGD(learning_rate=5.0), batch_size=8).fit(
-        X, Y, epochs=40, validation_data=V,
+        X,
+        Y,
+        epochs=40,
+        validation_data=V,
         early_stopping=EarlyStopping(patience=3, restore_best=False),
     )
     assert net.loss(*V) == history["validation_loss"][-1]
@@ -400,7 +407,8 @@ def test_early_stopping_resumes_as_if_never_left(steps):
     X, Y = data(64)
     V = data(40, seed=6)
     kwargs = {
-        "validation_data": V, "metric": "r2",
+        "validation_data": V,
+        "metric": "r2",
         "early_stopping": EarlyStopping(monitor="validation_metric", patience=3),
     }
     solver = SGD(learning_rate=0.9, momentum=0.9)

@@ -1,4 +1,4 @@
-"""Every solver in the trainer: its steps against a NumPy twin, penalties, decay, clipping, state."""
+"""Every solver in the trainer: steps against a NumPy twin, penalties, decay, clipping, state."""
 
 import pickle
 
@@ -182,9 +182,9 @@ def test_penalties_are_those_of_the_formula_and_biases_are_free():
     net.parameters[:] += 0.3
     twin = pickle.loads(pickle.dumps(net))
     l1, l2, lr = 0.01, 0.2, 1e-3
-    history = cbackprop.Trainer(
-        net, solver=SGD(learning_rate=lr), batch_size=40, l1=l1, l2=l2
-    ).fit(X, Y, epochs=1)
+    history = cbackprop.Trainer(net, solver=SGD(learning_rate=lr), batch_size=40, l1=l1, l2=l2).fit(
+        X, Y, epochs=1
+    )
     g = twin.gradient(X, Y)[1]
     moved = [p.copy() for p in (*net.weights, *net.biases)]
     start = [p.copy() for p in (*twin.weights, *twin.biases)]
@@ -246,8 +246,9 @@ def test_the_rate_falls_on_a_plateau():
     Y = net.predict(X)
     schedule = schedules.ReduceOnPlateau(0.4, factor=0.5, patience=3, min_delta=1e-4, minimum=0.05)
     trainer = cbackprop.Trainer(net, solver=SGD(learning_rate=schedule), batch_size=5)
-    rates = np.r_[trainer.fit(X, Y, epochs=9)["learning_rate"],
-                  trainer.fit(X, Y, epochs=6)["learning_rate"]]
+    rates = np.r_[
+        trainer.fit(X, Y, epochs=9)["learning_rate"], trainer.fit(X, Y, epochs=6)["learning_rate"]
+    ]
     expected = [0.4] * 4 + [0.2] * 3 + [0.1] * 3 + [0.05] * 5
     np.testing.assert_allclose(rates, expected)
     trainer.solver = SGD(learning_rate=0.3)
@@ -270,7 +271,10 @@ def test_lbfgs_agrees_with_scipy():
         return loss + l2 / 2 * W @ W, g + l2 * W
 
     best = minimize(
-        objective, net.parameters.copy(), jac=True, method="L-BFGS-B",
+        objective,
+        net.parameters.copy(),
+        jac=True,
+        method="L-BFGS-B",
         options={"ftol": 0, "gtol": 1e-9, "maxiter": 2000, "maxfun": 5000},
     )
     trainer = cbackprop.Trainer(net, solver=LBFGS(gradient_tolerance=1e-9), l2=l2)
@@ -285,7 +289,7 @@ def test_lbfgs_agrees_with_scipy():
 def test_a_full_batch_solver_takes_no_batch_size():
     net = cbackprop.Network((3, 4, 2), seed=1)
     for solver in (RProp(), LBFGS()):
-        with pytest.raises(InputError, match="batch_size is 5 and the solver is .*expected None"):
+        with pytest.raises(InputError, match=r"batch_size is 5 and the solver is .*expected None"):
             cbackprop.Trainer(net, solver=solver, batch_size=5)
 
 

@@ -343,9 +343,7 @@ def same_rows(name: str, X: np.ndarray, other_name: str, other: np.ndarray) -> N
         )
 
 
-def as_weights(
-    name: str, value: Any, n_rows: int, *, what: str = "a row"
-) -> np.ndarray | None:
+def as_weights(name: str, value: Any, n_rows: int, *, what: str = "a row") -> np.ndarray | None:
     """Weights of rows, or of `what`, as a contiguous float64 array (n_rows,), or None.
 
     Each is finite and at least 0, and their sum is finite and above 0.

@@ -308,9 +308,7 @@ def _compute(
     if network.output_scaling is not None:
         factor = (1 / network.output_scaling.scale).astype(network.dtype)
     with blas_threads.single_threaded(plan.may_thread_blas):
-        good = kernel(
-            plan, parameters, X[which], *rest, n_threads, network._scaling, factor
-        )
+        good = kernel(plan, parameters, X[which], *rest, n_threads, network._scaling, factor)
     if not good:
         G = rest[0] if len(rest) == 2 else None
         checks.raise_non_finite(X, G, network.dtype, names=("X", "dL_dY_hat"))

@@ -133,8 +133,8 @@ def unit_factors(loss: Any, scale: np.ndarray) -> np.ndarray:
     Huber's threshold is taken along: it stands in scaled units.
     """
     if name_of(loss) in ("squared_error", "huber"):
-        return 1.0 / scale**2
-    return 1.0 / np.abs(scale)
+        return np.asarray(1.0 / scale**2)
+    return np.asarray(1.0 / np.abs(scale))
 
 
 def check_targets(loss: Any, output_activation: str, name: str, Y: np.ndarray) -> None:

@@ -463,7 +463,7 @@ class Network:
     def backward(self, X: Any, dL_dY_hat: Any, *, n_threads: int | None = None) -> np.ndarray:
         """The gradient of any objective, from its derivative with respect to the predictions.
 
-        sum_n sum_k dL/dy_hat_nk * dy_hat_nk/dparameters: no mean is taken and no factor added.  With
+        sum_n sum_k dL/dy_hat_nk * dy_hat_nk/dparameters: no mean is taken, no factor added.  With
         it, any objective of `predict`'s result has a gradient, for `scipy.optimize` say.
 
         Parameters

@@ -95,8 +95,10 @@ def split(
 
 
 def _of_each_class(free: np.ndarray, classes: np.ndarray, count: int) -> np.ndarray:
-    """About ``count`` of the rows in ``free``, each class in proportion: of two rows or more at least
-    one is taken, and one left."""
+    """About ``count`` of the rows in ``free``, each class in proportion.
+
+    Of a class with two rows or more at least one is taken, and one left.
+    """
     labels, sizes = np.unique(classes, return_counts=True)
     wanted = count * sizes / free.size
     quota = np.floor(wanted).astype(np.int64)

@@ -16,8 +16,8 @@ import numpy as np
 
 from . import blas_threads, checks, losses, splits, threads, weights
 from .callbacks import Hook, checked_callbacks
-from .core.descent import State, descend, worth_a_team
 from .core import lbfgs
+from .core.descent import State, descend, worth_a_team
 from .core.exam import Exam
 from .core.objective import Objective
 from .core.rules import RuleSettings
@@ -25,7 +25,7 @@ from .errors import DivergenceError, InputError, InputTypeError
 from .history import History
 from .network import Network
 from .progress import Progress
-from .solvers import SGD, SOLVERS, Solver
+from .solvers import SGD, SOLVERS, RProp, Solver
 from .stopping import EarlyStopping, Watcher, best_epoch
 
 __all__ = ["Trainer"]
@@ -59,7 +59,7 @@ class Trainer:
         "squared_error", "cross_entropy", "poisson", "absolute_error", "huber" or "quantile": the
         mean over the rows of a batch of the sum over its outputs (docs/mathematics.md).  Or a
         function ``loss(Y, Y_hat)`` that returns the loss of a batch and its derivative with respect
-        to ``Y_hat``, an array of its shape; called once for each batch, nothing is multiplied to it.
+        to ``Y_hat``, an array of its shape; called once a batch, nothing is multiplied to it.
     batch_size : int, optional
         Rows of a step; 1 is one row at a time, the number of rows (or more) is full batch.  None is
         min(200, N), and all rows for RProp and LBFGS, which take no other.  The last batch of an
@@ -298,21 +298,23 @@ class Trainer:
             splits.rows_of(name, given, len(X))
             for name, given in (("validation_data", validation_data), ("test_data", test_data))
         ]
-        rows = None
+        rows: np.ndarray | None = None
+        held_out: list[np.ndarray | None] = [None, None]
         if any(part is not None for part in parts):
-            rows, parts = splits.split(parts, len(X), self.seed, self._classes(Y))
+            rows, held_out = splits.split(parts, len(X), self.seed, self._classes(Y))
         n_rows = len(X) if rows is None else len(rows)
         weight = None
         if sample_weight is not None or class_weight is not None:
             weight = weights.row_weights(sample_weight, class_weight, Y, rows)
         objective, unit = self._objective(output_weight, missing)
         exams = _Exams(self, objective, metric, missing)
-        exams.add("validation", validation_data, parts[0], X, Y, weight)
-        exams.add("test", test_data, parts[1], X, Y, weight)
+        exams.add("validation", validation_data, held_out[0], X, Y, weight)
+        exams.add("test", test_data, held_out[1], X, Y, weight)
         if metric is not None and not exams:
             raise InputError("metric is given without validation_data or test_data; expected some")
-        if callable(self.loss) and (weight is not None or output_weight is not None
-                                    or missing == "ignore"):
+        if callable(self.loss) and (
+            weight is not None or output_weight is not None or missing == "ignore"
+        ):
             raise InputError(
                 "loss is a function and weights or missing targets are given; expected the "
                 "function to deal with them, since it alone knows what they mean to it"
@@ -321,13 +323,14 @@ class Trainer:
         if max_seconds is not None:
             max_seconds = checks.positive_float("max_seconds", max_seconds)
         callbacks = checked_callbacks(callbacks)
-        batch_rows = n_rows if self.solver.full_batch else min(self.batch_size or MINI_BATCH, n_rows)
+        batch_rows = (
+            n_rows if self.solver.full_batch else min(self.batch_size or MINI_BATCH, n_rows)
+        )
         n_threads = self._threads(batch_rows, max(exams.n_rows))
         self._warn_about_range(Y)
 
         records = {
-            name: array("d")
-            for name in self._columns(exams, gradient_norm, objective, unit)
+            name: array("d") for name in self._columns(exams, gradient_norm, objective, unit)
         }
         delivery = _Delivery(self, records)
         hook = None
@@ -460,11 +463,14 @@ class Trainer:
         output_weight = checks.as_weights(
             "output_weight", output_weight, network.sizes[-1], what="an output"
         )
-        units, unit = None, 0.0
+        units: np.ndarray | None = None
+        unit = 0.0
         if network.output_scaling is not None and not callable(self.loss):
-            units = losses.unit_factors(self.loss, network.output_scaling.scale)
-            if (units == units[0]).all():
-                units, unit = None, float(units[0])
+            factors = losses.unit_factors(self.loss, network.output_scaling.scale)
+            if (factors == factors[0]).all():
+                unit = float(factors[0])
+            else:
+                units = factors
         if output_weight is None and missing == "error" and units is None:
             return self._plain, unit
         objective = losses.objective_for(
@@ -571,7 +577,7 @@ class Trainer:
             state.vectors = np.zeros((n_vectors, network.n_parameters), network.dtype)
             state.numbers = np.zeros(n_numbers) if n_numbers else None
             state.kind = kind
-            if kind == "rprop":
+            if isinstance(self.solver, RProp):
                 state.vectors[1] = self.solver.initial_step
         if watcher is not None:
             same = watcher.plateau == self._plateau
@@ -716,17 +722,13 @@ class _Exams:
                 targets = (targets - shift) * scale
             self._sheets.append((name, targets, outputs))
 
-    def _pair(
-        self, name: str, given: Any
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    def _pair(self, name: str, given: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
         if not isinstance(given, tuple) or len(given) not in (2, 3):
             raise InputTypeError(
                 f"{name} is {checks.describe(given)}; expected a tuple (X, Y) or "
                 "(X, Y, sample_weight), a fraction such as 0.2, or the numbers of some rows"
             )
-        X, Y = self._trainer._rows(
-            f"{name}[0]", given[0], f"{name}[1]", given[1], self._missing
-        )
+        X, Y = self._trainer._rows(f"{name}[0]", given[0], f"{name}[1]", given[1], self._missing)
         weight = checks.as_weights(f"{name}[2]", given[2], len(X)) if len(given) == 3 else None
         return X, Y, weight
 

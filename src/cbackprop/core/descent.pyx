@@ -29,12 +29,11 @@ from cbackprop.core.batch cimport (
     copy_parameters,
     gradient_of,
     loss_of,
-    read_targets,
     training_step,
     unit_loss_of,
     worthwhile_threads,
 )
-from cbackprop.core.exam cimport NO_METRIC, OUTPUTS, Exam, Sheet, sit
+from cbackprop.core.exam cimport OUTPUTS, Exam, Sheet, sit
 from cbackprop.core.lbfgs cimport (
     ABANDONED,
     KNOWN,
@@ -969,8 +968,7 @@ def descend(Plan plan, State state, parameters, X, Y, *, dict records, threads_n
         step.
     order : None, int or callable
         Rows in order; a seed, whose permutation of each epoch is used; or ``order(epoch)``.
-    objective, rule, rate, weight, subset, exams, watch, unit, batch_rows, window, epochs, steps, \
-max_seconds, most_threads, scaling, target_scaling, custom, in_python
+    **settings
         Of ``Descent``: what is minimised; the rule and its learning rate, or the rates of an array
         of epochs; a weight for each row, with mean 1; the rows of an epoch; validation and test;
         stopping; the one factor to the targets' units, or 0; rows of a mini-batch; shuffle within
