@@ -186,7 +186,7 @@ class InverseScaling(_Schedule):
         )
 
     def _at(self, epoch: int) -> float:
-        return self.rate * (epoch + 1.0) ** -self.power
+        return float(self.rate * (epoch + 1.0) ** -self.power)
 
 
 @dataclass(frozen=True)

@@ -964,8 +964,8 @@ def descend(Plan plan, State state, parameters, X, Y, *, dict records, threads_n
         ``hook.measure(epoch, values)`` returns values that Python computes, as a dict, and
         ``hook.tell(epoch)`` whether to stop, after each epoch; needs ``in_python``.
     on_slice : callable, optional
-        ``on_slice(epochs_recorded, last)`` after each slice; what it raises ends the training at a whole
-        step.
+        ``on_slice(epochs_recorded, last)`` after each slice; what it raises ends the training at a
+        whole step.
     order : None, int or callable
         Rows in order; a seed, whose permutation of each epoch is used; or ``order(epoch)``.
     **settings
