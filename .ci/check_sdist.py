@@ -18,7 +18,8 @@ wanted = {
     for path in (tree / folder).rglob("*")
     if path.is_file()
 }
-wanted |= {"LICENSE", "README.md", "CHANGELOG.md", "CONTRIBUTING.md", "pyproject.toml", "setup.py"}
+wanted |= {"LICENSE", "README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md"}
+wanted |= {"pyproject.toml", "setup.py"}
 missing = sorted(wanted - held)
 sources = (".c", ".cpp", ".so", ".o", ".html")
 generated = sorted(name for name in held if name.endswith(sources) and name not in wanted)

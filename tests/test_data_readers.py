@@ -16,7 +16,7 @@ from cbackprop.commandline import csv_file, fann_file
 from cbackprop.commandline.coding import Coding, classes_of, is_one_hot
 from cbackprop.commandline.data import Data, read_matching, read_training
 from cbackprop.commandline.split import split
-from cbackprop.errors import InputError, MissingExtraError, ModelFileError
+from cbackprop.errors import InputError, MissingExtraError, ModelFormatError
 
 
 @pytest.fixture
@@ -401,7 +401,7 @@ def test_annotation_round_trip(coding):
     ],
 )
 def test_annotations_are_not_trusted(annotation):
-    with pytest.raises(ModelFileError):
+    with pytest.raises(ModelFormatError):
         Coding.from_annotation(annotation, 2, 3)
 
 

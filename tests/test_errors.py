@@ -15,7 +15,7 @@ from cbackprop import errors
         ("InputTypeError", TypeError),
         ("InputMemoryError", MemoryError),
         ("DivergenceError", ValueError),
-        ("ModelFileError", ValueError),
+        ("ModelFormatError", ValueError),
         ("BusyError", RuntimeError),
         ("MissingExtraError", ImportError),
     ],

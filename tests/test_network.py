@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import pickle
 import threading
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -83,7 +84,7 @@ def test_networks_are_not_compared(net):
         ({"activation": ("tan",)}, InputError, r"activation\[0\] is 'tan'"),
         ({"activation": None}, InputTypeError, "activation is None"),
         ({"activation": (None,)}, InputTypeError, r"activation\[0\] is None"),
-        ({"output_activation": "softmax"}, InputError, "output_activation is 'softmax'; expected"),
+        ({"output_activation": "softplus"}, InputError, "output_activation is 'softplus'; expected"),
         ({"output_activation": ["tanh"]}, InputTypeError, "output_activation is a list"),
         ({"bias": 1}, InputTypeError, r"bias is 1 \(int\)"),
         ({"dtype": "float16"}, InputError, "dtype is 'float16'; expected 'float64' or 'float32'"),
@@ -170,10 +171,19 @@ def test_copies_are_networks_of_their_own(duplicate, dtype):
     assert net.annotations == {"classes": ["a", "b"]}
 
 
-def test_pickles_hold_the_parameters_once():
-    net = Network((100, 100, 10), seed=0)
+def test_pickles_and_copies_hold_the_parameters_once():
+    net = Network((4, 1000, 2), seed=0)
+    net.input_scaling, net.output_scaling = Scaling.standard(np.eye(4)), Scaling([1, 2], [3, 4])
     for protocol in range(3, pickle.HIGHEST_PROTOCOL + 1):
         assert len(pickle.dumps(net, protocol)) < net.parameters.nbytes + 2000
+    tracemalloc.start()
+    try:
+        twin = copy.deepcopy(net)
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    np.testing.assert_array_equal(twin.output_scaling.scale, net.output_scaling.scale)
+    assert held < net.parameters.nbytes + 20_000
 
 
 def test_a_read_only_pickle_gives_a_writable_network(net):
@@ -377,10 +387,10 @@ def test_input_scaling(dtype):
     np.testing.assert_array_equal(net.predict(X), plain[0])
     assert net.loss(X, Y) == plain[1]
     np.testing.assert_array_equal(net.gradient(X, Y)[1], plain[2])
-    shift, scale = net._scaling_arrays()
+    shift, scale = net._scaling
     assert shift.dtype == scale.dtype == dtype
     net.input_scaling = None
-    assert net._scaling_arrays() is None
+    assert net._scaling is None
     assert not np.array_equal(net.predict(X), plain[0])
 
 

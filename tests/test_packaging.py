@@ -59,6 +59,7 @@ def test_extras(distribution):
     assert set(extras["sklearn"]) == {"scikit-learn"}
     assert set(extras["progress"]) == {"tqdm"}
     assert set(extras["plot"]) == {"matplotlib"}
+    assert set(extras["pandas"]) == {"pandas"} and set(extras["polars"]) == {"polars"}
     assert {"pytest", "hypothesis", "mpmath"} <= set(extras["test"])
 
 
@@ -122,7 +123,8 @@ def test_importing_needs_no_optional_package():
     loaded = subprocess.run(
         [sys.executable, "-c", code], check=True, capture_output=True, text=True
     )
-    optional = {"sklearn", "tqdm", "matplotlib", "pandas", "torch", "jax", "setuptools"}
+    optional = {"sklearn", "tqdm", "matplotlib", "pandas", "polars", "torch", "jax"}
+    optional.add("setuptools")
     assert optional & set(loaded.stdout.split()) == set()
 
 

@@ -8,8 +8,11 @@ from .config import get_config
 from .errors import CBackpropError, DivergenceError
 from .formulas import delta_hidden, delta_output, gradients, sigmoid
 from .history import History
+from .losses import Huber, Quantile
 from .network import Network
+from .plotting import TrainingCurveDisplay
 from .solvers import LBFGS, SGD, Adam, RProp
+from .stopping import EarlyStopping
 from .trainer import Trainer
 from .version import __version__
 
@@ -19,10 +22,14 @@ __all__ = [
     "Adam",
     "CBackpropError",
     "DivergenceError",
+    "EarlyStopping",
     "History",
+    "Huber",
     "Network",
+    "Quantile",
     "RProp",
     "Trainer",
+    "TrainingCurveDisplay",
     "__version__",
     "delta_hidden",
     "delta_output",

@@ -23,6 +23,7 @@ from .errors import InputError, InputTypeError
 
 __all__ = [
     "as_numbers",
+    "as_output",
     "as_rows",
     "as_weights",
     "boolean",
@@ -95,6 +96,19 @@ def positive_float(name: str, value: Any, *, zero: bool = False, below: float = 
     if not (math.isfinite(number) and (number > 0 or (zero and number == 0)) and number < below):
         raise InputError(f"{name} is {number!r}; expected {expected}")
     return number
+
+
+def number(name: str, value: Any) -> float:
+    """`value` as a finite float of any sign."""
+    try:
+        if isinstance(value, (str, bytes, bool, np.bool_)):
+            raise TypeError
+        result = float(value)
+    except (TypeError, ValueError):
+        raise InputTypeError(f"{name} is {describe(value)}; expected a number") from None
+    if not math.isfinite(result):
+        raise InputError(f"{name} is {result}; expected a finite number")
+    return result
 
 
 def whole_numbers(name: str, value: Any) -> np.ndarray:
@@ -301,6 +315,25 @@ def as_rows(
     return X
 
 
+def as_output(out: Any, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    """A new array, or `out` if it can take the result."""
+    if out is None:
+        return np.empty(shape, dtype)
+    if not isinstance(out, np.ndarray):
+        raise InputTypeError(f"out is {describe(out)}; expected an array of {dtype}")
+    if out.shape != shape:
+        raise InputError(f"out has shape {out.shape}; expected {shape}")
+    if out.dtype != dtype:
+        raise InputTypeError(f"out has dtype {out.dtype}; expected {dtype}, the result's")
+    if not out.flags.c_contiguous:
+        raise InputError("out is not C-contiguous; expected rows one after the other in memory")
+    if not out.flags.aligned:
+        raise InputError("out is not aligned in memory; expected an ordinary array, as of np.empty")
+    if not out.flags.writeable:
+        raise InputError("out is read-only; expected an array that can be written")
+    return out
+
+
 def same_rows(name: str, X: np.ndarray, other_name: str, other: np.ndarray) -> None:
     """Both arrays have the same number of rows."""
     if len(X) != len(other):
@@ -310,8 +343,10 @@ def same_rows(name: str, X: np.ndarray, other_name: str, other: np.ndarray) -> N
         )
 
 
-def as_weights(name: str, value: Any, n_rows: int) -> np.ndarray | None:
-    """Row weights as a contiguous float64 array (n_rows,), or None.
+def as_weights(
+    name: str, value: Any, n_rows: int, *, what: str = "a row"
+) -> np.ndarray | None:
+    """Weights of rows, or of `what`, as a contiguous float64 array (n_rows,), or None.
 
     Each is finite and at least 0, and their sum is finite and above 0.
     """
@@ -321,7 +356,7 @@ def as_weights(name: str, value: Any, n_rows: int) -> np.ndarray | None:
     if weights.shape != (n_rows,):
         hint = "" if weights.size != n_rows else f". {name}.ravel() would do"
         raise InputError(
-            f"{name} has shape {weights.shape}; expected one weight a row, ({n_rows},){hint}"
+            f"{name} has shape {weights.shape}; expected one weight {what}, ({n_rows},){hint}"
         )
     weights = np.ascontiguousarray(weights)
     with np.errstate(over="ignore"):
@@ -342,10 +377,12 @@ def raise_non_finite(
     dtype: Any = None,
     *,
     names: tuple[str, str] = ("X", "Y"),
+    missing: bool = False,
 ) -> NoReturn:
     """Find the first row that holds NaN or infinity and raise InputError about it.
 
-    `dtype` is the network's: a float64 number too large for a float32 network is found too.  Called
+    `dtype` is the network's: a float64 number too large for a float32 network is found too.  With
+    `missing`, NaN in the second array are no errors.  Called
     after the core has met such a number, it reads a chunk of rows at a time and always raises.
     """
     arrays = [(names[0], X)] if Y is None else [(names[0], X), (names[1], Y)]
@@ -357,7 +394,7 @@ def raise_non_finite(
             chunk = A[start : start + step]
             with np.errstate(over="ignore"):
                 cast = chunk if dtype is None else chunk.astype(dtype, copy=False)
-            bad = ~np.isfinite(cast)
+            bad = np.isinf(cast) if missing and name == names[1] else ~np.isfinite(cast)
             if bad.any():
                 row, column = divmod(int(bad.argmax()), A.shape[1])
                 found.append((row, name, column, chunk[row, column]))

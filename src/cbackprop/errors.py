@@ -13,7 +13,7 @@ __all__ = [
     "InputMemoryError",
     "InputTypeError",
     "MissingExtraError",
-    "ModelFileError",
+    "ModelFormatError",
 ]
 
 
@@ -55,8 +55,8 @@ class DivergenceError(CBackpropError, ValueError):
         return str(self.args[0])
 
 
-class ModelFileError(CBackpropError, ValueError):
-    """A file is not a model file, is damaged, or was written by a newer version."""
+class ModelFormatError(CBackpropError, ValueError):
+    """A file is not what it should be: of another kind, damaged, false, or of a newer version."""
 
 
 class BusyError(CBackpropError, RuntimeError):

@@ -1,38 +1,32 @@
-"""A network in a file: safetensors, whole or not at all, read without trusting it.
+"""A network in a file, and out of it.
 
-The tensors are W1, b1, W2, b2, ... and, where the network has one, input_shift and input_scale
-(float64).  The metadata, all strings: format "cbackprop", format_version "1", sizes, activations
-(names), bias and annotations as JSON, dtype, and sha256, the checksum of the tensors' bytes
-(little-endian, in the order just given).
-
-It promises never to evaluate or to look up anything that a file names, and to allocate nothing by a
-file's word alone: what is read is first compared with what is there.
+docs/modelfile.md describes the format.  This file says what describes a network; how texts and
+arrays are laid out, checked and written whole is tensorfile.py's.
 """
 
-import contextlib
 import copy
-import hashlib
+import itertools
 import json
 import os
-import secrets
-import stat
-from typing import Any
+from collections.abc import Container
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from . import checks
-from .errors import InputError, InputTypeError, ModelFileError
-from .network import ACTIVATIONS, Network
+from . import checks, tensorfile
+from .errors import InputError, InputTypeError
+from .network import Network
 from .scaling import Scaling
+from .tensorfile import FlawError, TensorFile
 
-__all__ = ["FORMAT", "FORMAT_VERSION", "read", "write"]
+__all__ = ["FORMAT", "FORMAT_VERSION", "Description", "read", "tensors_of", "texts_of", "write"]
 
 FORMAT = "cbackprop"
 FORMAT_VERSION = 1
 
 
 def write(path: str | os.PathLike[str], network: Network) -> None:
-    """Save a network: written beside `path` under another name, then renamed.
+    """Save a network, whole or not at all.
 
     Raises
     ------
@@ -42,38 +36,9 @@ def write(path: str | os.PathLike[str], network: Network) -> None:
     OSError
         If the file cannot be written; a file that was there before stays as it was.
     """
-    import safetensors.numpy
-
-    annotations = _annotations_text(network.annotations)
     network = copy.copy(network)  # with the parameters of a whole step, should a fit be running
-    tensors = dict(
-        zip(
-            _tensor_names(len(network.weights), network.bias, False),
-            _in_order(network.weights, network.biases),
-            strict=True,
-        )
-    )
-    for name, A in tensors.items():
-        if not np.isfinite(A).all():
-            index = tuple(int(i) for i in np.argwhere(~np.isfinite(A))[0])
-            raise InputError(
-                f"{name}{list(index)} is {A[index]}; expected finite parameters: a network that "
-                "holds NaN or infinity is not saved"
-            )
-    if network.input_scaling is not None:
-        tensors["input_shift"] = network.input_scaling.shift
-        tensors["input_scale"] = network.input_scaling.scale
-    metadata = {
-        "format": FORMAT,
-        "format_version": str(FORMAT_VERSION),
-        "sizes": json.dumps(network.sizes),
-        "activations": json.dumps(network.activations),
-        "bias": json.dumps(network.bias),
-        "dtype": network.dtype.name,
-        "annotations": annotations,
-        "sha256": _checksum(tensors),
-    }
-    _write_whole(path, safetensors.numpy.save(tensors, metadata))
+    texts = {"format": FORMAT, "format_version": str(FORMAT_VERSION), **texts_of(network)}
+    tensorfile.write(path, texts, tensors_of(network))
 
 
 def read(path: str | os.PathLike[str]) -> Network:
@@ -81,142 +46,46 @@ def read(path: str | os.PathLike[str]) -> Network:
 
     Raises
     ------
-    ModelFileError
+    ModelFormatError
         If the file is not such a file, is damaged, or is of a newer version.
     OSError
         If the file cannot be read.
     """
-    import safetensors
-
-    path = os.fspath(path)
-    with open(path, "rb"):
-        pass  # a missing or forbidden file is an OSError with its name, not the library's
-    try:
-        with safetensors.safe_open(path, framework="np") as file:
-            return _network(file)
-    except _FlawError as flaw:
-        raise ModelFileError(f"{path}: {flaw}") from flaw.__cause__
-    except safetensors.SafetensorError as error:
-        raise ModelFileError(f"{path}: not a safetensors file, or cut short ({error})") from error
+    with tensorfile.opened(path, FORMAT, FORMAT_VERSION, set(Description._fields)) as file:
+        described = Description.read(file)
+        return described.network(file.tensors(described.arrays(file.shapes)))
 
 
-class _FlawError(Exception):
-    """What is wrong with a file."""
+# ------------------------------------------------------------------------------------------ writing
 
 
-def _network(file: Any) -> Network:
-    """The network in an open file; _FlawError tells what is wrong with it."""
-    metadata = file.metadata() or {}
-    if metadata.get("format") != FORMAT:
-        raise _FlawError("a safetensors file of something else, not a cbackprop model")
-    version = _entry(metadata, "format_version")
-    if version != FORMAT_VERSION:
-        newer = isinstance(version, int) and version > FORMAT_VERSION
-        raise _FlawError(
-            f"format version {version}, and this cbackprop reads version {FORMAT_VERSION}"
-            + ("; a newer cbackprop can read it" if newer else "")
-        )
-    dtype = metadata.get("dtype")
-    if dtype not in ("float64", "float32"):
-        raise _FlawError(f"dtype is {dtype!r}; expected 'float64' or 'float32'")
-    sizes, names, bias = (_entry(metadata, key) for key in ("sizes", "activations", "bias"))
-    annotations = _entry(metadata, "annotations")
-    if not isinstance(annotations, dict):
-        raise _FlawError("annotations is not an object")
-    if type(bias) is not bool:
-        raise _FlawError(f"bias is {bias!r}; expected true or false")
-    if not (isinstance(sizes, list) and all(type(size) is int for size in sizes)):
-        raise _FlawError("sizes is not a list of integers")
-    if not (isinstance(names, list) and all(n in ACTIVATIONS for n in names if type(n) is str)):
-        raise _FlawError(f"activations is {names!r}; expected names among {', '.join(ACTIVATIONS)}")
-    if len(names) != len(sizes) - 1 or not all(type(name) is str for name in names):
-        raise _FlawError("activations does not hold one name for each layer of weights")
-    tensors = _tensors(file, sizes, bias, dtype)
-    if metadata.get("sha256") != _checksum(tensors):
-        raise _FlawError("the checksum does not fit the parameters: the file is damaged")
-    if not all(np.isfinite(A).all() for A in tensors.values()):
-        raise _FlawError("a parameter is NaN or infinite")
-    try:
-        network = Network(
-            sizes,
-            activation=names[:-1],
-            output_activation=names[-1],
-            bias=bias,
-            dtype=dtype,
-            seed=0,
-        )
-        if "input_shift" in tensors:
-            network.input_scaling = Scaling(tensors["input_shift"], tensors["input_scale"])
-    except InputError as error:
-        raise _FlawError(str(error)) from error
-    for name, A in zip(
-        _tensor_names(len(names), bias, False),
-        _in_order(network.weights, network.biases),
-        strict=True,
-    ):
-        A[...] = tensors[name]
-    network.annotations = annotations
-    return network
+def texts_of(network: Network) -> dict[str, str]:
+    """The description of a network, each entry as JSON."""
+    return {
+        "sizes": json.dumps(network.sizes),
+        "activations": json.dumps(network.activations),
+        "bias": json.dumps(network.bias),
+        "dtype": json.dumps(network.dtype.name),
+        "annotations": _annotations_text(network.annotations),
+    }
 
 
-def _tensors(file: Any, sizes: list[int], bias: bool, dtype: str) -> dict[str, np.ndarray]:
-    """The tensors that the sizes promise, and no others, in the order of the checksum."""
-    there = set(file.keys())
-    expected = _tensor_names(len(sizes) - 1, bias, "input_shift" in there)
-    if there != set(expected):
-        odd = ", ".join(sorted(there ^ set(expected)))
-        raise _FlawError(f"the tensors do not fit the sizes {sizes}: {odd} missing or too many")
-    tensors = {}
-    for name in expected:
-        if name.startswith("input"):
-            shape, kind = [sizes[0]], "float64"
-        else:
-            i = int(name[1:])
-            shape, kind = sizes[i - 1 : i + 1] if name[0] == "W" else [sizes[i]], dtype
-        came = file.get_slice(name).get_shape()
-        if came != shape:
-            raise _FlawError(f"{name} has shape {came}; expected {shape}")
-        try:
-            tensors[name] = file.get_tensor(name)
-        except (TypeError, ValueError) as error:  # bfloat16 and the like
-            raise _FlawError(f"{name} is of a type that NumPy has not ({error})") from error
-        if tensors[name].dtype != kind:
-            raise _FlawError(f"{name} is {tensors[name].dtype}; expected {kind}")
+def tensors_of(network: Network) -> dict[str, np.ndarray]:
+    """W1, b1, ... and the shift and scale of each end that has them."""
+    tensors = {f"W{i}": W for i, W in enumerate(network.weights, 1)}
+    tensors |= {f"b{i}": b for i, b in enumerate(network.biases, 1)}
+    for name, A in tensors.items():
+        if not np.isfinite(A).all():
+            index = tuple(int(i) for i in np.argwhere(~np.isfinite(A))[0])
+            raise InputError(
+                f"{name}{list(index)} is {A[index]}; expected finite parameters: a network that "
+                "holds NaN or infinity is not saved"
+            )
+    for end in ("input", "output"):
+        scaling = getattr(network, f"{end}_scaling")
+        if scaling is not None:
+            tensors |= {f"{end}_shift": scaling.shift, f"{end}_scale": scaling.scale}
     return tensors
-
-
-def _tensor_names(n_layers: int, bias: bool, scaled: bool) -> list[str]:
-    kinds = "Wb" if bias else "W"
-    names = [f"{kind}{i}" for i in range(1, n_layers + 1) for kind in kinds]
-    return names + ["input_shift", "input_scale"] * scaled
-
-
-def _in_order(weights: tuple[np.ndarray, ...], biases: tuple[np.ndarray, ...]) -> list[np.ndarray]:
-    """W1, b1, W2, b2, ..."""
-    if not biases:
-        return list(weights)
-    return [A for pair in zip(weights, biases, strict=True) for A in pair]
-
-
-def _checksum(tensors: dict[str, np.ndarray]) -> str:
-    digest = hashlib.sha256()
-    for A in tensors.values():
-        digest.update(A.astype(A.dtype.newbyteorder("<"), copy=False).tobytes())
-    return digest.hexdigest()
-
-
-def _entry(metadata: dict[str, str], key: str) -> Any:
-    """A metadata entry parsed as JSON."""
-    try:
-        return json.loads(metadata[key], parse_constant=_refuse_constant)
-    except KeyError:
-        raise _FlawError(f"no {key} in its metadata") from None
-    except (ValueError, RecursionError) as error:
-        raise _FlawError(f"{key} in its metadata is not JSON") from error
-
-
-def _refuse_constant(text: str) -> None:
-    raise ValueError(f"{text} is not JSON")
 
 
 def _annotations_text(annotations: Any) -> str:
@@ -233,42 +102,69 @@ def _annotations_text(annotations: Any) -> str:
     return text
 
 
-def _write_whole(path: str | os.PathLike[str], data: bytes) -> None:
-    """Write a file so that at every moment the old or the new one is there, complete."""
-    target = os.path.realpath(os.fspath(path))  # through a link, not over it
-    mode = None
-    with contextlib.suppress(FileNotFoundError):
-        mode = os.stat(target).st_mode
-    if mode is not None and not stat.S_ISREG(mode):
-        kind = "folder" if stat.S_ISDIR(mode) else "device or pipe"
-        raise InputError(f"path is {target!r}, a {kind}; expected the name of a file")
-    folder, name = os.path.split(target)
-    temporary = os.path.join(folder, f".{name[:100]}.{secrets.token_hex(8)}.tmp")
-    # Made by os.open, unlike tempfile's files it has the mode that the umask asks for.
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
-    descriptor = os.open(temporary, flags, 0o666)
-    try:
-        with open(descriptor, "wb") as file:
-            if mode is not None and hasattr(os, "fchmod"):
-                os.fchmod(file.fileno(), stat.S_IMODE(mode))
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, target)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(temporary)
-        raise
-    _sync_folder(folder)
+# ------------------------------------------------------------------------------------------ reading
 
 
-def _sync_folder(folder: str) -> None:
-    """The new name reaches the disk, too, where folders can be opened."""
-    if not hasattr(os, "O_DIRECTORY"):
-        return
-    with contextlib.suppress(OSError):  # some file systems cannot; the file itself is there
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+class Description(NamedTuple):
+    """What a file says of a network besides its numbers."""
+
+    sizes: list[int]
+    activations: list[str]
+    bias: bool
+    dtype: str
+    annotations: dict[str, Any]
+
+    @classmethod
+    def read(cls, file: TensorFile) -> "Description":
+        """From a file's metadata; what Network itself checks is left to it."""
+        described = cls(*(file.parsed(key) for key in cls._fields))
+        for name, kind, words in (("sizes", int, "integers"), ("activations", str, "names")):
+            value = getattr(described, name)
+            if not (isinstance(value, list) and all(type(entry) is kind for entry in value)):
+                raise FlawError(f"{name} is not a list of {words}")
+        if len(described.activations) != len(described.sizes) - 1 or not described.activations:
+            raise FlawError("activations does not hold one name for each layer of weights")
+        if type(described.bias) is not bool:
+            raise FlawError(f"bias is {described.bias!r:.20}; expected true or false")
+        if described.dtype not in ("float64", "float32"):
+            raise FlawError(f"dtype is {described.dtype!r:.20}; expected 'float64' or 'float32'")
+        if not isinstance(described.annotations, dict):
+            raise FlawError("annotations is not an object")
+        return described
+
+    def arrays(self, names: Container[str]) -> dict[str, tuple[str, tuple[int, ...]]]:
+        """(dtype, shape) of each array; whether an end is scaled shows in the names there are."""
+        arrays: dict[str, tuple[str, tuple[int, ...]]] = {}
+        for i, (n_in, n_out) in enumerate(itertools.pairwise(self.sizes), 1):
+            arrays[f"W{i}"] = self.dtype, (n_in, n_out)
+            if self.bias:
+                arrays[f"b{i}"] = self.dtype, (n_out,)
+        for end, n in (("input", self.sizes[0]), ("output", self.sizes[-1])):
+            if f"{end}_shift" in names:
+                arrays[f"{end}_shift"] = arrays[f"{end}_scale"] = "float64", (n,)
+        return arrays
+
+    def network(self, tensors: dict[str, np.ndarray]) -> Network:
+        """The network whose arrays, among others, these are."""
         try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+            network = Network(
+                self.sizes,
+                activation=self.activations[:-1],
+                output_activation=self.activations[-1],
+                bias=self.bias,
+                dtype=self.dtype,
+                seed=0,
+            )
+            for end in ("input", "output"):
+                if f"{end}_shift" in tensors:
+                    scaling = Scaling(tensors[f"{end}_shift"], tensors[f"{end}_scale"])
+                    setattr(network, f"{end}_scaling", scaling)
+        except InputError as error:
+            raise FlawError(str(error)) from error
+        for kind, views in (("W", network.weights), ("b", network.biases)):
+            for i, A in enumerate(views, 1):
+                A[...] = tensors[f"{kind}{i}"]
+        if not np.isfinite(network.parameters).all():
+            raise FlawError("a parameter is NaN or infinite")
+        network.annotations = self.annotations
+        return network

@@ -16,17 +16,18 @@ from typing import Any
 
 import numpy as np
 
-from . import blas_threads, checks, initialization, threads
+from . import blas_threads, checks, derivatives, initialization, losses, threads
 from .core import batch
+from .core.objective import Objective
 from .core.plan import Plan
 from .errors import BusyError, InputError, InputMemoryError, InputTypeError
 from .scaling import Scaling
 
-__all__ = ["ACTIVATIONS", "LOSSES", "Network"]
+__all__ = ["ACTIVATIONS", "HIDDEN_ACTIVATIONS", "Network"]
 
 # Names and the core's codes for them.
-ACTIVATIONS = {"identity": 0, "sigmoid": 1, "tanh": 2, "relu": 3}
-LOSSES = ("squared_error",)
+ACTIVATIONS = {"identity": 0, "sigmoid": 1, "tanh": 2, "relu": 3, "exp": 4, "softmax": 5}
+HIDDEN_ACTIVATIONS = ("identity", "sigmoid", "tanh", "relu")
 
 # The networks being trained in this process, by id (a running fit keeps its network alive), each
 # with the claim of the call that trains it.
@@ -55,7 +56,8 @@ class Network:
     activation : str or sequence of str
         Of the hidden layers: "sigmoid", "tanh", "relu" or "identity"; a sequence has one for each.
     output_activation : str
-        Of the output layer, one of the same.
+        Of the output layer: one of the same, or "softmax" (probabilities of classes) or "exp"
+        (positive rates).
     bias : bool
         Whether each layer has biases.
     dtype : "float64" or "float32"
@@ -72,6 +74,8 @@ class Network:
         Views into `parameters`: W_i (n_{i-1}, n_i) and b_i (n_i,).  Without biases `biases` is ().
     input_scaling : Scaling or None
         Applied to X by every method and by training; saved with the network.
+    output_scaling : Scaling or None
+        Saved with the network.
     annotations : dict
         Yours, of what JSON can hold; saved with the network.
 
@@ -131,6 +135,8 @@ class Network:
         self._weights, self._biases = tuple(weights), tuple(biases)
         self._input_scaling: Scaling | None = None
         self._scaling: tuple[np.ndarray, np.ndarray] | None = None
+        self._output_scaling: Scaling | None = None
+        self._target_scaling: tuple[np.ndarray, np.ndarray] | None = None
         self.annotations: dict[str, Any] = {}
 
     # ------------------------------------------------------------------------------ what it is
@@ -189,27 +195,87 @@ class Network:
 
     @input_scaling.setter
     def input_scaling(self, scaling: Scaling | None) -> None:
-        arrays = None
-        if scaling is not None:
-            if not isinstance(scaling, Scaling):
-                raise InputTypeError(
-                    f"input_scaling is {checks.describe(scaling)}; expected a Scaling or None"
-                )
-            if scaling.shift.size != self._sizes[0]:
-                raise InputError(
-                    f"input_scaling has {scaling.shift.size} columns; expected {self._sizes[0]}, "
-                    "the number of inputs"
-                )
-            with np.errstate(over="ignore"):
-                arrays = scaling.shift.astype(self._dtype), scaling.scale.astype(self._dtype)
-            if not (np.isfinite(arrays[0]).all() and np.isfinite(arrays[1]).all()):
-                raise InputError(f"input_scaling holds numbers too large for {self._dtype}")
+        arrays = self._scaling_in_dtype("input_scaling", scaling, self._sizes[0], "inputs")
         with self._writing("set input_scaling"):
             self._input_scaling, self._scaling = scaling, arrays
 
-    def _scaling_arrays(self) -> tuple[np.ndarray, np.ndarray] | None:
+    @property
+    def output_scaling(self) -> Scaling | None:
+        """What is done to Y before it is compared, and undone in predict; or None.
+
+        The network computes (y - shift) * scale; `predict` returns y.
+        """
+        return self._output_scaling
+
+    @output_scaling.setter
+    def output_scaling(self, scaling: Scaling | None) -> None:
+        arrays = self._scaling_in_dtype("output_scaling", scaling, self._sizes[-1], "outputs")
+        if arrays is not None:
+            if self._activations[-1] in ("exp", "softmax"):
+                raise InputError(
+                    f"output_scaling is given and the output activation is "
+                    f"{self._activations[-1]!r}; expected None: its targets are rates or "
+                    "probabilities"
+                )
+            if not (arrays[1] != 0).all():
+                raise InputError(
+                    "output_scaling has a scale of 0; expected others: it is divided by"
+                )
+        with self._writing("set output_scaling"):
+            self._output_scaling, self._target_scaling = scaling, arrays
+
+    def fit_scaling(
+        self, X: Any = None, Y: Any = None, *, inputs: str = "standard", targets: str = "standard"
+    ) -> None:
+        """Take the scaling of the inputs, of the targets or of both from data.
+
+        Parameters
+        ----------
+        X, Y : array-like, (N, n_in) and (N, n_out), optional
+            What is left out keeps the scaling that it has.
+        inputs, targets : "standard" or "minmax"
+            Mean 0 and standard deviation 1, or the range mapped to [-1, 1].  A constant column of X
+            becomes 0; one of Y is shifted only.
+
+        Notes
+        -----
+        The scalings are parts of the network: saved with it, applied by `fit`, `loss`, `gradient`
+        and `predict`, whose results are in the units of Y.  The loss is that of scaled targets.
+        """
+        found: list[Scaling | None] = [None, None]
+        given = (("X", X, self._sizes[0], inputs), ("Y", Y, self._sizes[-1], targets))
+        for i, (name, data, n_columns, kind) in enumerate(given):
+            if data is None:
+                continue
+            checks.choice(("inputs", "targets")[i], kind, ("standard", "minmax"))
+            data = checks.as_rows(name, data, n_columns, self._dtype, allow_1d=i == 1)
+            found[i] = Scaling.standard(data) if kind == "standard" else Scaling.minmax(data)
+        if found[1] is not None:
+            shift, scale = found[1].shift, found[1].scale
+            self.output_scaling = Scaling(shift, np.where(scale == 0, 1.0, scale))
+        if found[0] is not None:
+            self.input_scaling = found[0]
+
+    def _scaling_in_dtype(
+        self, name: str, scaling: Any, n_columns: int, what: str
+    ) -> tuple[np.ndarray, np.ndarray] | None:
         """(shift, scale) in the network's dtype, or None."""
-        return self._scaling
+        if scaling is None:
+            return None
+        if not isinstance(scaling, Scaling):
+            raise InputTypeError(
+                f"{name} is {checks.describe(scaling)}; expected a Scaling or None"
+            )
+        if scaling.shift.size != n_columns:
+            raise InputError(
+                f"{name} has {scaling.shift.size} columns; expected {n_columns}, "
+                f"the number of {what}"
+            )
+        with np.errstate(over="ignore"):
+            arrays = scaling.shift.astype(self._dtype), scaling.scale.astype(self._dtype)
+        if not (np.isfinite(arrays[0]).all() and np.isfinite(arrays[1]).all()):
+            raise InputError(f"{name} holds numbers too large for {self._dtype}")
+        return arrays
 
     def __repr__(self) -> str:
         *hidden, output = self._activations
@@ -271,11 +337,12 @@ class Network:
         X = checks.as_rows("X", X, self._sizes[0], self._dtype)
         Y_hat = np.empty((X.shape[0], self._sizes[-1]), self._dtype)
         n_threads = self._threads(n_threads, X)
+        arguments = (plan, self._parameters, X, Y_hat, n_threads, self._scaling)
         if plan.may_thread_blas:
             with blas_threads.single_threaded():
-                good = batch.predict(plan, self._parameters, X, Y_hat, n_threads, self._scaling)
+                good = batch.predict(*arguments, self._target_scaling)
         else:
-            good = batch.predict(plan, self._parameters, X, Y_hat, n_threads, self._scaling)
+            good = batch.predict(*arguments, self._target_scaling)
         if not good:
             checks.raise_non_finite(X, dtype=self._dtype)
         return Y_hat
@@ -285,41 +352,61 @@ class Network:
         X: Any,
         Y: Any,
         *,
-        loss: str = "squared_error",
+        loss: Any = "squared_error",
         sample_weight: Any = None,
+        output_weight: Any = None,
+        missing: str = "error",
         n_threads: int | None = None,
     ) -> float:
-        """L = 1/(2N) sum_n sum_k (y_nk - y_hat_nk)^2.
+        """L = 1/N sum_n sum_k l(y_nk, y_hat_nk); l is (y - y_hat)^2 / 2 by default.
 
         Parameters
         ----------
         X : array-like, (N, n_in)
         Y : array-like, (N, n_out)
             One-dimensional where n_out is 1.
-        loss : "squared_error"
+        loss : str, Huber or Quantile
+            "squared_error", "cross_entropy" (from the logits of a sigmoid or softmax output),
+            "poisson" (exp output), "absolute_error", "huber", "quantile"; docs/mathematics.md has
+            the formulas and the outputs that go with each.
         sample_weight : array-like, (N,), optional
             Of at least 0: L = sum_n w_n l_n / sum_n w_n, where l_n is the loss of row n.
+        output_weight : array-like, (n_out,), optional
+            Of at least 0: column k's loss counts so many times.
+        missing : "error" or "ignore"
+            "ignore": a NaN in Y is a missing target and adds nothing; N stays the number of rows.
         n_threads : int, optional
             At most this many threads; None is as many as are available.  No effect on the result.
 
         Returns
         -------
         float
-            Summed in float64, whatever the dtype.
+            Summed in float64, whatever the dtype.  With an `output_scaling`, the loss of scaled
+            targets, which is what training minimises.
 
         Raises
         ------
         InputError, InputTypeError
             If an argument does not fit, or X or Y holds NaN or infinity.
         """
-        X, Y, sample_weight = self._data(X, Y, loss, sample_weight)
+        X, Y, sample_weight, objective = self._data(
+            X, Y, loss, sample_weight, output_weight, missing
+        )
         n_threads = self._threads(n_threads, X)
         with blas_threads.single_threaded(self._plan.may_thread_blas):
             value = batch.loss(
-                self._plan, self._parameters, X, Y, sample_weight, n_threads, self._scaling
+                self._plan,
+                objective,
+                self._parameters,
+                X,
+                Y,
+                sample_weight,
+                n_threads,
+                self._scaling,
+                self._target_scaling,
             )
         if value is None:
-            checks.raise_non_finite(X, Y, self._dtype)
+            checks.raise_non_finite(X, Y, self._dtype, missing=missing == "ignore")
         return float(value)
 
     def gradient(
@@ -327,15 +414,17 @@ class Network:
         X: Any,
         Y: Any,
         *,
-        loss: str = "squared_error",
+        loss: Any = "squared_error",
         sample_weight: Any = None,
+        output_weight: Any = None,
+        missing: str = "error",
         n_threads: int | None = None,
     ) -> tuple[float, np.ndarray]:
         """The loss and its gradient with respect to `parameters`.
 
         Parameters
         ----------
-        X, Y, loss, sample_weight, n_threads
+        X, Y, loss, sample_weight, output_weight, missing, n_threads
             As in `loss`.
 
         Returns
@@ -349,12 +438,15 @@ class Network:
         InputError, InputTypeError
             If an argument does not fit, or X or Y holds NaN or infinity.
         """
-        X, Y, sample_weight = self._data(X, Y, loss, sample_weight)
+        X, Y, sample_weight, objective = self._data(
+            X, Y, loss, sample_weight, output_weight, missing
+        )
         n_threads = self._threads(n_threads, X)
         gradient = np.empty_like(self._parameters)
         with blas_threads.single_threaded(self._plan.may_thread_blas):
             value = batch.gradient(
                 self._plan,
+                objective,
                 self._parameters,
                 X,
                 Y,
@@ -362,19 +454,77 @@ class Network:
                 gradient,
                 n_threads,
                 self._scaling,
+                self._target_scaling,
             )
         if value is None:
-            checks.raise_non_finite(X, Y, self._dtype)
+            checks.raise_non_finite(X, Y, self._dtype, missing=missing == "ignore")
         return value, gradient
 
+    def backward(self, X: Any, dL_dY_hat: Any, *, n_threads: int | None = None) -> np.ndarray:
+        """The gradient of any objective, from its derivative with respect to the predictions.
+
+        sum_n sum_k dL/dy_hat_nk * dy_hat_nk/dparameters: no mean is taken and no factor added.  With
+        it, any objective of `predict`'s result has a gradient, for `scipy.optimize` say.
+
+        Parameters
+        ----------
+        X : array-like, (N, n_in)
+        dL_dY_hat : array-like, (N, n_out)
+            One-dimensional where n_out is 1.
+        n_threads : int, optional
+            At most this many threads; None is as many as are available.  No effect on the result.
+
+        Returns
+        -------
+        ndarray, (n_parameters,), of the network's dtype
+
+        Raises
+        ------
+        InputError, InputTypeError
+            If an argument does not fit, or holds NaN or infinity.
+        """
+        X = checks.as_rows("X", X, self._sizes[0], self._dtype)
+        G = checks.as_rows("dL_dY_hat", dL_dY_hat, self._sizes[-1], self._dtype, allow_1d=True)
+        checks.same_rows("X", X, "dL_dY_hat", G)
+        if not np.isfinite(G).all():
+            checks.raise_non_finite(G, dtype=self._dtype, names=("dL_dY_hat", ""))
+        if self._target_scaling is not None:
+            G = G / self._target_scaling[1]
+        G = np.ascontiguousarray(G, dtype=self._dtype)
+        gradient = np.empty_like(self._parameters)
+        n_threads = self._threads(n_threads, X)
+        with blas_threads.single_threaded(self._plan.may_thread_blas):
+            good = batch.backward(
+                self._plan, self._parameters, X, G, gradient, n_threads, self._scaling
+            )
+        if not good:
+            checks.raise_non_finite(X, dtype=self._dtype)
+        return gradient
+
+    # Functions of a file of their own, and methods here.
+    jacobian = derivatives.jacobian
+    input_gradient = derivatives.input_gradient
+    parameter_jacobian = derivatives.parameter_jacobian
+    parameter_jacobian_blocks = derivatives.parameter_jacobian_blocks
+    check_gradient = derivatives.check_gradient
+
     def _data(
-        self, X: Any, Y: Any, loss: str, sample_weight: Any
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-        checks.choice("loss", loss, LOSSES)
+        self, X: Any, Y: Any, loss: Any, sample_weight: Any, output_weight: Any, missing: str
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None, Objective]:
+        losses.check_loss(loss, self._activations[-1], callables=False)
+        checks.choice("missing", missing, ("error", "ignore"))
         X = checks.as_rows("X", X, self._sizes[0], self._dtype)
         Y = checks.as_rows("Y", Y, self._sizes[-1], self._dtype, allow_1d=True)
         checks.same_rows("X", X, "Y", Y)
-        return X, Y, checks.as_weights("sample_weight", sample_weight, len(X))
+        losses.check_targets(loss, self._activations[-1], "Y", Y)
+        sample_weight = checks.as_weights("sample_weight", sample_weight, len(X))
+        output_weight = checks.as_weights(
+            "output_weight", output_weight, self._sizes[-1], what="an output"
+        )
+        objective = losses.objective_for(
+            loss, self._dtype, output_weight=output_weight, missing=missing == "ignore"
+        )
+        return X, Y, sample_weight, objective
 
     def _threads(self, n_threads: int | None, X: np.ndarray) -> int:
         """Few rows are one task: the several microseconds of `available_threads` are saved then."""
@@ -405,7 +555,7 @@ class Network:
 
         Raises
         ------
-        ModelFileError
+        ModelFormatError
             If the file is not such a file, is damaged, or is of a newer version.
         OSError
             If the file cannot be read.
@@ -423,6 +573,7 @@ class Network:
             # One memcpy under the GIL, as the core's own: a whole step, even during a fit.
             "parameters": np.frombuffer(self._parameters.tobytes(), self._dtype),
             "input_scaling": self._input_scaling,
+            "output_scaling": self._output_scaling,
             "annotations": self.annotations,
         }
 
@@ -433,6 +584,7 @@ class Network:
         self._build(state["sizes"], state["activations"], state["bias"], dtype)
         self._parameters[:] = state["parameters"]
         self.input_scaling = state["input_scaling"]
+        self.output_scaling = state["output_scaling"]
         self.annotations = copy.deepcopy(state["annotations"])
 
     # --------------------------------------------------------------------------- one fit at a time
@@ -468,10 +620,10 @@ class Network:
 def _activations(hidden: Any, output: Any, n_hidden_layers: int) -> tuple[str, ...]:
     """One checked name for each layer of weights."""
     if isinstance(hidden, str):
-        names = [checks.choice("activation", hidden, ACTIVATIONS)] * n_hidden_layers
+        names = [checks.choice("activation", hidden, HIDDEN_ACTIVATIONS)] * n_hidden_layers
     else:
         if not isinstance(hidden, Iterable):
-            checks.choice("activation", hidden, ACTIVATIONS)  # raises
+            checks.choice("activation", hidden, HIDDEN_ACTIVATIONS)  # raises
         given = list(hidden)
         if len(given) != n_hidden_layers:
             raise InputError(
@@ -479,6 +631,7 @@ def _activations(hidden: Any, output: Any, n_hidden_layers: int) -> tuple[str, .
                 f"{n_hidden_layers} hidden layers"
             )
         names = [
-            checks.choice(f"activation[{i}]", name, ACTIVATIONS) for i, name in enumerate(given)
+            checks.choice(f"activation[{i}]", name, HIDDEN_ACTIVATIONS)
+            for i, name in enumerate(given)
         ]
     return (*names, checks.choice("output_activation", output, ACTIVATIONS))

@@ -4,7 +4,9 @@ The loop over epochs is compiled (core/descent.pyx) and runs without the GIL.  H
 checked and errors are told; no arithmetic of training stands in this file.
 """
 
+import math
 import operator
+import time
 import warnings
 from array import array
 from collections.abc import Callable
@@ -12,13 +14,19 @@ from typing import Any
 
 import numpy as np
 
-from . import blas_threads, checks, threads
+from . import blas_threads, checks, losses, splits, threads, weights
+from .callbacks import Hook, checked_callbacks
 from .core.descent import State, descend, worth_a_team
+from .core import lbfgs
+from .core.exam import Exam
+from .core.objective import Objective
+from .core.rules import RuleSettings
 from .errors import DivergenceError, InputError, InputTypeError
 from .history import History
-from .network import LOSSES, Network
+from .network import Network
 from .progress import Progress
-from .solvers import SGD
+from .solvers import SGD, SOLVERS, Solver
+from .stopping import EarlyStopping, Watcher, best_epoch
 
 __all__ = ["Trainer"]
 
@@ -26,7 +34,15 @@ __all__ = ["Trainer"]
 MINI_BATCH = 200
 
 # The values an output activation can take.
-RANGES = {"sigmoid": (0.0, 1.0), "tanh": (-1.0, 1.0), "relu": (0.0, np.inf)}
+RANGES = {
+    "sigmoid": (0.0, 1.0),
+    "softmax": (0.0, 1.0),
+    "tanh": (-1.0, 1.0),
+    "relu": (0.0, np.inf),
+    "exp": (0.0, np.inf),
+}
+
+METRICS = ("accuracy", "r2")
 
 
 class Trainer:
@@ -36,19 +52,27 @@ class Trainer:
     ----------
     network : Network
         Trained in place.
-    solver : SGD
+    solver : SGD, Adam, RProp or LBFGS
         How a step is made.  May be replaced between two fits: a changed learning rate is honoured,
         another kind of solver starts afresh.
-    loss : "squared_error"
-        L = 1/(2N) sum_n sum_k (y_nk - y_hat_nk)^2, over the N rows of a batch.
+    loss : str, Huber, Quantile or callable
+        "squared_error", "cross_entropy", "poisson", "absolute_error", "huber" or "quantile": the
+        mean over the rows of a batch of the sum over its outputs (docs/mathematics.md).  Or a
+        function ``loss(Y, Y_hat)`` that returns the loss of a batch and its derivative with respect
+        to ``Y_hat``, an array of its shape; called once for each batch, nothing is multiplied to it.
     batch_size : int, optional
         Rows of a step; 1 is one row at a time, the number of rows (or more) is full batch.  None is
-        min(200, N).  The last batch of an epoch may be shorter; its gradient is divided by its own
-        rows.
-    shuffle : bool or callable
+        min(200, N), and all rows for RProp and LBFGS, which take no other.  The last batch of an
+        epoch may be shorter; its gradient is divided by its own rows.
+    shuffle : bool, "window" or callable
         True: each epoch visits the rows in an order that depends on the seed and the epoch's number
-        alone.  False: in their own order.  A callable gives the order: ``shuffle(epoch)`` returns a
-        permutation of 0 .. N - 1.  A full batch is read in the rows' own order.
+        alone.  False: in their own order.  "window": blocks of rows in random order, shuffled
+        within a window of several, so that a memory-mapped file is read almost in sequence.  A
+        callable gives the order: ``shuffle(epoch)`` returns a permutation of 0 .. N - 1, N the rows
+        that are trained on.  A full batch is read in the rows' own order.
+    l1, l2 : float
+        (l2/2) |W|^2 + l1 |W|_1 is added to the mean loss of every step: of weights, not of biases,
+        and whatever the batch size.
     seed : None, int, numpy.random.SeedSequence or numpy.random.Generator
         None is fresh entropy; `seed` then holds what was drawn.
     n_threads : int, optional
@@ -78,10 +102,12 @@ class Trainer:
         self,
         network: Network,
         *,
-        solver: SGD | None = None,
-        loss: str = "squared_error",
+        solver: Solver | None = None,
+        loss: Any = "squared_error",
         batch_size: int | None = None,
-        shuffle: bool | Callable[[int], Any] = True,
+        shuffle: bool | str | Callable[[int], Any] = True,
+        l1: float = 0.0,
+        l2: float = 0.0,
         seed: Any = None,
         n_threads: int | None = None,
     ) -> None:
@@ -94,9 +120,10 @@ class Trainer:
         self.loss = loss
         self.batch_size = batch_size
         self.shuffle = shuffle
+        self.l1, self.l2 = l1, l2
         self.seed = checks.seed_number("seed", seed)
         self.n_threads = n_threads
-        self._checked: tuple[Any, ...] = (None,) * 5
+        self._checked: tuple[Any, ...] = (None,) * 7
         self._check_settings()
         self._warned = False
         self.reset()
@@ -104,6 +131,7 @@ class Trainer:
     def reset(self) -> None:
         """Forget the epochs done, the solver's state and the history, but not the network."""
         self._state = State()
+        self._plateau: Any = None
         self.history = History()
 
     @property
@@ -112,11 +140,21 @@ class Trainer:
         return self._state.epoch
 
     def __repr__(self) -> str:
+        penalties = "".join(
+            f"{name}={value!r}, " for name, value in (("l1", self.l1), ("l2", self.l2)) if value
+        )
         return (
             f"Trainer({self.network!r}, solver={self.solver!r}, loss={self.loss!r}, "
-            f"batch_size={self.batch_size}, shuffle={self.shuffle}, seed={self.seed}, "
-            f"n_threads={self.n_threads})"
+            f"batch_size={self.batch_size}, shuffle={self.shuffle!r}, {penalties}"
+            f"seed={self.seed}, n_threads={self.n_threads})"
         )
+
+    def __getstate__(self) -> dict[str, Any]:
+        # The core's settings are made anew where they are wanted.
+        kept = {
+            name: value for name, value in self.__dict__.items() if name not in ("_rule", "_plain")
+        }
+        return {**kept, "_checked": (None,) * 7}
 
     def fit(
         self,
@@ -124,7 +162,19 @@ class Trainer:
         Y: Any,
         *,
         epochs: int,
-        validation_data: tuple[Any, Any] | None = None,
+        validation_data: Any = None,
+        test_data: Any = None,
+        sample_weight: Any = None,
+        class_weight: Any = None,
+        output_weight: Any = None,
+        missing: str = "error",
+        metric: Any = None,
+        early_stopping: EarlyStopping | None = None,
+        max_seconds: float | None = None,
+        target_loss: float | None = None,
+        gradient_norm: bool = False,
+        callbacks: Any = (),
+        checkpoint: Any = None,
         progress: bool = False,
     ) -> History:
         """Train for some epochs.
@@ -137,16 +187,47 @@ class Trainer:
         Y : array-like, (N, n_out)
             One-dimensional where n_out is 1.
         epochs : int
-            At least 0; an epoch visits each row once.
-        validation_data : (X, Y), optional
-            Its loss is computed after each epoch.
+            At least 0; an epoch visits each row once (an iteration of LBFGS).
+        validation_data, test_data : tuple, float or array of int, optional
+            ``(X, Y)`` or ``(X, Y, sample_weight)``; or a fraction of the rows, drawn by the seed
+            and, with cross-entropy on classes, from each class in proportion; or the numbers of
+            rows.  Such rows are not trained on, and nothing is copied.  Their loss is computed
+            after each epoch; the test's is recorded and decides nothing.
+        sample_weight : array-like, (N,), optional
+            Of at least 0.  Row i of a batch counts w_i / mean(w) / rows of the batch, the mean over
+            all rows that are trained on: unbiased for every batch size.
+        class_weight : mapping or "balanced", optional
+            A weight for the rows of each class: of each value of a single target column, else of
+            each column that is the largest.  Multiplied by the sample weights.
+        output_weight : array-like, (n_out,), optional
+            How often each output's loss counts.
+        missing : "error" or "ignore"
+            "ignore": a NaN in Y is a missing target and adds nothing to loss and gradient.
+        metric : "accuracy", "r2" or callable, optional
+            Of the validation and test rows after each epoch; a function takes ``(Y, Y_hat)`` in the
+            targets' units and returns a number.
+        early_stopping : EarlyStopping, optional
+        max_seconds : float, optional
+            Stop at the first step after so long.
+        target_loss : float, optional
+            Stop after the first epoch whose loss is at most this.
+        gradient_norm : bool
+            Record the norm of the whole gradient; in mini-batches it is computed for this, after
+            each epoch.  RProp and LBFGS, which have it, always do.
+        callbacks : object or sequence of objects
+            After each epoch ``on_epoch_end(trainer, record)`` is called, record a dict of the
+            epoch's numbers and "epoch"; True stops the training, and what is raised ends it at the
+            end of the epoch.
+        checkpoint : Checkpoint, optional
+            Where and how often the trainer is saved.
         progress : bool
             Show a progress bar, where tqdm is installed and standard error is a terminal.
 
         Returns
         -------
         History
-            Of this call: ``history["loss"]``, ``history["validation_loss"]``.
+            Of this call: ``history["loss"]``, ``history["validation_loss"]``, ...; its
+            ``stop_reason`` says why training stopped.
 
         Raises
         ------
@@ -158,10 +239,30 @@ class Trainer:
             the start of the epoch, or some 50 ms before where epochs are shorter.
         BusyError
             The network is being trained by another call.
+        OSError
+            A checkpoint could not be written; training has stopped at a whole step.
         KeyboardInterrupt
             Within 0.2 s of Ctrl-C; network and trainer hold the last whole step.
         """
-        return self._fit(X, Y, epochs, validation_data, progress)
+        return self._fit(
+            X,
+            Y,
+            epochs,
+            validation_data,
+            progress,
+            test_data=test_data,
+            sample_weight=sample_weight,
+            class_weight=class_weight,
+            output_weight=output_weight,
+            missing=missing,
+            metric=metric,
+            early_stopping=early_stopping,
+            max_seconds=max_seconds,
+            target_loss=target_loss,
+            gradient_norm=gradient_norm,
+            callbacks=callbacks,
+            checkpoint=checkpoint,
+        )
 
     def _fit(
         self,
@@ -171,83 +272,162 @@ class Trainer:
         validation_data: Any = None,
         progress: bool = False,
         steps: int = -1,
+        *,
+        test_data: Any = None,
+        sample_weight: Any = None,
+        class_weight: Any = None,
+        output_weight: Any = None,
+        missing: str = "error",
+        metric: Any = None,
+        early_stopping: EarlyStopping | None = None,
+        max_seconds: float | None = None,
+        target_loss: float | None = None,
+        gradient_norm: bool = False,
+        callbacks: Any = (),
+        checkpoint: Any = None,
     ) -> History:
         """`fit`, or no more than ``steps`` steps of it."""
         network = self.network
         self._check_settings()
         epochs = checks.positive_int("epochs", epochs, at_least=0)
         progress = checks.boolean("progress", progress)
-        X, Y = self._rows("X", X, "Y", Y)
-        validation = None
-        if validation_data is not None:
-            validation = self._validation_rows(validation_data)
-        batch_rows = min(self.batch_size or MINI_BATCH, len(X))
-        n_threads = self._threads(batch_rows, 0 if validation is None else len(validation[0]))
-        scaling = network._scaling_arrays()
+        gradient_norm = checks.boolean("gradient_norm", gradient_norm)
+        checks.choice("missing", missing, ("error", "ignore"))
+        X, Y = self._rows("X", X, "Y", Y, missing)
+        parts = [
+            splits.rows_of(name, given, len(X))
+            for name, given in (("validation_data", validation_data), ("test_data", test_data))
+        ]
+        rows = None
+        if any(part is not None for part in parts):
+            rows, parts = splits.split(parts, len(X), self.seed, self._classes(Y))
+        n_rows = len(X) if rows is None else len(rows)
+        weight = None
+        if sample_weight is not None or class_weight is not None:
+            weight = weights.row_weights(sample_weight, class_weight, Y, rows)
+        objective, unit = self._objective(output_weight, missing)
+        exams = _Exams(self, objective, metric, missing)
+        exams.add("validation", validation_data, parts[0], X, Y, weight)
+        exams.add("test", test_data, parts[1], X, Y, weight)
+        if metric is not None and not exams:
+            raise InputError("metric is given without validation_data or test_data; expected some")
+        if callable(self.loss) and (weight is not None or output_weight is not None
+                                    or missing == "ignore"):
+            raise InputError(
+                "loss is a function and weights or missing targets are given; expected the "
+                "function to deal with them, since it alone knows what they mean to it"
+            )
+        watcher = self._watcher(early_stopping, target_loss, metric, exams.n_rows[0])
+        if max_seconds is not None:
+            max_seconds = checks.positive_float("max_seconds", max_seconds)
+        callbacks = checked_callbacks(callbacks)
+        batch_rows = n_rows if self.solver.full_batch else min(self.batch_size or MINI_BATCH, n_rows)
+        n_threads = self._threads(batch_rows, max(exams.n_rows))
         self._warn_about_range(Y)
 
-        losses, validation_losses = array("d"), array("d")
-        history = History()
+        records = {
+            name: array("d")
+            for name in self._columns(exams, gradient_norm, objective, unit)
+        }
+        delivery = _Delivery(self, records)
+        hook = None
+        in_python = bool(callbacks) or exams.in_python
         claim = object()
         bar = None
-        failure = None
+        outcome: tuple[Any, ...] = ()
         try:
             network._begin_fit("fit", claim)
-            bar = Progress(progress, epochs, losses)
+            if in_python:
+                hook = exams.hook(lambda epoch: delivery.tell(epoch, callbacks))
+            bar = Progress(progress, epochs, records["loss"])
             with (
                 threads.running_fit(n_threads) as share,
                 blas_threads.single_threaded(network._plan.may_thread_blas),
             ):
-                failure = descend(
+                outcome = descend(
                     network._plan,
-                    self._state_for_solver(),
+                    self._state_for(watcher),
                     network.parameters,
                     X,
                     Y,
-                    validation,
-                    self.solver.rule,
-                    self.solver.learning_rate,
-                    self.solver.momentum,
-                    batch_rows,
-                    self._order(len(X)),
-                    epochs,
-                    share.most(),
-                    share.now,
-                    scaling,
-                    losses,
-                    validation_losses,
-                    bar.on_slice,
-                    steps,
+                    objective=objective,
+                    rule=self._rule,
+                    rate=self._rate(),
+                    weight=None if weight is None else weight.astype(network.dtype),
+                    subset=rows,
+                    exams=exams.as_tuple(),
+                    watch=None if watcher is None else watcher.settings,
+                    unit=unit,
+                    batch_rows=batch_rows,
+                    order=self._order(n_rows),
+                    window=self.shuffle == "window",
+                    epochs=epochs,
+                    steps=steps,
+                    max_seconds=math.inf if max_seconds is None else max_seconds,
+                    most_threads=share.most(),
+                    threads_now=share.now,
+                    scaling=network._scaling,
+                    target_scaling=network._target_scaling,
+                    custom=(
+                        losses.checked_call(self.loss, network.dtype)
+                        if callable(self.loss)
+                        else None
+                    ),
+                    in_python=in_python,
+                    records=records,
+                    hook=hook,
+                    on_slice=_on_slice(self, bar.on_slice, checkpoint, delivery),
                 )
         finally:
-            for record in (history, self.history):
-                record._extend(loss=losses, validation_loss=validation_losses)
+            delivery.deliver()
             network._end_fit(claim)
             if bar is not None:
                 bar.close()
-        if failure is not None:
-            self._tell(failure, X, Y, validation)
+        history = delivery.history
+        if outcome[0] != "stopped":
+            self._tell(outcome, X, Y, exams, missing)
+        for record in (history, self.history):
+            record.stop_reason = outcome[1]
+            record.best_epoch = None if watcher is None else best_epoch(self._state)
         return history
 
     # --- arguments -------------------------------------------------------------------------
 
     def _check_settings(self) -> None:
         """The attributes, if any has been set since they were checked."""
-        settings = self.solver, self.loss, self.batch_size, self.shuffle, self.n_threads
+        settings = self._settings()
         if all(map(operator.is_, settings, self._checked)):
             return
-        if not isinstance(self.solver, SGD):
+        if not isinstance(self.solver, SOLVERS):
             raise InputTypeError(
-                f"solver is {checks.describe(self.solver)}; expected cbackprop.SGD(...)"
+                f"solver is {checks.describe(self.solver)}; expected "
+                f"{', '.join(f'cbackprop.{cls.__name__}(...)' for cls in SOLVERS)}"
             )
-        checks.choice("loss", self.loss, LOSSES)
+        losses.check_loss(self.loss, self.network.activations[-1], callables=True)
         if self.batch_size is not None:
             self.batch_size = checks.positive_int("batch_size", self.batch_size)
-        if not callable(self.shuffle):
+            if self.solver.full_batch:
+                raise InputError(
+                    f"batch_size is {self.batch_size} and the solver is "
+                    f"{type(self.solver).__name__}, whose steps take all rows; expected None"
+                )
+        if not (callable(self.shuffle) or self.shuffle == "window"):
+            if isinstance(self.shuffle, str):
+                checks.choice("shuffle", self.shuffle, ("window",))
             self.shuffle = checks.boolean("shuffle", self.shuffle)
+        self.l1 = checks.positive_float("l1", self.l1, zero=True)
+        self.l2 = checks.positive_float("l2", self.l2, zero=True)
         if self.n_threads is not None:
             threads.resolve(self.n_threads)
-        self._checked = self.solver, self.loss, self.batch_size, self.shuffle, self.n_threads
+        self._rule = _rule_settings(self.solver, self.l1, self.l2)
+        self._plain = losses.objective_for(self.loss, self.network.dtype)
+        self._checked = self._settings()
+
+    def _settings(self) -> tuple[Any, ...]:
+        return (
+            *(self.solver, self.loss, self.batch_size, self.shuffle),
+            *(self.l1, self.l2, self.n_threads),
+        )
 
     def _threads(self, n_rows: int, n_validation: int) -> int | None:
         """``n_threads`` for this fit; one where no batch repays a team: counting takes a while."""
@@ -256,28 +436,74 @@ class Trainer:
             return 1
         return self.n_threads
 
-    def _rows(self, X_name: str, X: Any, Y_name: str, Y: Any) -> tuple[np.ndarray, np.ndarray]:
+    def _rows(
+        self, X_name: str, X: Any, Y_name: str, Y: Any, missing: str
+    ) -> tuple[np.ndarray, np.ndarray]:
         sizes, dtype = self.network.sizes, self.network.dtype
         X = checks.as_rows(X_name, X, sizes[0], dtype)
         Y = checks.as_rows(Y_name, Y, sizes[-1], dtype, allow_1d=True)
         checks.same_rows(X_name, X, Y_name, Y)
+        losses.check_targets(self.loss, self.network.activations[-1], Y_name, Y)
         return X, Y
 
-    def _validation_rows(self, validation_data: Any) -> tuple[np.ndarray, np.ndarray]:
-        if not isinstance(validation_data, (tuple, list)) or len(validation_data) != 2:
+    def _classes(self, Y: np.ndarray) -> np.ndarray | None:
+        """A class for each row, where the targets are classes."""
+        if self.loss != "cross_entropy" or not np.isfinite(Y).all():
+            return None
+        if self.network.activations[-1] == "sigmoid" and Y.shape[1] > 1:
+            return None  # several yes-or-no answers
+        return splits.classes_of(Y)
+
+    def _objective(self, output_weight: Any, missing: str) -> tuple[Objective, float]:
+        """What is minimised, and the one factor to the targets' units (0: none, or several)."""
+        network = self.network
+        output_weight = checks.as_weights(
+            "output_weight", output_weight, network.sizes[-1], what="an output"
+        )
+        units, unit = None, 0.0
+        if network.output_scaling is not None and not callable(self.loss):
+            units = losses.unit_factors(self.loss, network.output_scaling.scale)
+            if (units == units[0]).all():
+                units, unit = None, float(units[0])
+        if output_weight is None and missing == "error" and units is None:
+            return self._plain, unit
+        objective = losses.objective_for(
+            self.loss,
+            network.dtype,
+            output_weight=output_weight,
+            missing=missing == "ignore",
+            units=units,
+        )
+        return objective, unit
+
+    def _watcher(
+        self,
+        early_stopping: EarlyStopping | None,
+        target_loss: float | None,
+        metric: Any,
+        n_validation: int,
+    ) -> Watcher | None:
+        plateau = getattr(self.solver, "learning_rate", None)
+        if not getattr(plateau, "adaptive", False):
+            plateau = None
+        if early_stopping is None and target_loss is None and plateau is None:
+            return None
+        if early_stopping is not None and not isinstance(early_stopping, EarlyStopping):
             raise InputTypeError(
-                f"validation_data is {checks.describe(validation_data)}; expected a pair (X, Y)"
+                f"early_stopping is {checks.describe(early_stopping)}; expected "
+                "cbackprop.EarlyStopping(...) or None"
             )
-        X, Y = validation_data
-        return self._rows("validation_data[0]", X, "validation_data[1]", Y)
+        if target_loss is not None:
+            target_loss = checks.number("target_loss", target_loss)
+        return Watcher(early_stopping, target_loss, plateau, metric, n_validation)
 
     def _warn_about_range(self, Y: np.ndarray) -> None:
         activation = self.network.activations[-1]
-        if self._warned or activation not in RANGES:
+        if self._warned or activation not in RANGES or self.network.output_scaling is not None:
             return
         low, high = RANGES[activation]
         # NumPy's reductions cost a microsecond each, which shows on small data.
-        values = Y.ravel().tolist() if Y.size <= 64 else (Y.min(), Y.max())
+        values = Y.ravel().tolist() if Y.size <= 64 else (np.fmin.reduce(Y, None), Y.max())
         smallest, largest = min(values), max(values)
         # Infinities are the core's to find, and an error.
         if -np.inf < smallest < low or high < largest < np.inf:
@@ -288,6 +514,26 @@ class Trainer:
                 UserWarning,
                 stacklevel=4,
             )
+
+    def _columns(
+        self, exams: "_Exams", gradient_norm: bool, objective: Objective, unit: float
+    ) -> list[str]:
+        """What is recorded in each epoch."""
+        in_units = unit != 0 or objective.has_units
+        wanted = ["loss", "learning_rate", "seconds"]
+        if self.l1 or self.l2:
+            wanted.append("penalty")
+        if gradient_norm or self.solver.full_batch:
+            wanted.append("gradient_norm")
+        if in_units:
+            wanted.append("loss_in_units")
+        for name in exams.names:
+            wanted.append(f"{name}_loss")
+            if exams.metric is not None:
+                wanted.append(f"{name}_metric")
+            if in_units:
+                wanted.append(f"{name}_loss_in_units")
+        return wanted
 
     def _order(self, n_rows: int) -> Any:
         """What the core takes for an order: None, the seed, or a callable that is checked here."""
@@ -308,24 +554,48 @@ class Trainer:
 
         return checked
 
-    def _state_for_solver(self) -> State:
-        """The state with what the solver's rule needs; momentum starts from rest."""
-        if self.solver.rule == "sgd":
-            self._state.velocity = None
-        elif self._state.velocity is None:
-            self._state.velocity = np.zeros_like(self.network.parameters)
-        return self._state
+    def _rate(self) -> Any:
+        """The learning rate as the core takes it: a number, or a function of epochs."""
+        rate = getattr(self.solver, "learning_rate", 0.0)
+        if isinstance(rate, float):
+            return rate
+        return rate.rate if rate.adaptive else rate.rates
 
-    def _tell(self, failure: Any, X: np.ndarray, Y: np.ndarray, validation: Any) -> None:
+    def _state_for(self, watcher: Watcher | None) -> State:
+        """The state with what the solver's rule needs; another rule's memory is forgotten."""
+        state, network = self._state, self.network
+        n_vectors, n_numbers, kind = _memory_of(self.solver)
+        if not n_vectors:
+            state.kind, state.vectors, state.numbers = kind, None, None
+        elif state.kind != kind or state.vectors is None or len(state.vectors) != n_vectors:
+            state.vectors = np.zeros((n_vectors, network.n_parameters), network.dtype)
+            state.numbers = np.zeros(n_numbers) if n_numbers else None
+            state.kind = kind
+            if kind == "rprop":
+                state.vectors[1] = self.solver.initial_step
+        if watcher is not None:
+            same = watcher.plateau == self._plateau
+            watcher.adopt(state, network.parameters, same)
+            self._plateau = watcher.plateau
+        return state
+
+    def _tell(
+        self, failure: tuple[Any, ...], X: np.ndarray, Y: np.ndarray, exams: "_Exams", missing: str
+    ) -> None:
         """Raise the error that the core's answer stands for."""
         dtype = self.network.dtype
-        if failure == "rows":
-            checks.raise_non_finite(X, Y, dtype)
-        if failure == "validation rows":
-            V, W = validation
-            checks.raise_non_finite(V, W, dtype, names=("validation_data[0]", "validation_data[1]"))
-        _, epoch, step = failure
-        rate = self.solver.learning_rate
+        lenient = missing == "ignore"
+        if failure[0] == "rows":
+            checks.raise_non_finite(X, Y, dtype, missing=lenient)
+        if failure[0] in ("validation rows", "test rows"):
+            name = failure[0].split()[0]
+            checks.raise_non_finite(
+                *exams.data[name],
+                dtype,
+                names=(f"{name}_data[0]", f"{name}_data[1]"),
+                missing=lenient,
+            )
+        _, epoch, step, rate = failure
         raise DivergenceError(
             f"training diverged: the loss or a parameter was not finite after step {step} of epoch "
             f"{epoch} (both from 0) with learning_rate={rate:g}; the network is as it was at the "
@@ -335,3 +605,200 @@ class Trainer:
             step,
             rate,
         )
+
+
+# --- what the core takes of a solver -------------------------------------------------------------
+
+
+def _rule_settings(solver: Any, l1: float, l2: float) -> RuleSettings:
+    options: dict[str, Any] = {}
+    if solver.rule in ("sgd", "momentum", "nesterov"):
+        options = {"momentum": solver.momentum}
+    elif solver.rule in ("adam", "amsgrad"):
+        options = {
+            "beta_1": solver.beta_1,
+            "beta_2": solver.beta_2,
+            "epsilon": solver.epsilon,
+            "folded": solver.epsilon_form == "folded",
+        }
+    elif solver.rule == "rprop":
+        options = {
+            "increase": solver.increase,
+            "decrease": solver.decrease,
+            "least": solver.min_step,
+            "most": solver.max_step,
+        }
+    else:
+        names = (
+            *("memory", "gradient_tolerance", "loss_tolerance", "step_tolerance"),
+            *("max_line_search", "sufficient_decrease", "curvature"),
+        )
+        options = {name: getattr(solver, name) for name in names}
+    if hasattr(solver, "weight_decay"):
+        options["weight_decay"] = solver.weight_decay
+        options["max_norm"] = solver.max_gradient_norm or 0.0
+    return RuleSettings(solver.rule, l1=l1, l2=l2, **options)
+
+
+def _memory_of(solver: Any) -> tuple[int, int, str]:
+    """Vectors and numbers in the state, and whose they are: momentum and Nesterov share theirs."""
+    if solver.rule == "lbfgs":
+        return lbfgs.n_vectors(solver.memory), lbfgs.n_numbers(solver.memory), "lbfgs"
+    kind = "momentum" if solver.rule == "nesterov" else solver.rule
+    return solver.n_vectors, solver.n_numbers, kind
+
+
+# --- one fit's parts -----------------------------------------------------------------------------
+
+
+class _Exams:
+    """The validation and test rows of one fit."""
+
+    def __init__(self, trainer: Trainer, objective: Objective, metric: Any, missing: str) -> None:
+        if not (metric is None or callable(metric)):
+            checks.choice("metric", metric, METRICS)
+        self._trainer, self._objective, self._missing = trainer, objective, missing
+        self.metric = metric
+        self.names: list[str] = []
+        self.n_rows = [0, 0]
+        self.data: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+        self._exams: dict[str, Exam] = {}
+        self._sheets: list[tuple[str, np.ndarray, np.ndarray]] = []
+
+    def __bool__(self) -> bool:
+        return bool(self.names)
+
+    @property
+    def in_python(self) -> bool:
+        """Whether a loss or metric of Python's is to be called."""
+        return bool(self.names) and (callable(self.metric) or callable(self._trainer.loss))
+
+    def add(
+        self,
+        name: str,
+        given: Any,
+        rows: np.ndarray | None,
+        X: np.ndarray,
+        Y: np.ndarray,
+        weight: np.ndarray | None,
+    ) -> None:
+        """One set of rows: of the fit's own data, or ``given`` as a tuple."""
+        if given is None:
+            return
+        trainer, network = self._trainer, self._trainer.network
+        if rows is None:
+            X, Y, weight = self._pair(f"{name}_data", given)
+        n_rows = len(X) if rows is None else len(rows)
+        outputs = None
+        kind = self.metric if isinstance(self.metric, str) else None
+        if self.metric is not None or callable(trainer.loss):
+            outputs = np.empty((n_rows, network.sizes[-1]), network.dtype)
+            kind = kind or "outputs"
+        self.names.append(name)
+        self.data[name] = X, Y
+        self.n_rows[name == "test"] = n_rows
+        self._exams[name] = Exam(
+            network._plan,
+            self._objective,
+            X,
+            Y,
+            weight=weight,
+            rows=rows,
+            metric=kind,
+            outputs=outputs,
+            scaling=network._scaling,
+            target_scaling=network._target_scaling,
+        )
+        if self.in_python and outputs is not None:
+            targets = (Y if rows is None else Y[rows]).astype(network.dtype)
+            if network._target_scaling is not None:
+                shift, scale = network._target_scaling
+                targets = (targets - shift) * scale
+            self._sheets.append((name, targets, outputs))
+
+    def _pair(
+        self, name: str, given: Any
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+        if not isinstance(given, tuple) or len(given) not in (2, 3):
+            raise InputTypeError(
+                f"{name} is {checks.describe(given)}; expected a tuple (X, Y) or "
+                "(X, Y, sample_weight), a fraction such as 0.2, or the numbers of some rows"
+            )
+        X, Y = self._trainer._rows(
+            f"{name}[0]", given[0], f"{name}[1]", given[1], self._missing
+        )
+        weight = checks.as_weights(f"{name}[2]", given[2], len(X)) if len(given) == 3 else None
+        return X, Y, weight
+
+    def as_tuple(self) -> tuple[Exam | None, Exam | None]:
+        """As the core takes them."""
+        return self._exams.get("validation"), self._exams.get("test")
+
+    def hook(self, tell: Callable[[int], bool]) -> Hook:
+        """What Python does after each epoch."""
+        trainer = self._trainer
+        scaling = trainer.network._target_scaling
+
+        def to_units(Y: np.ndarray) -> np.ndarray:
+            return Y.copy() if scaling is None else Y / scaling[1] + scaling[0]
+
+        loss = None
+        if callable(trainer.loss):
+            loss = losses.checked_call(trainer.loss, trainer.network.dtype)
+        metric = self.metric if callable(self.metric) else None
+        return Hook(self._sheets, loss, metric, to_units, tell)
+
+
+class _Delivery:
+    """From the core's records to the two histories: this call's and the trainer's."""
+
+    def __init__(self, trainer: Trainer, records: dict[str, "array[float]"]) -> None:
+        self._trainer, self._records = trainer, records
+        self._delivered = 0
+        self.history = History(trainer.history.n_epochs + trainer.history.first_epoch)
+
+    def deliver(self) -> None:
+        """Bring the histories to where the records are, back as well as forth."""
+        n_epochs = len(self._records["loss"])
+        if n_epochs == self._delivered:
+            return
+        for history in (self.history, self._trainer.history):
+            if n_epochs < self._delivered:
+                history._drop_last(self._delivered - n_epochs)
+            else:
+                new = self._records
+                if self._delivered:
+                    new = {name: column[self._delivered :] for name, column in new.items()}
+                history._extend(**new)
+        self._delivered = n_epochs
+
+    def tell(self, epoch: int, callbacks: tuple[Any, ...]) -> bool:
+        """Call the callbacks; whether one of them wants to stop."""
+        self.deliver()
+        stop = False
+        for callback in callbacks:
+            record: dict[str, Any] = {"epoch": epoch}
+            record |= {name: column[-1] for name, column in self._records.items()}
+            stop |= bool(callback.on_epoch_end(self._trainer, record))
+        return stop
+
+
+def _on_slice(
+    trainer: Trainer,
+    show: Callable[[int], None] | None,
+    checkpoint: Any,
+    delivery: _Delivery,
+) -> Callable[[int, bool], None] | None:
+    """What is done between slices, where there is anything to do."""
+    if checkpoint is None:
+        return None if show is None else (lambda done, last: show(done))
+    saver = checkpoint._saver()
+
+    def on_slice(done: int, last: bool) -> None:
+        if show is not None:
+            show(done)
+        if last or saver.due(trainer.epoch, time.monotonic()):
+            delivery.deliver()
+            saver.save(trainer)
+
+    return on_slice

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import InputError, ModelFileError
+from ..errors import InputError, ModelFormatError
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ class Coding:
             or (label_column and classes is None)
             or not fields
         ):
-            raise ModelFileError(
+            raise ModelFormatError(
                 "the column names stored in the model do not fit its sizes; save the model anew"
             )
         return cls(features, targets, classes, label_column)
@@ -139,4 +139,4 @@ def _names(value: object, key: str) -> tuple[str, ...] | None:
         return None
     if isinstance(value, (list, tuple)) and value and all(isinstance(v, str) for v in value):
         return tuple(value)
-    raise ModelFileError(f"the model's {key} are not a list of names; save the model anew")
+    raise ModelFormatError(f"the model's {key} are not a list of names; save the model anew")

@@ -1,3 +1,4 @@
+from cbackprop.core.objective cimport Goal
 from cbackprop.core.plan cimport Layer, Net
 from cbackprop.core.types cimport real
 
@@ -11,11 +12,15 @@ cdef inline real* layer_rows(real* base, const Layer* layer, Py_ssize_t capacity
 cdef void transpose_weights(const Net* net, const real* parameters, real* transposed) noexcept nogil
 
 cdef const real* forward(const Net* net, const real* parameters, const real* X, Py_ssize_t rows,
-                         real* Z, Py_ssize_t capacity, Py_ssize_t first) noexcept nogil
+                         real* Z, Py_ssize_t capacity, Py_ssize_t first,
+                         bint linear) noexcept nogil
 
-cdef double output_delta(const Net* net, const real* Y, const real* weight, Py_ssize_t rows,
-                         const real* Z, real* delta, Py_ssize_t capacity,
+cdef double output_delta(const Net* net, const Goal* goal, const real* Y, const real* weight,
+                         Py_ssize_t rows, const real* Z, real* delta, Py_ssize_t capacity,
                          Py_ssize_t first) noexcept nogil
+
+cdef double output_loss(const Net* net, const Goal* goal, const real* Y, const real* Y_hat,
+                        const real* weight, Py_ssize_t rows) noexcept nogil
 
 cdef void hidden_delta(const Net* net, Py_ssize_t i, const real* parameters,
                        const real* transposed, Py_ssize_t rows, const real* Z, real* delta,
@@ -25,7 +30,7 @@ cdef void layer_gradient(const Net* net, Py_ssize_t i, const real* X, Py_ssize_t
                          real* Z, real* delta, Py_ssize_t capacity,
                          double alpha, double beta, real* gradient) noexcept nogil
 
-cdef double backprop(const Net* net, const real* parameters, const real* transposed,
-                     const real* X, const real* Y, const real* weight, Py_ssize_t rows,
-                     real* Z, real* delta, Py_ssize_t capacity,
+cdef double backprop(const Net* net, const Goal* goal, const real* parameters,
+                     const real* transposed, const real* X, const real* Y, const real* weight,
+                     Py_ssize_t rows, real* Z, real* delta, Py_ssize_t capacity,
                      double alpha, double beta, real* gradient) noexcept nogil

@@ -7,7 +7,9 @@
     grad W1 = 1/N  X^T delta_H                  (2)
 
 A deeper network repeats the last two lines.  A delta never contains 1/N: it enters once, as the
-``alpha`` of the gradient products.  sigma' is taken from the activation's output.
+``alpha`` of the gradient products.  sigma' is taken from the activation's output.  Another loss
+changes ``output_delta`` alone, where delta_O = dl/dY_hat * sigma'(O); some are taken from O itself,
+and then the last sigma is left off (``linear``).
 
 Buffers: Z and delta hold, layer after layer, (capacity, n_out) rows each; a block stands at row
 ``first`` of every layer (``layer_rows``).  This file promises to stay the mathematics: no threads,
@@ -15,7 +17,7 @@ no memory, no choice of rows.
 """
 
 from cbackprop.core cimport elementwise, product
-from cbackprop.core.simd.dispatch cimport CBP_IDENTITY
+from cbackprop.core.simd.dispatch cimport CBP_IDENTITY, CBP_RELU
 
 
 cdef void transpose_weights(const Net* net, const real* parameters,
@@ -31,11 +33,13 @@ cdef void transpose_weights(const Net* net, const real* parameters,
 
 
 cdef const real* forward(const Net* net, const real* parameters, const real* X, Py_ssize_t rows,
-                         real* Z, Py_ssize_t capacity, Py_ssize_t first) noexcept nogil:
+                         real* Z, Py_ssize_t capacity, Py_ssize_t first,
+                         bint linear) noexcept nogil:
     """Every layer's Z for a block: H = A W + b, Z = sigma(H).  Returns Y_hat (rows, n_out).
 
     X : (rows, n_in)
     Z : written, every layer
+    linear : leave the last layer's sigma off: O instead of Y_hat
     """
     cdef Py_ssize_t i
     cdef const Layer* layer
@@ -47,26 +51,46 @@ cdef const real* forward(const Net* net, const real* parameters, const real* X, 
         H = layer_rows(Z, layer, capacity, first)
         b = parameters + layer.b if layer.b >= 0 else NULL
         product.affine(rows, layer.n_in, layer.n_out, A, parameters + layer.W, b, H)
-        if layer.activation != CBP_IDENTITY:
+        if layer.activation > CBP_RELU:
+            if not linear:
+                elementwise.output_sigma(layer.activation, H, H, rows, layer.n_out)
+        elif layer.activation != CBP_IDENTITY and not (linear and i == net.n_layers - 1):
             elementwise.sigma(layer.activation, H, H, rows * layer.n_out)
         A = H
     return A
 
 
-cdef double output_delta(const Net* net, const real* Y, const real* weight, Py_ssize_t rows,
-                         const real* Z, real* delta, Py_ssize_t capacity,
+cdef double output_delta(const Net* net, const Goal* goal, const real* Y, const real* weight,
+                         Py_ssize_t rows, const real* Z, real* delta, Py_ssize_t capacity,
                          Py_ssize_t first) noexcept nogil:
-    """delta_O = -(Y - Y_hat) * sigma'(O).  Returns the sum of (Y - Y_hat)^2.
+    """delta_O = -(Y - Y_hat) * sigma'(O), or dl/dO of another loss.  Returns the sum of
+    (Y - Y_hat)^2, or of l.
 
-    weight : NULL, or (rows,): row i counts weight[i] times in both
+    weight : NULL; or how often each counts in both: rows (rows,) of the plain objective, elements
+        (rows, n_out) of others
     """
     cdef const Layer* layer = &net.layers[net.n_layers - 1]
     cdef const real* Y_hat = layer_rows(<real*>Z, layer, capacity, first)
     cdef real* delta_O = layer_rows(delta, layer, capacity, first)
+    if not goal.plain:
+        return elementwise.loss_delta(goal.loss, layer.activation, <real>goal.parameter, weight, Y,
+                                      Y_hat, delta_O, rows, layer.n_out)
     if weight == NULL:
         return elementwise.delta_O(layer.activation, Y, Y_hat, delta_O, rows * layer.n_out)
     return elementwise.delta_O_weighted(layer.activation, weight, Y, Y_hat, delta_O, rows,
                                         layer.n_out)
+
+
+cdef double output_loss(const Net* net, const Goal* goal, const real* Y, const real* Y_hat,
+                        const real* weight, Py_ssize_t rows) noexcept nogil:
+    """The sum that ``output_delta`` returns, without the deltas."""
+    cdef const Layer* layer = &net.layers[net.n_layers - 1]
+    if not goal.plain:
+        return elementwise.loss_only(goal.loss, layer.activation, <real>goal.parameter, weight, Y,
+                                     Y_hat, rows, layer.n_out)
+    if weight == NULL:
+        return elementwise.squared_error(Y, Y_hat, rows * layer.n_out)
+    return elementwise.squared_error_weighted(weight, Y, Y_hat, rows, layer.n_out)
 
 
 cdef void hidden_delta(const Net* net, Py_ssize_t i, const real* parameters,
@@ -107,23 +131,23 @@ cdef void layer_gradient(const Net* net, Py_ssize_t i, const real* X, Py_ssize_t
                                 gradient + layer.b)
 
 
-cdef double backprop(const Net* net, const real* parameters, const real* transposed,
-                     const real* X, const real* Y, const real* weight, Py_ssize_t rows,
-                     real* Z, real* delta, Py_ssize_t capacity,
+cdef double backprop(const Net* net, const Goal* goal, const real* parameters,
+                     const real* transposed, const real* X, const real* Y, const real* weight,
+                     Py_ssize_t rows, real* Z, real* delta, Py_ssize_t capacity,
                      double alpha, double beta, real* gradient) noexcept nogil:
     """A block forward and back: gradient = beta gradient + alpha * the block's sum.
 
-    Returns the block's sum of (Y - Y_hat)^2.  ``gradient`` may be the parameters themselves (a step
-    of plain SGD: alpha = -learning_rate / N, beta = 1): delta W^T reads ``transposed``, which still
-    holds the weights of the step's start.
+    Returns the block's sum of (Y - Y_hat)^2, or of l.  ``gradient`` may be the parameters
+    themselves (a step of plain SGD: alpha = -learning_rate / N, beta = 1): delta W^T reads
+    ``transposed``, which still holds the weights of the step's start.
     """
     cdef Py_ssize_t i = net.n_layers - 1
-    cdef double squares
-    forward(net, parameters, X, rows, Z, capacity, 0)
-    squares = output_delta(net, Y, weight, rows, <const real*>Z, delta, capacity, 0)
+    cdef double total
+    forward(net, parameters, X, rows, Z, capacity, 0, goal.linear)
+    total = output_delta(net, goal, Y, weight, rows, <const real*>Z, delta, capacity, 0)
     layer_gradient(net, i, X, rows, Z, delta, capacity, alpha, beta, gradient)          # (1)
     while i > 0:
         hidden_delta(net, i, parameters, transposed, rows, <const real*>Z, delta, capacity, 0)
         i -= 1
         layer_gradient(net, i, X, rows, Z, delta, capacity, alpha, beta, gradient)      # (2)
-    return squares
+    return total

@@ -1,5 +1,6 @@
 from libc.stdint cimport int64_t
 
+from cbackprop.core.objective cimport Goal
 from cbackprop.core.plan cimport Net, Plan
 from cbackprop.core.pulse cimport Beat
 from cbackprop.core.rows cimport Rows
@@ -12,8 +13,10 @@ ctypedef struct Job:
     const Net* net
     const Buffers* to
     const Rows* X
-    const Rows* Y               # NULL: predict
+    const Goal* goal            # NULL: predict
+    const Rows* Y               # NULL: predict, or ``given``
     const Rows* weight          # NULL, or one column
+    const void* given           # NULL, or (count, n_out): dL/dY_hat of the batch's rows
     const int64_t* order        # NULL, or the epoch's order of the rows
     Beat* beat
     cbp_team* team              # NULL: this thread alone
@@ -29,13 +32,19 @@ ctypedef struct Job:
     const Rule* rule            # tiles: applied to a tile when its gradient is whole; or NULL
     Py_ssize_t super_start
     Py_ssize_t super_count
-    void* out                   # predict: (N, n_out)
+    double norm                 # of the gradient, after a step that had the whole of it
+    void* out                   # NULL, or (count, n_out): Y_hat
+    const void* output_shift    # of the network's dtype: out = Y_hat / scale + shift; or NULL
+    const void* output_scale
 
 cdef double gradient_of(Job* job, Py_ssize_t start, Py_ssize_t count, double alpha,
                         real* gradient) noexcept nogil
-cdef double training_step(Job* job, Py_ssize_t start, Py_ssize_t count, const Rule* rule,
+cdef double training_step(Job* job, Py_ssize_t start, Py_ssize_t count, Rule* rule,
                           real* parameters) noexcept nogil
-cdef double squares_of(Job* job, Py_ssize_t start, Py_ssize_t count,
-                       const real* parameters) noexcept nogil
+cdef double loss_of(Job* job, Py_ssize_t start, Py_ssize_t count,
+                    const real* parameters) noexcept nogil
+cdef double unit_loss_of(const Job* job, Py_ssize_t count) noexcept nogil
+cdef const real* read_targets(Job* job, Py_ssize_t row, Py_ssize_t rows, int worker, real* buffer,
+                              int* bad, const real** weight) noexcept nogil
 cdef int worthwhile_threads(const Net* net, Py_ssize_t rows, int n_threads) noexcept nogil
 cdef int copy_parameters(Plan plan, parameters, char* to) except -1

@@ -14,6 +14,7 @@ discarded, and the parameters have not been written.
 """
 
 cimport cython
+from libc.math cimport sqrt
 from libc.string cimport memcpy
 
 from cbackprop.core cimport elementwise, product
@@ -23,14 +24,26 @@ from cbackprop.core.backprop cimport (
     hidden_delta,
     layer_rows,
     output_delta,
+    output_loss,
     transpose_weights,
 )
+from cbackprop.core.objective cimport Goal, Objective
 from cbackprop.core.plan cimport Layer, Plan, Tile
 from cbackprop.core.pulse cimport Pulse, check_beat
 from cbackprop.core.rows cimport RowSource, memory_of, read_rows
-from cbackprop.core.rules cimport SGD, apply_rule
+from cbackprop.core.rules cimport (
+    Rule,
+    add_penalty,
+    apply_everywhere,
+    apply_rule,
+    begin_step,
+    clip,
+    end_step,
+    penalty_of,
+)
 from cbackprop.core.team cimport team
 from cbackprop.core.team.team cimport cbp_task
+from cbackprop.core.vectors cimport dot
 from cbackprop.core.workspace cimport Workspace, workspace_for
 
 # A team is worth its start and its waking when a batch takes longer than this, at a rate that one
@@ -88,11 +101,83 @@ cdef void share_out(Job* job, cbp_task task, Py_ssize_t n_tasks) noexcept nogil:
         team.run(job.team, task, job, n_tasks, job.active)
 
 
+# --- targets --------------------------------------------------------------------------------------
+
+cdef const real* read_targets(Job* job, Py_ssize_t row, Py_ssize_t rows, int worker, real* buffer,
+                              int* bad, const real** weight) noexcept nogil:
+    """Y of ``rows`` rows from ``row``, or dL/dY_hat where that is given.
+
+    buffer : (rows, n_out), used where Y cannot be read in place
+    bad : NULL, or set to 1 when a NaN (that is not a missing target) or an infinity is met
+    weight : set to NULL, or to how often each row (plain objective) or element counts
+    """
+    cdef:
+        const Goal* goal = job.goal
+        Py_ssize_t n_out = job.net.layers[job.net.n_layers - 1].n_out
+        real* elements = <real*>of_worker(job, job.to.element_weight, worker)
+        const real* of_rows = NULL
+        const real* Y
+    weight[0] = NULL
+    if job.given != NULL:
+        return <const real*>job.given + (row - job.start) * n_out
+    Y = read_rows(job.Y, job.order, row, rows, buffer, NULL if goal.missing else bad)
+    if job.weight != NULL:
+        of_rows = read_rows(job.weight, job.order, row, rows,
+                            <real*>of_worker(job, job.to.weight, worker), NULL)
+    if goal.plain:
+        weight[0] = of_rows
+        return Y
+    if of_rows == NULL and goal.column_weight == NULL and not goal.missing:
+        return Y
+    if goal.missing and Y != buffer:
+        memcpy(buffer, Y, rows * n_out * sizeof(real))  # its NaN are to become zeros
+        Y = buffer
+    elementwise.element_weights(of_rows, <const real*>goal.column_weight, <real*>Y, goal.missing,
+                                elements, rows, n_out)
+    if goal.missing and bad != NULL and not elementwise.all_finite(Y, rows * n_out):
+        bad[0] = 1
+    weight[0] = elements
+    return Y
+
+
+cdef void unit_loss(Job* job, Py_ssize_t block, const real* Y, const real* Y_hat,
+                    const real* weight, Py_ssize_t rows, int worker) noexcept nogil:
+    """The block's loss in the targets' units, where it is wanted: each column times its unit."""
+    cdef:
+        const Goal* goal = job.goal
+        const Layer* last = &job.net.layers[job.net.n_layers - 1]
+        Py_ssize_t i, j, n_out = last.n_out
+        const real* units = <const real*>goal.units
+        real* elements = <real*>of_worker(job, job.to.element_weight, worker) + rows * n_out
+    if goal.units == NULL or job.given != NULL:
+        return
+    for i in range(rows):
+        for j in range(n_out):
+            elements[i * n_out + j] = units[j] if weight == NULL else (
+                units[j] * weight[i if goal.plain else i * n_out + j])
+    job.to.unit_losses[block] = elementwise.loss_only(
+        goal.loss, last.activation, <real>goal.parameter, <const real*>elements, Y, Y_hat, rows,
+        n_out)
+
+
 # --- the forward pass: blocks ---------------------------------------------------------------------
+
+cdef void to_units(const Job* job, Py_ssize_t rows, real* Y_hat) noexcept nogil:
+    """Y_hat := Y_hat / scale + shift, column by column."""
+    cdef Py_ssize_t i, j, n_out = job.net.layers[job.net.n_layers - 1].n_out
+    cdef const real* scale = <const real*>job.output_scale
+    cdef const real* shift = <const real*>job.output_shift
+    for i in range(rows):
+        for j in range(n_out):
+            Y_hat[i * n_out + j] = Y_hat[i * n_out + j] / scale[j] + shift[j]
+
 
 cdef void forward_block(Job* job, Py_ssize_t block, int worker,
                         const real* parameters) noexcept nogil:
-    """Task: a block's Y_hat into ``out``, or its sum of (Y - Y_hat)^2 into ``losses``."""
+    """Task: a block's Y_hat into ``out``, its sum of (Y - Y_hat)^2 or l into ``losses``, or both.
+
+    Together with a loss that is taken from O, ``out`` gets O.
+    """
     cdef:
         const Net* net = job.net
         const Layer* last = &net.layers[net.n_layers - 1]
@@ -103,22 +188,23 @@ cdef void forward_block(Job* job, Py_ssize_t block, int worker,
         const real* Y
         const real* Y_hat
         const real* weight
+        real* out
     if leave(job, worker):
         return
-    first += job.start
-    X = read_rows(job.X, job.order, first, rows, <real*>of_worker(job, job.to.X, worker), bad)
-    Y_hat = forward(net, parameters, X, rows, <real*>of_worker(job, job.to.Z, worker), rows, 0)
-    if job.Y == NULL:
-        memcpy(<real*>job.out + first * last.n_out, Y_hat, rows * last.n_out * sizeof(real))
-        return
-    Y = read_rows(job.Y, job.order, first, rows, <real*>of_worker(job, job.to.Y, worker), bad)
-    if job.weight == NULL:
-        job.to.losses[block] = elementwise.squared_error(Y, Y_hat, rows * last.n_out)
-    else:
-        weight = read_rows(job.weight, job.order, first, rows,
-                           <real*>of_worker(job, job.to.weight, worker), NULL)
-        job.to.losses[block] = elementwise.squared_error_weighted(weight, Y, Y_hat, rows,
-                                                                  last.n_out)
+    X = read_rows(job.X, job.order, job.start + first, rows,
+                  <real*>of_worker(job, job.to.X, worker), bad)
+    Y_hat = forward(net, parameters, X, rows, <real*>of_worker(job, job.to.Z, worker), rows, 0,
+                    job.Y != NULL and job.goal.linear)
+    if job.out != NULL:
+        out = <real*>job.out + first * last.n_out
+        memcpy(out, Y_hat, rows * last.n_out * sizeof(real))
+        if job.output_scale != NULL:
+            to_units(job, rows, out)
+    if job.Y != NULL:
+        Y = read_targets(job, job.start + first, rows, worker,
+                         <real*>of_worker(job, job.to.Y, worker), bad, &weight)
+        job.to.losses[block] = output_loss(net, job.goal, Y, Y_hat, weight, rows)
+        unit_loss(job, block, Y, Y_hat, weight, rows, worker)
 
 
 cdef void forward_block_f64(void* job, ptrdiff_t task, int worker) noexcept nogil:
@@ -129,9 +215,10 @@ cdef void forward_block_f32(void* job, ptrdiff_t task, int worker) noexcept nogi
     forward_block(<Job*>job, task, worker, <const float*>(<Job*>job).to.parameters)
 
 
-cdef double squares_of(Job* job, Py_ssize_t start, Py_ssize_t count,
-                       const real* parameters) noexcept nogil:
-    """The sum of (Y - Y_hat)^2 over rows start .. start + count; or, with ``job.Y`` NULL, Y_hat.
+cdef double loss_of(Job* job, Py_ssize_t start, Py_ssize_t count,
+                    const real* parameters) noexcept nogil:
+    """The sum of (Y - Y_hat)^2 or l over rows start .. start + count; with ``job.Y`` NULL, only
+    Y_hat.
 
     parameters : those of the job's buffers
     """
@@ -151,6 +238,7 @@ cdef void leaf(Job* job, Py_ssize_t first, Py_ssize_t last, int worker, const re
     """Rows first .. last of the batch, block after block: gradient = beta gradient + their sum."""
     cdef:
         const Net* net = job.net
+        const Layer* output = &net.layers[net.n_layers - 1]
         int* bad = &job.bad if job.check else NULL
         real* X_buffer = <real*>of_worker(job, job.to.X, worker)
         real* Y_buffer = <real*>of_worker(job, job.to.Y, worker)
@@ -158,23 +246,23 @@ cdef void leaf(Job* job, Py_ssize_t first, Py_ssize_t last, int worker, const re
         real* delta = <real*>of_worker(job, job.to.delta, worker)
         const real* X
         const real* Y
-        const real* weight = NULL
+        const real* weight
+        Py_ssize_t block = first // net.block_rows
         Py_ssize_t rows, row
     while first < last:
         rows = min(net.block_rows, last - first)
         row = job.start + first
         X = read_rows(job.X, job.order, row, rows, X_buffer, bad)
-        Y = read_rows(job.Y, job.order, row, rows, Y_buffer, bad)
-        if job.weight != NULL:
-            weight = read_rows(job.weight, job.order, row, rows,
-                               <real*>of_worker(job, job.to.weight, worker), NULL)
+        Y = read_targets(job, row, rows, worker, Y_buffer, bad, &weight)
         if job.bad:
             return
-        job.to.losses[first // net.block_rows] = backprop(
-            net, parameters, <const real*>job.to.transposed, X, Y, weight, rows, Z, delta, rows,
-            job.alpha, beta, gradient)
+        job.to.losses[block] = backprop(
+            net, job.goal, parameters, <const real*>job.to.transposed, X, Y, weight, rows, Z,
+            delta, rows, job.alpha, beta, gradient)
+        unit_loss(job, block, Y, <const real*>layer_rows(Z, output, rows, 0), weight, rows, worker)
         beta = 1.0
         first += rows
+        block += 1
         if first < last and leave(job, worker):
             return
 
@@ -264,20 +352,20 @@ cdef void tiled_block(Job* job, Py_ssize_t block, int worker,
         int* bad = &job.bad if job.check else NULL
         real* Z = <real*>job.to.super_Z
         real* delta = <real*>job.to.super_delta
+        Py_ssize_t at = (job.super_start + first) // net.block_rows
         const real* X
         const real* Y
-        const real* weight = NULL
+        const real* Y_hat
+        const real* weight
     if leave(job, worker):
         return
     X = read_rows(job.X, job.order, row, rows,
                   <real*>job.to.super_X + first * net.layers[0].n_in, bad)
-    Y = read_rows(job.Y, job.order, row, rows, <real*>job.to.super_Y + first * n_out, bad)
-    if job.weight != NULL:
-        weight = read_rows(job.weight, job.order, row, rows,
-                           <real*>of_worker(job, job.to.weight, worker), NULL)
-    forward(net, parameters, X, rows, Z, capacity, first)
-    job.to.losses[(job.super_start + first) // net.block_rows] = output_delta(
-        net, Y, weight, rows, <const real*>Z, delta, capacity, first)
+    Y = read_targets(job, row, rows, worker, <real*>job.to.super_Y + first * n_out, bad, &weight)
+    Y_hat = forward(net, parameters, X, rows, Z, capacity, first, job.goal.linear)
+    job.to.losses[at] = output_delta(net, job.goal, Y, weight, rows, <const real*>Z, delta,
+                                     capacity, first)
+    unit_loss(job, at, Y, Y_hat, weight, rows, worker)
     for i in range(net.n_layers - 1, 0, -1):
         hidden_delta(net, i, parameters, <const real*>job.to.transposed, rows, <const real*>Z,
                      delta, capacity, first)
@@ -298,7 +386,6 @@ cdef void tile_gradient(Job* job, Py_ssize_t index, int worker, real* parameters
         const real* A
         const real* delta = layer_rows(<real*>job.to.super_delta, layer, job.super_count, 0)
         Py_ssize_t at = layer.W + tile.row * layer.n_out + tile.column
-        Py_ssize_t i
     if tile.layer > 0:
         A = layer_rows(<real*>job.to.super_Z, &net.layers[tile.layer - 1], job.super_count, 0)
     elif job.X.in_place and job.order == NULL:
@@ -312,14 +399,32 @@ cdef void tile_gradient(Job* job, Py_ssize_t index, int worker, real* parameters
         elementwise.column_sums(<real>job.alpha, delta, job.super_count, layer.n_out,
                                 <real>job.beta, gradient + layer.b)
     if job.rule != NULL and job.super_start + job.super_count == job.count:
-        if tile.n_columns == layer.n_out:
-            apply_rule(job.rule, at, tile.n_rows * layer.n_out, <const real*>gradient, parameters)
-        else:
-            for i in range(tile.n_rows):
-                apply_rule(job.rule, at + i * layer.n_out, tile.n_columns, <const real*>gradient,
-                           parameters)
-        if with_bias:
-            apply_rule(job.rule, layer.b, layer.n_out, <const real*>gradient, parameters)
+        tile_step(job, index, parameters)
+
+
+cdef void tile_step(Job* job, Py_ssize_t index, real* parameters) noexcept nogil:
+    """Task: the update rule on one tile of a W, and on the bias that goes with it."""
+    cdef:
+        const Tile* tile = &job.net.tiles[index]
+        const Layer* layer = &job.net.layers[tile.layer]
+        real* gradient = <real*>job.gradient
+        Py_ssize_t at = layer.W + tile.row * layer.n_out + tile.column
+        Py_ssize_t i
+    if tile.n_columns == layer.n_out:
+        apply_rule(job.rule, True, at, tile.n_rows * layer.n_out, gradient, parameters)
+    else:
+        for i in range(tile.n_rows):
+            apply_rule(job.rule, True, at + i * layer.n_out, tile.n_columns, gradient, parameters)
+    if layer.b >= 0 and tile.row == 0 and tile.column == 0:
+        apply_rule(job.rule, False, layer.b, layer.n_out, gradient, parameters)
+
+
+cdef void tile_step_f64(void* job, ptrdiff_t task, int worker) noexcept nogil:
+    tile_step(<Job*>job, task, <double*>(<Job*>job).to.parameters)
+
+
+cdef void tile_step_f32(void* job, ptrdiff_t task, int worker) noexcept nogil:
+    tile_step(<Job*>job, task, <float*>(<Job*>job).to.parameters)
 
 
 cdef void tiled_block_f64(void* job, ptrdiff_t task, int worker) noexcept nogil:
@@ -369,7 +474,7 @@ cdef void super_blocks(Job* job, double beta, const real* parameters) noexcept n
 
 cdef double gradient_of(Job* job, Py_ssize_t start, Py_ssize_t count, double alpha,
                         real* gradient) noexcept nogil:
-    """gradient = alpha * the sum over rows start .. start + count; returns sum (Y - Y_hat)^2.
+    """gradient = alpha * the sum over rows start .. start + count; returns sum (Y - Y_hat)^2 or l.
 
     What ``job.bad`` or ``job.beat.stop`` report makes both meaningless.
     """
@@ -384,23 +489,30 @@ cdef double gradient_of(Job* job, Py_ssize_t start, Py_ssize_t count, double alp
     return pairwise_sum(job.to.losses, (count + net.block_rows - 1) // net.block_rows)
 
 
-cdef double training_step(Job* job, Py_ssize_t start, Py_ssize_t count, const Rule* rule,
+cdef double unit_loss_of(const Job* job, Py_ssize_t count) noexcept nogil:
+    """The sum of l in the targets' units over the ``count`` rows that were computed last."""
+    return pairwise_sum(job.to.unit_losses, (count + job.net.block_rows - 1) // job.net.block_rows)
+
+
+cdef double training_step(Job* job, Py_ssize_t start, Py_ssize_t count, Rule* rule,
                           real* parameters) noexcept nogil:
-    """One step of the rule on rows start .. start + count; returns their sum of (Y - Y_hat)^2.
+    """One step of the rule on rows start .. start + count; returns their sum of (Y - Y_hat)^2 or l.
 
     parameters : those of the job's buffers; untouched when ``job.beat.stop`` or ``job.bad`` is set
 
     Plain SGD on a batch that is one block (leaves) or one super-block (tiles) is fused: the
     gradient products subtract from the weights directly, W := W - learning_rate / N * A^T delta,
-    and no gradient is stored.
+    and no gradient is stored.  A rule that wants the whole gradient first leaves its norm in
+    ``job.norm``.
     """
     cdef:
         const Net* net = job.net
-        double one_over_N = 1.0 / count
-        bint whole = count <= (net.super_rows if net.tiled else net.block_rows)
+        double one_over_N = 1.0 if job.given != NULL else 1.0 / count
+        bint one_block = count <= (net.super_rows if net.tiled else net.block_rows)
         real* gradient = <real*>job.to.gradient
-        double squares
-    if rule.kind == SGD and whole:
+        double total
+    begin_step(rule)
+    if rule.fusable and one_block and not rule.whole:
         job.start, job.count, job.alpha = start, count, -rule.learning_rate * one_over_N
         job.gradient, job.rule = parameters, NULL
         transpose_weights(net, <const real*>parameters, <real*>job.to.transposed)
@@ -408,17 +520,43 @@ cdef double training_step(Job* job, Py_ssize_t start, Py_ssize_t count, const Ru
             super_blocks(job, 1.0, <const real*>parameters)
         else:
             leaf(job, 0, count, 0, <const real*>parameters, 1.0, parameters)
-    elif net.tiled:
+    elif net.tiled and not rule.whole:
         job.start, job.count, job.alpha = start, count, one_over_N
         job.gradient, job.rule = gradient, rule
         transpose_weights(net, <const real*>parameters, <real*>job.to.transposed)
         super_blocks(job, 0.0, <const real*>parameters)
     else:
-        squares = gradient_of(job, start, count, one_over_N, gradient)
+        total = gradient_of(job, start, count, one_over_N, gradient)
         if not (job.beat.stop or job.bad):
-            apply_rule(rule, 0, net.n_parameters, <const real*>gradient, parameters)
-        return squares
+            whole_step(job, rule, job.goal.factor * total * one_over_N, gradient, parameters)
+        return total
+    if not (job.beat.stop or job.bad):
+        end_step(rule, 0.0)
     return pairwise_sum(job.to.losses, (count + net.block_rows - 1) // net.block_rows)
+
+
+cdef void whole_step(Job* job, Rule* rule, double loss, real* gradient,
+                     real* parameters) noexcept nogil:
+    """The rule on all parameters, with their whole gradient at hand.
+
+    loss : of the rows that the gradient is of
+    """
+    cdef const Net* net = job.net
+    if rule.whole:
+        add_penalty(rule, net, <const real*>parameters, gradient)
+        loss += penalty_of(rule, net, <const real*>parameters)
+        job.norm = sqrt(dot(<const real*>gradient, <const real*>gradient, net.n_parameters))
+        clip(rule, job.norm, gradient, net.n_parameters)
+        rule.worse = rule.numbers != NULL and rule.numbers[1] != 0 and loss > rule.numbers[0]
+    job.rule = rule
+    if net.tiled:
+        if real is double:
+            share_out(job, tile_step_f64, net.n_tiles)
+        else:
+            share_out(job, tile_step_f32, net.n_tiles)
+    else:
+        apply_everywhere(rule, net, gradient, parameters)
+    end_step(rule, loss)
 
 
 # --- called from Python ---------------------------------------------------------------------------
@@ -441,19 +579,24 @@ cdef class Call:
     cdef Workspace space
     cdef Pulse pulse
     cdef Plan plan
+    cdef Objective objective
 
-    def __cinit__(self, Plan plan not None, parameters, X, Y, weight, int n_threads, scaling,
-                  bint backward):
+    def __cinit__(self, Plan plan not None, Objective objective, parameters, X, Y, weight,
+                  int n_threads, scaling, target_scaling, bint backward):
         cdef Py_ssize_t n_rows
         cdef int threads
         shift, scale = (None, None) if scaling is None else scaling
-        self.plan = plan
+        self.plan, self.objective = plan, objective
+        if objective is not None:
+            objective.fit_to(&plan.net)
+            self.job.goal = &objective.goal
         self.X = RowSource(X, plan.net.itemsize, shift, scale)
         n_rows = self.X.rows.n_rows
         if self.X.rows.n_columns != plan.net.layers[0].n_in:
             raise ValueError("X has not the network's number of inputs")
         if Y is not None:
-            self.Y = RowSource(Y, plan.net.itemsize)
+            shift, scale = (None, None) if target_scaling is None else target_scaling
+            self.Y = RowSource(Y, plan.net.itemsize, shift, scale)
             if (self.Y.rows.n_rows != n_rows
                     or self.Y.rows.n_columns != plan.net.layers[plan.net.n_layers - 1].n_out):
                 raise ValueError("Y has not X's rows or not the network's number of outputs")
@@ -492,19 +635,26 @@ cdef class Call:
         return self.pulse.reraise()
 
 
-def predict(Plan plan, parameters, X, out, int n_threads, scaling=None):
-    """out (N, n_out) = Y_hat.  False: X holds a NaN or an infinity, and ``out`` nothing of use."""
-    cdef Call call = Call(plan, parameters, X, None, None, n_threads, scaling, False)
+def predict(Plan plan, parameters, X, out, int n_threads, scaling=None, output_scaling=None):
+    """out (N, n_out) = Y_hat.  False: X holds a NaN or an infinity, and ``out`` nothing of use.
+
+    scaling, output_scaling : pairs (shift, scale) of arrays of the network's dtype, or None
+    """
+    cdef Call call = Call(plan, None, parameters, X, None, None, n_threads, scaling, None, False)
     cdef Py_ssize_t n_rows = call.X.rows.n_rows
+    cdef Py_ssize_t n_out = plan.net.layers[plan.net.n_layers - 1].n_out
     if n_rows == 0:
         return True
-    call.job.out = memory_of(
-        out, "out", n_rows * plan.net.layers[plan.net.n_layers - 1].n_out * plan.net.itemsize, True)
+    call.job.out = memory_of(out, "out", n_rows * n_out * plan.net.itemsize, True)
+    if output_scaling is not None:
+        shift, scale = output_scaling
+        call.job.output_shift = memory_of(shift, "shift", n_out * plan.net.itemsize, False)
+        call.job.output_scale = memory_of(scale, "scale", n_out * plan.net.itemsize, False)
     with nogil:
         if plan.net.itemsize == 8:
-            squares_of(&call.job, 0, n_rows, <const double*>call.job.to.parameters)
+            loss_of(&call.job, 0, n_rows, <const double*>call.job.to.parameters)
         else:
-            squares_of(&call.job, 0, n_rows, <const float*>call.job.to.parameters)
+            loss_of(&call.job, 0, n_rows, <const float*>call.job.to.parameters)
     call.finish()
     return not call.job.bad
 
@@ -518,38 +668,63 @@ cdef double total_weight(weight, Py_ssize_t n_rows) except -1:
     return pairwise_sum(&w[0], w.shape[0])
 
 
-def loss(Plan plan, parameters, X, Y, sample_weight, int n_threads, scaling=None):
-    """L = 1/(2N) sum (Y - Y_hat)^2; weighted: sum w_i L_i / sum w_i.
+def loss(Plan plan, Objective objective not None, parameters, X, Y, sample_weight, int n_threads,
+         scaling=None, target_scaling=None):
+    """L = 1/N sum l; weighted: sum w_i l_i / sum w_i.
 
     None: X or Y holds a NaN or an infinity.
     """
-    cdef Call call = Call(plan, parameters, X, Y, sample_weight, n_threads, scaling, False)
+    cdef Call call = Call(plan, objective, parameters, X, Y, sample_weight, n_threads, scaling,
+                          target_scaling, False)
     cdef Py_ssize_t n_rows = call.X.rows.n_rows
     cdef double N = total_weight(sample_weight, n_rows)
-    cdef double squares
+    cdef double total
     with nogil:
         if plan.net.itemsize == 8:
-            squares = squares_of(&call.job, 0, n_rows, <const double*>call.job.to.parameters)
+            total = loss_of(&call.job, 0, n_rows, <const double*>call.job.to.parameters)
         else:
-            squares = squares_of(&call.job, 0, n_rows, <const float*>call.job.to.parameters)
+            total = loss_of(&call.job, 0, n_rows, <const float*>call.job.to.parameters)
     call.finish()
-    return None if call.job.bad else squares / (2 * N)
+    return None if call.job.bad else objective.goal.factor * total / N
 
 
-def gradient(Plan plan, parameters, X, Y, sample_weight, out, int n_threads, scaling=None):
+def gradient(Plan plan, Objective objective not None, parameters, X, Y, sample_weight, out,
+             int n_threads, scaling=None, target_scaling=None):
     """out (P,) = the gradient of L; returns L.
 
     None: X or Y holds a NaN or an infinity, and ``out`` nothing of use.
     """
-    cdef Call call = Call(plan, parameters, X, Y, sample_weight, n_threads, scaling, True)
+    cdef Call call = Call(plan, objective, parameters, X, Y, sample_weight, n_threads, scaling,
+                          target_scaling, True)
     cdef Py_ssize_t n_rows = call.X.rows.n_rows
     cdef double N = total_weight(sample_weight, n_rows)
-    cdef double squares
+    cdef double total
     cdef char* to = memory_of(out, "out", plan.net.n_parameters * plan.net.itemsize, True)
     with nogil:
         if plan.net.itemsize == 8:
-            squares = gradient_of(&call.job, 0, n_rows, 1.0 / N, <double*>to)
+            total = gradient_of(&call.job, 0, n_rows, 1.0 / N, <double*>to)
         else:
-            squares = gradient_of(&call.job, 0, n_rows, 1.0 / N, <float*>to)
+            total = gradient_of(&call.job, 0, n_rows, 1.0 / N, <float*>to)
     call.finish()
-    return None if call.job.bad else squares / (2 * N)
+    return None if call.job.bad else objective.goal.factor * total / N
+
+
+def backward(Plan plan, parameters, X, dL_dY_hat, out, int n_threads, scaling=None):
+    """out (P,) = sum_n sum_k dL/dy_hat_nk dy_hat_nk/dparameters.
+
+    dL_dY_hat : C-contiguous array (N, n_out) of the network's dtype
+    False: X holds a NaN or an infinity, and ``out`` nothing of use.
+    """
+    cdef Call call = Call(plan, Objective("given"), parameters, X, None, None, n_threads, scaling,
+                          None, True)
+    cdef Py_ssize_t n_rows = call.X.rows.n_rows
+    cdef Py_ssize_t n_out = plan.net.layers[plan.net.n_layers - 1].n_out
+    cdef char* to = memory_of(out, "out", plan.net.n_parameters * plan.net.itemsize, True)
+    call.job.given = memory_of(dL_dY_hat, "dL_dY_hat", n_rows * n_out * plan.net.itemsize, False)
+    with nogil:
+        if plan.net.itemsize == 8:
+            gradient_of(&call.job, 0, n_rows, 1.0, <double*>to)
+        else:
+            gradient_of(&call.job, 0, n_rows, 1.0, <float*>to)
+    call.finish()
+    return not call.job.bad

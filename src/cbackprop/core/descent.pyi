@@ -1,23 +1,44 @@
 from array import array
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from cbackprop.core.exam import Exam
+from cbackprop.core.objective import Objective
 from cbackprop.core.plan import Plan
+from cbackprop.core.rules import RuleSettings
+from cbackprop.core.watch import WatchSettings
 
 _Array = NDArray[np.floating[Any]]
 _Order = int | Callable[[int], NDArray[np.int64]]
-_Diverged = tuple[Literal["diverged"], int, int]
+_Rate = float | Callable[[NDArray[np.int64]], NDArray[np.float64]]
+_Scaling = tuple[_Array, _Array]
+
+COLUMNS: tuple[str, ...]
+REASONS: dict[int, str]
+
+class _Hook(Protocol):
+    tell: Callable[[int], bool]
+    def measure(self, epoch: int, values: dict[str, float]) -> dict[str, float]: ...
 
 class State:
     epoch: int
     position: int
-    squares: float
+    loss_sum: float
+    unit_sum: float
     n_rows: int
     batch_rows: int
-    velocity: _Array | None
+    kind: str
+    vectors: _Array | None
+    numbers: NDArray[np.float64] | None
+    watch: NDArray[np.float64] | None
+    best_parameters: _Array | None
+    def __new__(cls) -> State: ...
+    def as_dict(self) -> dict[str, Any]: ...
+
+def restore_state(values: dict[str, Any]) -> State: ...
 
 class Descent:
     def __new__(
@@ -27,26 +48,29 @@ class Descent:
         parameters: _Array,
         X: _Array,
         Y: _Array,
-        validation: tuple[_Array, _Array] | None,
-        kind: str,
-        learning_rate: float,
-        momentum: float,
+        *,
+        objective: Objective,
+        rule: RuleSettings,
+        rate: _Rate,
+        weight: _Array | None = None,
+        subset: NDArray[np.int64] | None = None,
+        exams: tuple[Exam | None, Exam | None] = (None, None),
+        watch: WatchSettings | None = None,
+        columns: tuple[str, ...] = (),
+        unit: float = 0.0,
         batch_rows: int,
         order: _Order | None,
+        window: bool = False,
         epochs: int,
         steps: int,
+        max_seconds: float,
         most_threads: int,
-        scaling: tuple[_Array, _Array] | None,
+        scaling: _Scaling | None,
+        target_scaling: _Scaling | None,
+        custom: Callable[[_Array, _Array], tuple[float, _Array]] | None = None,
+        in_python: bool = False,
     ) -> Descent: ...
 
-def _restore_state(
-    epoch: int,
-    position: int,
-    squares: float,
-    n_rows: int,
-    batch_rows: int,
-    velocity: _Array | None,
-) -> State: ...
 def worth_a_team(plan: Plan, rows: int) -> bool: ...
 def descend(
     plan: Plan,
@@ -54,18 +78,11 @@ def descend(
     parameters: _Array,
     X: _Array,
     Y: _Array,
-    validation: tuple[_Array, _Array] | None,
-    kind: str,
-    learning_rate: float,
-    momentum: float,
-    batch_rows: int,
-    order: _Order | None,
-    epochs: int,
-    most_threads: int,
+    *,
+    records: dict[str, array[float]],
     threads_now: Callable[[], int],
-    scaling: tuple[_Array, _Array] | None,
-    losses: array[float],
-    validation_losses: array[float],
-    on_slice: Callable[[int], object] | None,
-    steps: int = -1,
-) -> Literal["rows", "validation rows"] | _Diverged | None: ...
+    hook: _Hook | None = None,
+    on_slice: Callable[[int, bool], object] | None = None,
+    order: _Order | None = None,
+    **settings: Any,
+) -> tuple[Any, ...]: ...

@@ -11,13 +11,13 @@ from libc.stdint cimport int64_t
 
 from cbackprop.core.plan cimport Layer
 from cbackprop.core.rows cimport read_rows
-from cbackprop.core.rules cimport SGD
 from cbackprop.core.simd.dispatch cimport cbp_two_layers_f32, cbp_two_layers_f64, f32, f64
 
 
-cdef bint takes(const Net* net, const Rule* rule, Py_ssize_t batch_rows) noexcept nogil:
+cdef bint takes(const Job* job, const Rule* rule, Py_ssize_t batch_rows) noexcept nogil:
     """Whether batches of up to ``batch_rows`` rows go this way."""
-    return batch_rows <= net.few_rows and rule.kind == SGD
+    return (batch_rows <= job.net.few_rows and rule.fusable and not rule.whole and job.goal.plain
+            and job.weight == NULL and job.goal.units == NULL)
 
 
 cdef Py_ssize_t training_steps(Job* job, Py_ssize_t start, Py_ssize_t rows, Py_ssize_t n_steps,

@@ -14,7 +14,7 @@ floating-point sum does, whatever the number of threads.
 from libc.stdlib cimport calloc, free
 
 from cbackprop.core cimport blas
-from cbackprop.core.simd.dispatch cimport CBP_IDENTITY, CBP_RELU
+from cbackprop.core.simd.dispatch cimport CBP_IDENTITY, CBP_RELU, CBP_SOFTMAX
 
 cdef extern from *:
     Py_ssize_t PY_SSIZE_T_MAX
@@ -86,7 +86,9 @@ cdef class Plan:
             raise ValueError(f"unknown dtype {dtype!r}")
         self.sizes, self.activations, self.bias, self.dtype = sizes, activations, bias, dtype
         for i in range(len(activations)):
-            if not CBP_IDENTITY <= activations[i] <= CBP_RELU:
+            # exp and softmax are for outputs only.
+            if not CBP_IDENTITY <= activations[i] <= (
+                    CBP_SOFTMAX if i == len(activations) - 1 else CBP_RELU):
                 raise ValueError(f"unknown activation code {activations[i]}")
             if sizes[i] < 1 or sizes[i + 1] < 1:
                 raise ValueError("every size is at least 1")
@@ -137,7 +139,8 @@ cdef class Plan:
         self.may_thread_blas = any([total * sizes[i] * sizes[i + 1] > BLAS_THREADS_ABOVE
                                     for i in range(net.n_layers)])
         net.few_rows = self.most_few_rows() if few_rows < 0 else few_rows
-        if not 0 <= net.few_rows <= (4 if net.n_layers == 2 else 0):
+        if not 0 <= net.few_rows <= (
+                4 if net.n_layers == 2 and net.layers[1].activation <= CBP_RELU else 0):
             raise ValueError("few_rows is 0 to 4, and 0 unless there is one hidden layer")
 
     def __dealloc__(self):
@@ -177,7 +180,7 @@ cdef class Plan:
     cdef Py_ssize_t most_few_rows(self):
         """Batches of how many rows are made in whole steps (few_rows.pyx); 0: none."""
         cdef Net* net = &self.net
-        if net.n_layers != 2 or net.tiled:
+        if net.n_layers != 2 or net.tiled or net.layers[1].activation > CBP_RELU:
             return 0
         n_out = net.layers[1].n_out
         return 4 if n_out <= FOUR_ROWS_OUTPUTS else 2 if n_out <= TWO_ROWS_OUTPUTS else 1

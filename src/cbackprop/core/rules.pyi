@@ -1,1 +1,8 @@
-# Compiled code for other modules of the core; nothing to call from Python.
+from typing import Any
+
+KINDS: dict[str, int]
+
+class RuleSettings:
+    kind: str
+    options: dict[str, Any]
+    def __init__(self, kind: str, *, l1: float = 0.0, l2: float = 0.0, **options: Any) -> None: ...

@@ -13,9 +13,11 @@ ctypedef struct Buffers:        # each on a cache line of its own; elements of t
     char* super_Z               # (super_rows, n_units)
     char* super_delta
     double* losses              # one for each block of a batch
+    double* unit_losses         # the same in the targets' units
     char* X                     # worker 0's: (block_rows, n_in)
     char* Y
     char* weight                # (block_rows,)
+    char* element_weight        # 2 x (block_rows, n_out)
     char* Z                     # (block_rows, n_units)
     char* delta
     char* stack                 # (depth, P): partial sums of the tree

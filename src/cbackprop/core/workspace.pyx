@@ -71,6 +71,7 @@ cdef Workspace workspace_for(const Net* net, Py_ssize_t most_rows, int n_workers
         space.n_bytes = 0
         space.lay(&to.parameters, P * size)
         space.lay(<char**>&to.losses, n_losses * sizeof(double))
+        space.lay(<char**>&to.unit_losses, n_losses * sizeof(double))
         if backward:
             space.lay(&to.transposed, net.n_transposed * size)
             space.lay(&to.gradient, P * size)
@@ -85,6 +86,7 @@ cdef Workspace workspace_for(const Net* net, Py_ssize_t most_rows, int n_workers
         # Worker 0's regions; every further worker's lie worker_bytes behind the last one's.
         before = space.n_bytes
         space.lay(&to.weight, rows * size)
+        space.lay(&to.element_weight, 2 * rows * n_out * size)
         if not tiled:
             space.lay(&to.X, to.gathered_rows * n_in * size)
             space.lay(&to.Y, to.gathered_rows * n_out * size)

@@ -1,0 +1,27 @@
+import numpy as np
+from numpy.typing import NDArray
+
+_Numbers = NDArray[np.float64]
+
+class WatchSettings:
+    def __init__(
+        self,
+        *,
+        monitored: int = -1,
+        maximise: bool = False,
+        patience: float = ...,
+        min_delta: float = 0.0,
+        start_epoch: int = 0,
+        keep_best: bool = False,
+        target_loss: float = ...,
+        plateau_factor: float = 1.0,
+        plateau_patience: float = -1.0,
+        plateau_delta: float = 0.0,
+        plateau_minimum: float = 0.0,
+    ) -> None: ...
+
+def fresh_best(numbers: _Numbers, key: float) -> None: ...
+def wait_anew(numbers: _Numbers) -> None: ...
+def fresh_plateau(numbers: _Numbers) -> None: ...
+def waited(numbers: _Numbers) -> float: ...
+def best_of(numbers: _Numbers) -> tuple[int, float] | None: ...

@@ -1,0 +1,121 @@
+"""When to stop, which parameters were best, when to lower the learning rate: an epoch's judgement.
+
+The numbers belong to the trainer's state, so that a resumed training judges as an uninterrupted one
+does.  The best value is the best that was seen; patience counts the epochs that did not better by
+``min_delta`` the last value that did.
+"""
+
+from libc.math cimport INFINITY
+from libc.string cimport memcpy
+
+cdef enum:                      # the numbers
+    HAS_BEST
+    BEST                        # the best value,
+    BEST_EPOCH                  # and when it was
+    REFERENCE                   # the last value that was better by min_delta
+    WAITED                      # epochs since
+    PLATEAU_STARTED
+    PLATEAU_REFERENCE
+    PLATEAU_WAITED
+    PLATEAU_SCALE               # of the learning rate, so far
+
+
+cdef class WatchSettings:
+    """Settings of early stopping, of the target loss and of a rate that falls on a plateau.
+
+    Parameters
+    ----------
+    monitored : int
+        Which column of the record; -1: none.
+    """
+
+    def __init__(self, *, int monitored=-1, bint maximise=False, double patience=INFINITY,
+                 double min_delta=0.0, Py_ssize_t start_epoch=0, bint keep_best=False,
+                 double target_loss=-INFINITY, double plateau_factor=1.0,
+                 double plateau_patience=-1.0, double plateau_delta=0.0,
+                 double plateau_minimum=0.0):
+        self.watch.monitored, self.watch.maximise = monitored, maximise
+        self.watch.patience, self.watch.min_delta = patience, min_delta
+        self.watch.start_epoch, self.watch.keep_best = start_epoch, keep_best
+        self.watch.target_loss = target_loss
+        self.watch.plateau_factor = plateau_factor
+        self.watch.plateau_patience = plateau_patience
+        self.watch.plateau_delta = plateau_delta
+        self.watch.plateau_minimum = plateau_minimum
+
+
+def fresh_best(numbers, double key):
+    """No value has been seen yet; ``key`` tells one kind of watching from another."""
+    numbers[HAS_BEST:PLATEAU_STARTED] = 0.0
+    numbers[N_WATCHED - 1] = key
+
+
+def wait_anew(numbers):
+    """Patience begins from the start; the best value stays."""
+    numbers[WAITED] = 0.0
+
+
+def fresh_plateau(numbers):
+    """The learning rate is as its schedule has it."""
+    numbers[PLATEAU_STARTED:PLATEAU_SCALE] = 0.0
+    numbers[PLATEAU_SCALE] = 1.0
+
+
+def waited(numbers):
+    """For how many epochs patience has been waiting."""
+    return float(numbers[WAITED])
+
+
+def best_of(numbers):
+    """(epoch, value) of the best, or None."""
+    if not numbers[HAS_BEST]:
+        return None
+    return int(numbers[BEST_EPOCH]), float(numbers[BEST])
+
+
+cdef double plateau_rate(const Watch* watch, double rate) noexcept nogil:
+    """The learning rate after the plateaus so far."""
+    if watch.plateau_patience < 0:
+        return rate
+    return max(rate * watch.numbers[PLATEAU_SCALE], min(rate, watch.plateau_minimum))
+
+
+cdef void look_for_plateau(const Watch* watch, double loss) noexcept nogil:
+    """After ``plateau_patience`` epochs whose loss did not fall by ``plateau_delta``: lower."""
+    cdef double* numbers = watch.numbers
+    if not numbers[PLATEAU_STARTED] or loss < numbers[PLATEAU_REFERENCE] - watch.plateau_delta:
+        numbers[PLATEAU_STARTED], numbers[PLATEAU_REFERENCE] = 1, loss
+        numbers[PLATEAU_WAITED] = 0
+        return
+    numbers[PLATEAU_WAITED] += 1
+    if numbers[PLATEAU_WAITED] >= watch.plateau_patience:
+        numbers[PLATEAU_SCALE] *= watch.plateau_factor
+        numbers[PLATEAU_WAITED] = 0
+
+
+cdef Reason judge(const Watch* watch, Py_ssize_t epoch, double loss, double monitored,
+                  Py_ssize_t n_parameters, const real* parameters, real* best) noexcept nogil:
+    """The end of epoch number ``epoch``: whether and why to stop.
+
+    monitored : the monitored column's value
+    best : (n_parameters,), written with ``parameters`` when they are the best so far; or NULL
+    """
+    cdef double* numbers = watch.numbers
+    cdef double value = -monitored if watch.maximise else monitored
+    if watch.plateau_patience >= 0:
+        look_for_plateau(watch, loss)
+    if watch.monitored >= 0 and epoch >= watch.start_epoch:
+        if not numbers[HAS_BEST] or value < (-numbers[BEST] if watch.maximise else numbers[BEST]):
+            if best != NULL:
+                memcpy(best, parameters, n_parameters * sizeof(real))
+            numbers[BEST], numbers[BEST_EPOCH] = monitored, epoch
+        if not numbers[HAS_BEST] or value < numbers[REFERENCE] - watch.min_delta:
+            numbers[REFERENCE], numbers[WAITED] = value, 0
+        else:
+            numbers[WAITED] += 1
+        numbers[HAS_BEST] = 1
+        if numbers[WAITED] >= watch.patience:
+            return EARLY_STOPPING
+    if loss <= watch.target_loss:
+        return TARGET_LOSS
+    return NOT_YET
