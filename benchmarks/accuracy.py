@@ -4,10 +4,10 @@ python -m benchmarks.accuracy --data FOLDER              candidates for the defa
 python -m benchmarks.accuracy --data FOLDER --patience   RProp, stopped by a fifth of the rows
 
 FOLDER holds pairs of files NAME.train and NAME.test in FANN's text format.  A network has 16 hidden
-units and all else by default; so has its trainer, but for the solver.  Nothing is chosen by a test
-error here: they are printed, and a default is a decision of people.  One-hot targets are classes,
-whose error is the percentage of wrong rows; other targets' is the mean squared error over rows and
-outputs.  No time is measured.
+units and all else by default; so has its trainer, but for the solver (--hidden, --activation and
+--batch-size: how it goes with others).  Nothing is chosen by a test error here: they are printed,
+and a default is a decision of people.  One-hot targets are classes, whose error is the percentage
+of wrong rows; other targets' is the mean squared error over rows and outputs.  No time is measured.
 """
 
 import argparse
@@ -22,7 +22,6 @@ import numpy as np
 from benchmarks.report import number
 from benchmarks.run import say
 
-HIDDEN = 16
 EPOCHS = (30, 100, 300)
 SEEDS = 5
 
@@ -40,13 +39,30 @@ def candidates():
         for rate in (0.1, 0.5):
             name = f"SGD {rate:g}" + (f" mu {momentum:g}" if momentum else "")
             found[name] = SGD(learning_rate=rate, momentum=momentum)
-    for rate in (0.001, 0.003, 0.01, 0.03):
+    for rate in (0.001, 0.003, 0.01, 0.03, 0.1):
         found[f"Adam {rate:g}"] = Adam(learning_rate=rate)
     found["RProp"] = RProp()
     return found
 
 
 # ----------------------------------------------------------------------------------------- the data
+
+
+@dataclass(frozen=True)
+class Model:
+    """What is trained."""
+
+    hidden: int = 16
+    activation: str = "sigmoid"
+    batch_size: int | None = None
+
+    def trainer(self, data, solver, seed):
+        import cbackprop
+
+        sizes = data.X.shape[1], self.hidden, data.Y.shape[1]
+        net = cbackprop.Network(sizes, activation=self.activation, seed=seed)
+        batch_size = None if solver.full_batch else self.batch_size
+        return cbackprop.Trainer(net, solver=solver, batch_size=batch_size, seed=seed)
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,10 +78,6 @@ class DataSet:
         from cbackprop.commandline.coding import is_one_hot
 
         return is_one_hot(self.Y)
-
-    @property
-    def sizes(self):
-        return self.X.shape[1], HIDDEN, self.Y.shape[1]
 
     def error(self, net):
         """Percent of wrong test rows, or their mean squared error."""
@@ -101,28 +113,27 @@ def read(folder):
 # --------------------------------------------------------------------------------------- the trials
 
 
-def course(data, solver, epochs, seed):
+def course(model, data, solver, epochs, seed):
     """The test error after each of ``epochs``, ascending; infinite from a divergence on."""
     import cbackprop
 
-    net = cbackprop.Network(data.sizes, seed=seed)
-    trainer = cbackprop.Trainer(net, solver=solver, seed=seed)
+    trainer = model.trainer(data, solver, seed)
     errors = []
     try:
         for n in epochs:
             trainer.fit(data.X, data.Y, epochs=n - trainer.epoch)
-            errors.append(data.error(net))
+            errors.append(data.error(trainer.network))
     except cbackprop.DivergenceError:
         pass
     return errors + [math.inf] * (len(epochs) - len(errors))
 
 
-def compare(sets, solvers, epochs, seeds):
+def compare(model, sets, solvers, epochs, seeds):
     """{(set, epochs, solver's name): median error over the seeds}."""
     found = {}
     for data in sets:
         for name, solver in solvers.items():
-            courses = [course(data, solver, epochs, seed) for seed in range(seeds)]
+            courses = [course(model, data, solver, epochs, seed) for seed in range(seeds)]
             for n, errors in zip(epochs, zip(*courses, strict=True), strict=True):
                 found[data, n, name] = median(errors)
             say(f"{data.name}, {name}: done")
@@ -159,12 +170,11 @@ def geometric_mean(values):
     return math.exp(sum(map(math.log, values)) / len(values))
 
 
-def stopped(data, seed):
+def stopped(model, data, seed):
     """RProp until the loss on a fifth of the rows stands still: (test error, epochs run)."""
     import cbackprop
 
-    net = cbackprop.Network(data.sizes, seed=seed)
-    trainer = cbackprop.Trainer(net, solver=cbackprop.RProp(), seed=seed)
+    trainer = model.trainer(data, cbackprop.RProp(), seed)
     trainer.fit(
         data.X,
         data.Y,
@@ -172,14 +182,14 @@ def stopped(data, seed):
         validation_data=0.2,
         early_stopping=cbackprop.EarlyStopping(patience=PATIENCE),
     )
-    return data.error(net), trainer.epoch
+    return data.error(trainer.network), trainer.epoch
 
 
-def patience(sets, seeds):
+def patience(model, sets, seeds):
     """Text lines, and whether every set of AT_MOST that is there did as well."""
     lines, good = [], True
     for data in sets:
-        errors, epochs = zip(*(stopped(data, seed) for seed in range(seeds)), strict=True)
+        errors, epochs = zip(*(stopped(model, data, seed) for seed in range(seeds)), strict=True)
         line = (
             f"{data.name}: median {number(median(errors))} {'% wrong' if data.classes else 'MSE'} "
             f"({number(min(errors))}..{number(max(errors))}), {median(epochs):.0f} epochs"
@@ -201,14 +211,18 @@ def main(arguments=None):
     parser.add_argument("--data", type=Path, required=True, metavar="FOLDER")
     parser.add_argument("--patience", action="store_true", help="RProp with early stopping")
     parser.add_argument("--seeds", type=int, metavar="N", help=f"{SEEDS}; {PATIENCE_SEEDS}")
+    parser.add_argument("--hidden", type=int, default=Model.hidden, metavar="N")
+    parser.add_argument("--activation", default=Model.activation, metavar="NAME")
+    parser.add_argument("--batch-size", type=int, metavar="N")
     given = parser.parse_args(arguments)
+    model = Model(given.hidden, given.activation, given.batch_size)
     sets = read(given.data)
     if given.patience:
-        lines, good = patience(sets, given.seeds or PATIENCE_SEEDS)
+        lines, good = patience(model, sets, given.seeds or PATIENCE_SEEDS)
         print("\n".join(lines))
         return 0 if good else 1
     solvers = candidates()
-    found = compare(sets, solvers, EPOCHS, given.seeds or SEEDS)
+    found = compare(model, sets, solvers, EPOCHS, given.seeds or SEEDS)
     print("\n".join(table(found, list(solvers))))
     return 0
 

@@ -42,8 +42,8 @@ class Answers:
 
 def test_errors_are_percentages_of_classes_and_mean_squares_of_numbers(folder):
     half, side = accuracy.read(folder)
-    assert (half.name, half.classes, half.sizes) == ("half", False, (1, 16, 1))
-    assert (side.name, side.classes, side.sizes) == ("side", True, (1, 16, 2))
+    assert (half.name, half.classes) == ("half", False)
+    assert (side.name, side.classes) == ("side", True)
     assert half.error(Answers(half.Y_test + 0.1)) == pytest.approx(0.01)
     wrong = side.Y_test.copy()
     wrong[:3] = 1 - wrong[:3]
@@ -76,17 +76,33 @@ def test_a_divergence_is_infinitely_bad(folder, monkeypatch):
 
     monkeypatch.setattr(cbackprop.Trainer, "fit", fit_once)
     half, _ = accuracy.read(folder)
-    first, second = accuracy.course(half, cbackprop.SGD(), (1, 2), seed=0)
+    first, second = accuracy.course(accuracy.Model(), half, cbackprop.SGD(), (1, 2), seed=0)
     assert first < math.inf and second == math.inf
 
 
 def test_a_course_is_one_training(folder):
     half, _ = accuracy.read(folder)
     solver = cbackprop.SGD(learning_rate=0.5)
-    assert (
-        accuracy.course(half, solver, (3, 10), seed=1)[1]
-        == accuracy.course(half, solver, (10,), seed=1)[0]
+    (_, in_two), (at_once,) = (
+        accuracy.course(accuracy.Model(), half, solver, epochs, seed=1)
+        for epochs in ((3, 10), (10,))
     )
+    assert in_two == at_once
+
+
+def test_the_model_is_the_default_but_for_what_is_asked(folder):
+    _, side = accuracy.read(folder)
+    plain = accuracy.Model().trainer(side, cbackprop.SGD(), 3)
+    assert plain.network.sizes == (1, 16, 2) and plain.batch_size is None
+    assert plain.network.activations == cbackprop.Network((1, 16, 2)).activations
+    model = accuracy.Model(hidden=5, activation="tanh", batch_size=7)
+    other = model.trainer(side, cbackprop.Adam(), 3)
+    assert (other.network.sizes[1], other.network.activations[0], other.batch_size) == (
+        5,
+        "tanh",
+        7,
+    )
+    assert model.trainer(side, cbackprop.RProp(), 3).batch_size is None
 
 
 def test_both_tables_are_printed(folder, monkeypatch, capsys):
@@ -102,7 +118,7 @@ def test_both_tables_are_printed(folder, monkeypatch, capsys):
 
 
 def test_a_folder_without_data_is_refused(tmp_path):
-    with pytest.raises(SystemExit, match="no NAME.train"):
+    with pytest.raises(SystemExit, match=r"no NAME\.train"):
         accuracy.read(tmp_path)
     (tmp_path / "bad.train").write_text("1,2,3\n")
     with pytest.raises(SystemExit, match="the first line is not"):
