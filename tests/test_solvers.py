@@ -33,7 +33,7 @@ EXAMPLES = [
         (SGD(momentum=0.9, nesterov=True), "nesterov", False, 1, 0),
         (Adam(), "adam", False, 2, 1),
         (Adam(amsgrad=True), "amsgrad", False, 3, 1),
-        (RProp(), "rprop", True, 3, 1),
+        (RProp(), "rprop", True, 3, 2),
     ],
 )
 def test_what_the_core_is_told(solver, rule, full_batch, n_vectors, n_numbers):

@@ -280,8 +280,8 @@ class RProp:
 
     @property
     def n_numbers(self) -> int:
-        """Single numbers in the trainer's state: the loss before."""
-        return 1
+        """Single numbers in the trainer's state: the loss before, and whether there was one."""
+        return 2
 
 
 @dataclass(frozen=True, kw_only=True)
