@@ -163,7 +163,7 @@ CBP_INLINE V FN(softmax_delta)(const FN(softmax_sums) *sums, V e, V y)
     const V each = sums->y_sum / (sums->rest + (T)1);
     V lost = sums->rest * each;
     CBP_OPAQUE_VECTOR(lost);
-    return e * each - y;
+    return WN(select)(WN(less)(e, WN(set)(1)), e * each - y, (sums->y_sum - y) - lost);
 }
 
 /* n <= W rows of at most NARROW columns, a row a lane */
