@@ -395,7 +395,7 @@ def test_a_callback_stops_the_training_or_ends_it_with_its_exception():
 # --- the state -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("steps", [1, 3, 5])
+@pytest.mark.parametrize("steps", [1, 2, 4])
 def test_early_stopping_resumes_as_if_never_left(steps):
     X, Y = data(64)
     V = data(40, seed=6)

@@ -23,6 +23,7 @@ from .errors import InputError, InputTypeError
 
 __all__ = [
     "as_numbers",
+    "as_output",
     "as_rows",
     "as_weights",
     "boolean",
@@ -312,6 +313,25 @@ def as_rows(
     if X.strides[1] != X.itemsize and X.shape[1] > 1:
         X = np.ascontiguousarray(X)
     return X
+
+
+def as_output(out: Any, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    """A new array, or `out` if it can take the result."""
+    if out is None:
+        return np.empty(shape, dtype)
+    if not isinstance(out, np.ndarray):
+        raise InputTypeError(f"out is {describe(out)}; expected an array of {dtype}")
+    if out.shape != shape:
+        raise InputError(f"out has shape {out.shape}; expected {shape}")
+    if out.dtype != dtype:
+        raise InputTypeError(f"out has dtype {out.dtype}; expected {dtype}, the result's")
+    if not out.flags.c_contiguous:
+        raise InputError("out is not C-contiguous; expected rows one after the other in memory")
+    if not out.flags.aligned:
+        raise InputError("out is not aligned in memory; expected an ordinary array, as of np.empty")
+    if not out.flags.writeable:
+        raise InputError("out is read-only; expected an array that can be written")
+    return out
 
 
 def same_rows(name: str, X: np.ndarray, other_name: str, other: np.ndarray) -> None:

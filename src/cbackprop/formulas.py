@@ -23,7 +23,7 @@ import numpy as np
 
 from . import blas_threads, checks
 from .core import elementwise, founding
-from .errors import InputError, InputTypeError
+from .errors import InputError
 
 __all__ = ["delta_hidden", "delta_output", "gradients", "sigmoid"]
 
@@ -48,7 +48,7 @@ def sigmoid(x: Any, out: np.ndarray | None = None) -> Any:
         If x does not hold real numbers, or out does not fit.
     """
     x = checks.as_numbers("x", x, np.float64)
-    result = _output(out, x.shape, x.dtype)
+    result = checks.as_output(out, x.shape, x.dtype)
     elementwise.sigmoid(_flat(x, out), _flat(result))
     return result if out is not None or result.ndim else result[()]
 
@@ -76,7 +76,7 @@ def delta_output(Y: Any, Y_hat: Any, out: np.ndarray | None = None) -> Any:
     """
     Y, Y_hat = _real(("Y", Y), ("Y_hat", Y_hat))
     _expect("Y_hat", Y_hat, Y.shape, f"the shape of Y, {Y.shape}")
-    result = _output(out, Y.shape, Y.dtype)
+    result = checks.as_output(out, Y.shape, Y.dtype)
     if out is not None and np.may_share_memory(Y, out):
         Y = Y.copy()  # the loop may overwrite Y_hat, not Y
     elementwise.delta_output(_flat(Y), _flat(Y_hat, out), _flat(result))
@@ -108,7 +108,7 @@ def delta_hidden(delta_O: Any, W2: Any, Z: Any, out: np.ndarray | None = None) -
     (N, n_out), n_hidden = delta_O.shape, len(W2)
     _expect("W2", W2, (n_hidden, n_out), f"(n_hidden, {n_out}), since delta_O is {delta_O.shape}")
     _expect("Z", Z, (N, n_hidden), f"({N}, {n_hidden}), since W2 is {W2.shape}")
-    result = _output(out, Z.shape, Z.dtype)
+    result = checks.as_output(out, Z.shape, Z.dtype)
     overlaps = out is not None and any(np.may_share_memory(out, A) for A in (delta_O, W2, Z))
     target = np.empty_like(result) if overlaps else result
     with blas_threads.single_threaded(N * n_out * n_hidden > blas_threads.THREADED_ABOVE):
@@ -187,25 +187,6 @@ def _contiguous(A: np.ndarray) -> np.ndarray:
 def _expect(name: str, A: np.ndarray, shape: tuple[int, ...], expected: str) -> None:
     if A.shape != shape:
         raise InputError(f"{name} has shape {A.shape}; expected {expected}")
-
-
-def _output(out: Any, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
-    """A new array, or `out` if it can take the result."""
-    if out is None:
-        return np.empty(shape, dtype)
-    if not isinstance(out, np.ndarray):
-        raise InputTypeError(f"out is {checks.describe(out)}; expected an array of {dtype}")
-    if out.shape != shape:
-        raise InputError(f"out has shape {out.shape}; expected {shape}")
-    if out.dtype != dtype:
-        raise InputTypeError(f"out has dtype {out.dtype}; expected {dtype}, the result's")
-    if not out.flags.c_contiguous:
-        raise InputError("out is not C-contiguous; expected rows one after the other in memory")
-    if not out.flags.aligned:
-        raise InputError("out is not aligned in memory; expected an ordinary array, as of np.empty")
-    if not out.flags.writeable:
-        raise InputError("out is read-only; expected an array that can be written")
-    return out
 
 
 def _flat(A: np.ndarray, overwritten: np.ndarray | None = None) -> np.ndarray:

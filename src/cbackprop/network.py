@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from . import blas_threads, checks, initialization, losses, threads
+from . import blas_threads, checks, derivatives, initialization, losses, threads
 from .core import batch
 from .core.objective import Objective
 from .core.plan import Plan
@@ -500,6 +500,13 @@ class Network:
         if not good:
             checks.raise_non_finite(X, dtype=self._dtype)
         return gradient
+
+    # Functions of a file of their own, and methods here.
+    jacobian = derivatives.jacobian
+    input_gradient = derivatives.input_gradient
+    parameter_jacobian = derivatives.parameter_jacobian
+    parameter_jacobian_blocks = derivatives.parameter_jacobian_blocks
+    check_gradient = derivatives.check_gradient
 
     def _data(
         self, X: Any, Y: Any, loss: Any, sample_weight: Any, output_weight: Any, missing: str

@@ -82,7 +82,7 @@ from cbackprop.core.watch cimport (
     judge,
     plateau_rate,
 )
-from cbackprop.core.workspace cimport Workspace, workspace_for
+from cbackprop.core.workspace cimport Buffers, Workspace, workspace_for
 
 cdef extern from "Python.h":
     int PyErr_CheckSignals() except -1
@@ -227,6 +227,7 @@ ctypedef struct Course:
     Outcome refused             # why an evaluation was given up
     # a loss in Python
     void* descent               # the owner; NULL where the loss is the core's
+    const Buffers* forward      # of a forward pass
     char* Y                     # (batch_rows, n_out) of the network's dtype
     char* Y_hat
     char* dL_dY_hat
@@ -384,6 +385,7 @@ cdef Outcome ask_python(Course* c, Py_ssize_t rows, const real* parameters,
     cdef Job forward = c.job
     cdef int* bad = &c.job.bad if c.job.check else NULL
     cdef const real* Y
+    forward.to = c.forward
     forward.Y, forward.given, forward.weight, forward.out = NULL, NULL, NULL, c.Y_hat
     loss_of(&forward, c.position, rows, parameters)
     Y = read_rows(c.job.Y, c.job.order, c.position, rows, <real*>c.Y, bad)
@@ -590,6 +592,7 @@ cdef class Descent:
     cdef object custom_Y_hat
     cdef object custom_dL_dY_hat
     cdef object custom_error
+    cdef Workspace custom_space
     # the snapshot: as much as ``restorable`` names, in its order
     cdef char* kept
     cdef list restorable                # (address, bytes)
@@ -719,6 +722,10 @@ cdef class Descent:
             c.Y_hat = memory_of(self.custom_Y_hat, "Y_hat", self.custom_Y.nbytes, True)
             c.dL_dY_hat = memory_of(self.custom_dL_dY_hat, "dL_dY_hat", self.custom_Y.nbytes, True)
             c.descent = <void*>self
+            # A gradient by tiles has other buffers than a forward pass.
+            self.custom_space = workspace_for(net, batch_rows, threads, False)
+            self.custom_space.buffers.parameters = self.space.buffers.parameters
+            c.forward = &self.custom_space.buffers
 
         step_seconds = 0.2e-6 + net.flops_per_row * batch_rows / 20e9
         c.few = few_rows.takes(&c.job, &c.rule, batch_rows)

@@ -65,6 +65,48 @@ cdef inline void times_sigma_prime(int activation, const real* Z, real* delta,
         dispatch.f32.times_derivative(activation, Z, delta, n)
 
 
+cdef inline void output_sigma(int activation, const real* raw, real* Y_hat, Py_ssize_t rows,
+                              Py_ssize_t columns) noexcept nogil:
+    """Y_hat = sigma(raw) of an output layer, exp and softmax included.  Y_hat may be raw."""
+    if real is double:
+        dispatch.f64.output(activation, raw, Y_hat, rows, columns)
+    else:
+        dispatch.f32.output(activation, raw, Y_hat, rows, columns)
+
+
+cdef inline double loss_delta(int loss, int activation, real parameter, const real* weight,
+                              const real* Y, const real* P, real* delta, Py_ssize_t rows,
+                              Py_ssize_t columns) noexcept nogil:
+    """delta = dL/dO, L the sum of weight l(Y, P), which is returned; no 1/N, no weight if NULL.
+
+    P is O (the raw output) for cross-entropy and poisson, else Y_hat; delta may be P.
+    """
+    if real is double:
+        return dispatch.f64.loss(loss, activation, parameter, weight, Y, P, delta, rows, columns)
+    else:
+        return dispatch.f32.loss(loss, activation, parameter, weight, Y, P, delta, rows, columns)
+
+
+cdef inline double loss_only(int loss, int activation, real parameter, const real* weight,
+                             const real* Y, const real* P, Py_ssize_t rows,
+                             Py_ssize_t columns) noexcept nogil:
+    """The sum of weight l(Y, P), as loss_delta's."""
+    return loss_delta(loss, activation, parameter, weight, Y, P, <real*>NULL, rows, columns)
+
+
+cdef inline void element_weights(const real* row_weight, const real* column_weight, real* Y,
+                                 bint missing, real* weight, Py_ssize_t rows,
+                                 Py_ssize_t columns) noexcept nogil:
+    """weight (rows, columns) = row_weight * column_weight, NULL meaning ones.
+
+    With ``missing`` a NaN of Y becomes 0, and so does its weight.
+    """
+    if real is double:
+        dispatch.f64.element_weights(row_weight, column_weight, Y, missing, weight, rows, columns)
+    else:
+        dispatch.f32.element_weights(row_weight, column_weight, Y, missing, weight, rows, columns)
+
+
 cdef inline void column_sums(real alpha, const real* delta, Py_ssize_t rows, Py_ssize_t columns,
                              real beta, real* out) noexcept nogil:
     """out = beta * out + alpha * sum of the rows of delta: the gradient of a bias."""

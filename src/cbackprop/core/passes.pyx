@@ -14,7 +14,7 @@ from cbackprop.core cimport elementwise, product
 from cbackprop.core.backprop cimport layer_rows
 from cbackprop.core.plan cimport Layer, Net, Plan, Tile
 from cbackprop.core.rows cimport RowSource, memory_of
-from cbackprop.core.simd.dispatch cimport CBP_IDENTITY
+from cbackprop.core.simd.dispatch cimport CBP_IDENTITY, CBP_RELU
 from cbackprop.core.team cimport team
 from cbackprop.core.types cimport real
 from cbackprop.core.workspace cimport Workspace, workspace_for
@@ -164,6 +164,8 @@ def passes(Plan plan not None, parameters, X, Y, double seconds):
             or rows_X.rows.n_columns != net.layers[0].n_in
             or rows_Y.rows.n_columns != net.layers[last].n_out):
         raise ValueError("X and Y have the same rows, and the network's columns and dtype")
+    if net.layers[last].activation > CBP_RELU:
+        raise ValueError("the passes of squared error with an elementwise output")
     if net.tiled and N > net.super_rows:
         raise ValueError("no more rows than a super-block's")
     space = workspace_for(net, N, 1, True)

@@ -1,5 +1,8 @@
 """The order of the rows in an epoch: a permutation that is a function of (seed, epoch).
 
+Either any order, each equally likely; or one for data that are read from a file: blocks of
+consecutive rows in random order, and the rows shuffled within windows of a few blocks.
+
 Random bits: Philox4x64-10 (Salmon, Moraes, Dror and Shaw, "Parallel random numbers: as easy as 1,
 2, 3", SC 2011) with the key (seed, epoch); the raw output is that of
 ``numpy.random.Philox(key=[seed, epoch])``, which NumPy's compatibility policy keeps.  Bounded
@@ -77,26 +80,90 @@ cdef inline uint32_t below(Philox* state, uint32_t bound) noexcept nogil:
     return <uint32_t>(product >> 32)
 
 
-cdef void permutation(uint64_t seed, uint64_t epoch, Py_ssize_t n, int64_t* order) noexcept nogil:
-    """order (n,) = a permutation of 0 .. n - 1; n below 2^32."""
-    cdef Philox state
+cdef inline void begin(Philox* state, uint64_t seed, uint64_t epoch) noexcept nogil:
+    """The stream of (seed, epoch) from its first number."""
+    state.key[0], state.key[1], state.counter, state.used = seed, epoch, 0, 8
+
+
+cdef inline void shuffle(Philox* state, Py_ssize_t n, int64_t* order) noexcept nogil:
+    """Put order (n,) into any order, each equally likely; n below 2^32."""
     cdef Py_ssize_t i, j
     cdef int64_t swap
-    state.key[0], state.key[1], state.counter, state.used = seed, epoch, 0, 8
-    for i in range(n):
-        order[i] = i
     for i in range(n - 1, 0, -1):
-        j = below(&state, <uint32_t>(i + 1))
+        j = below(state, <uint32_t>(i + 1))
         swap = order[i]
         order[i] = order[j]
         order[j] = swap
 
 
+cdef void permutation(uint64_t seed, uint64_t epoch, Py_ssize_t n, int64_t* order) noexcept nogil:
+    """order (n,) = a permutation of 0 .. n - 1; n below 2^32."""
+    cdef Philox state
+    cdef Py_ssize_t i
+    begin(&state, seed, epoch)
+    for i in range(n):
+        order[i] = i
+    shuffle(&state, n, order)
+
+
+cdef void window_permutation(uint64_t seed, uint64_t epoch, Py_ssize_t n, Py_ssize_t block_rows,
+                             Py_ssize_t window_blocks, int64_t* order) noexcept nogil:
+    """order (n,) = a permutation of 0 .. n - 1 that asks for rows near each other; n below 2^32.
+
+    The rows are cut into blocks of ``block_rows`` consecutive ones, the last may be short.  The
+    blocks are put into any order, and each run of ``window_blocks`` of them is a window, within
+    which the rows are put into any order.  What fits into one window is ``permutation``.
+
+    block_rows, window_blocks : at least 1; for training BLOCK_ROWS and WINDOW_BLOCKS
+    """
+    cdef:
+        Philox state
+        Py_ssize_t n_blocks = n // block_rows + (n % block_rows > 0)
+        # The blocks' order stands at the end of ``order`` until the rows reach it: every block that
+        # is still to come has at least one row, so its number has not been written over.
+        int64_t* blocks = order + n - n_blocks
+        Py_ssize_t window = 0       # where the window begins,
+        Py_ssize_t end = 0          # and where the rows so far end
+        Py_ssize_t i, row, first
+    if n_blocks <= window_blocks:
+        permutation(seed, epoch, n, order)
+        return
+    begin(&state, seed, epoch)
+    for i in range(n_blocks):
+        blocks[i] = i
+    shuffle(&state, n_blocks, blocks)
+    for i in range(n_blocks):
+        first = blocks[i] * block_rows
+        for row in range(first, min(first + block_rows, n)):
+            order[end] = row
+            end += 1
+        if (i + 1) % window_blocks == 0 or i + 1 == n_blocks:
+            shuffle(&state, end - window, order + window)
+            window = end
+
+
 def epoch_order(uint64_t seed, uint64_t epoch, int64_t[::1] order):
     """Fill ``order`` with the permutation of its length that epoch ``epoch`` of ``seed`` uses."""
-    if order.shape[0] >= <Py_ssize_t>0xFFFFFFFF:
-        raise ValueError("a permutation has fewer than 2^32 elements")
+    check_length(order.shape[0])
     if order.shape[0] == 0:
         return
     with nogil:
         permutation(seed, epoch, order.shape[0], &order[0])
+
+
+def window_order(uint64_t seed, uint64_t epoch, Py_ssize_t block_rows, Py_ssize_t window_blocks,
+                 int64_t[::1] order):
+    """The same by windows of ``window_blocks`` blocks of ``block_rows`` rows."""
+    check_length(order.shape[0])
+    if block_rows < 1 or window_blocks < 1:
+        raise ValueError("block_rows and window_blocks are at least 1")
+    if order.shape[0] == 0:
+        return
+    with nogil:
+        window_permutation(seed, epoch, order.shape[0], block_rows, window_blocks, &order[0])
+
+
+cdef int check_length(Py_ssize_t n) except -1:
+    if n >= <Py_ssize_t>0xFFFFFFFF:
+        raise ValueError("a permutation has fewer than 2^32 elements")
+    return 0

@@ -1,5 +1,5 @@
 /* The activations on one vector of a width, and their derivatives.
- * This file promises not to loop: loops.h and step.h do.
+ * This file promises not to loop: loops.h, output.h and step.h do.
  *
  * exp(-|x|): -|x| = k ln 2 / ENTRIES + r; 2^(k / ENTRIES) = 2^(k div ENTRIES) times a table's entry;
  * exp(r) = 1 + r + r^2 q(r), q minimax (Remez, relative to exp).  k is rounded by adding
@@ -12,7 +12,11 @@
  * Elsewhere there is one entry, 1, and the order of q's terms (Estrin) is for speed only.
  *
  * The exponential is kept times 2^LIFT, so that it is normal for every k; the division that ends a
- * sigmoid takes the factor away again and rounds a subnormal result once.
+ * sigmoid takes the factor away again and rounds a subnormal result once.  Of a positive number it
+ * is kept times 2^-LIFT, so that only the product that ends exp can overflow.  The factor comes with
+ * k: the number that rounds it is larger or smaller by LIFT.
+ *
+ * logarithm.h has the other use of the constants of T, and undefines them.
  */
 #define LIFT 64
 #define LIFTED ((T)18446744073709551616.0) /* 2^LIFT */
@@ -25,6 +29,7 @@
 #define LN2_LOW 1.90821492927058770002e-10
 #define LOG2_E 1.44269504088896340736
 #define LOWEST (-750.0) /* a sigmoid is 0 there, and the lifted exponential still normal */
+#define HIGHEST 710.0   /* exp is infinite there */
 #else
 #define ROUNDER 12582912.0f /* 1.5 * 2^23 */
 #define EXPONENT_BIAS 127
@@ -37,6 +42,7 @@
 #define LN2_LOW_LONG 3.1946184995e-05f
 #define LOG2_E 1.44269504088896340736f
 #define LOWEST (-110.0f)
+#define HIGHEST 89.0f
 #endif
 
 /* exp(r) - 1 for |r| <= ln 2 / 2, relative error about one unit in the last place */
@@ -71,6 +77,14 @@ CBP_INLINE V WN(expm1_reduced)(V r)
 #define LOOK_UP(table, i) (V)_mm256_permutevar8x32_ps(_mm256_load_ps(table), (__m256i)(i))
 #else
 #define ENTRIES 1
+#endif
+
+/* Rounds k, times ENTRIES, and leaves it with an exponent's bias and `lift` in the low bits; a table
+ * of powers has the bias and LIFT already. */
+#if ENTRIES > 1
+#define LIFTING(lift) (ROUNDER + ENTRIES * ((lift) - LIFT))
+#else
+#define LIFTING(lift) (ROUNDER + EXPONENT_BIAS + (lift))
 #endif
 
 #if ENTRIES > 1
@@ -124,31 +138,43 @@ CBP_INLINE V WN(expm1_table)(V r)
 }
 #endif
 
-/* 2^LIFT exp(-|x|) */
-CBP_INLINE V WN(exp_minus_abs)(V x)
+/* 2^lift exp(x) for LOWEST <= x <= HIGHEST; rounder is LIFTING(lift) */
+CBP_INLINE V WN(exp_lifted)(V x, V rounder)
 {
-    x = WN(at_least)(WN(set)(LOWEST), WN(from_bits)(WN(bits)(x) | SIGN_BIT));
 #if ENTRIES > 1
 #if SIZE == 8
     const T high_part = LN2_HIGH / ENTRIES, low_part = LN2_LOW / ENTRIES;
 #else
     const T high_part = LN2_HIGH_SHORT / ENTRIES, low_part = LN2_LOW_LONG / ENTRIES;
 #endif
-    const V sum = x * (LOG2_E * ENTRIES) + ROUNDER;
-    const V k = sum - ROUNDER;
+    const V sum = x * (LOG2_E * ENTRIES) + rounder;
+    const V k = sum - rounder;
     const V low = LOOK_UP(WN(remainders), sum) - k * low_part;
     const V r = (x - k * high_part) + low;
     const M power = WN(bits)(LOOK_UP((const T *)WN(powers), sum));
     const V scale = WN(from_bits)(power + (WN(bits)(sum) << SHIFT));
     return WN(expm1_table)(r) * scale + scale;
 #else
-    const T rounder = ROUNDER + EXPONENT_BIAS + LIFT;
     const V sum = x * LOG2_E + rounder;
     const V k = sum - rounder;
     const V r = (x - k * LN2_HIGH) - k * LN2_LOW;
     const V scale = WN(from_bits)(WN(bits)(sum) << MANTISSA_BITS);
     return WN(expm1_reduced)(r) * scale + scale;
 #endif
+}
+
+/* 2^LIFT exp(-|x|) */
+CBP_INLINE V WN(exp_minus_abs)(V x)
+{
+    x = WN(at_least)(WN(set)(LOWEST), WN(from_bits)(WN(bits)(x) | SIGN_BIT));
+    return WN(exp_lifted)(x, WN(set)(LIFTING(LIFT)));
+}
+
+CBP_INLINE V WN(exp)(V x)
+{
+    x = WN(at_most)(WN(set)(HIGHEST), WN(at_least)(WN(set)(LOWEST), x));
+    const V rounder = WN(by_sign)(x, WN(set)(LIFTING(LIFT)), WN(set)(LIFTING(-LIFT)));
+    return WN(exp_lifted)(x, rounder) * WN(by_sign)(x, WN(set)(1 / LIFTED), WN(set)(LIFTED));
 }
 
 /* sigma(x) = 1 / (1 + exp(-x)); for x < 0 that is e / (1 + e) with e = exp(x): no overflow, and the
@@ -174,28 +200,13 @@ CBP_INLINE V WN(tanh)(V x)
     return WN(from_bits)((WN(bits)(z) & ~SIGN_BIT) | sign);
 }
 
-#undef ROUNDER
-#undef EXPONENT_BIAS
-#undef MANTISSA_BITS
-#undef SIGN_BIT
-#undef LN2_HIGH
-#undef LN2_LOW
-#undef LN2_HIGH_SHORT
-#undef LN2_LOW_LONG
-#undef LOG2_E
-#undef LOWEST
-#undef LIFT
-#undef LIFTED
-#undef ENTRIES
-#undef LOOK_UP
-#undef SHIFT
-
 CBP_INLINE V WN(act)(const int activation, V h)
 {
     switch (activation) {
     case CBP_SIGMOID: return WN(sigmoid)(h);
     case CBP_TANH: return WN(tanh)(h);
     case CBP_RELU: return WN(from_bits)(WN(bits)(h) & ~WN(less)(h, WN(set)(0))); /* NaN stays */
+    case CBP_EXP: return WN(exp)(h);
     default: return h;
     }
 }
@@ -212,6 +223,8 @@ CBP_INLINE V WN(derivative)(const int activation, V z)
         result = one - z * z;
     else if (activation == CBP_RELU) /* NaN stays NaN */
         result = WN(select)(WN(less)(WN(set)(0), z), one, WN(at_least)(WN(set)(0), z));
+    else if (activation == CBP_EXP)
+        result = z;
     CBP_OPAQUE_VECTOR(result);
     return result;
 }

@@ -9,6 +9,17 @@ cdef extern from "simd.h" nogil:
         CBP_SIGMOID
         CBP_TANH
         CBP_RELU
+        CBP_EXP
+        CBP_SOFTMAX
+
+    enum:
+        CBP_SQUARED_ERROR
+        CBP_CROSS_ENTROPY
+        CBP_POISSON
+        CBP_ABSOLUTE_ERROR
+        CBP_HUBER
+        CBP_QUANTILE
+        CBP_GIVEN
 
     ctypedef struct cbp_two_layers_f64:
         ptrdiff_t n_in
@@ -43,6 +54,13 @@ cdef extern from "simd.h" nogil:
             const double *Y_hat, ptrdiff_t rows, ptrdiff_t cols) noexcept nogil
         void (*times_derivative)(int activation, const double *Z, double *delta,
             ptrdiff_t n) noexcept nogil
+        void (*output)(int activation, const double *O, double *Y_hat, ptrdiff_t rows,
+            ptrdiff_t cols) noexcept nogil
+        double (*loss)(int loss, int activation, double parameter, const double *weight,
+            const double *Y, const double *P, double *delta, ptrdiff_t rows,
+            ptrdiff_t cols) noexcept nogil
+        void (*element_weights)(const double *row_weight, const double *column_weight, double *Y,
+            int missing, double *weight, ptrdiff_t rows, ptrdiff_t cols) noexcept nogil
         void (*column_sums)(double alpha, const double *delta, ptrdiff_t rows, ptrdiff_t cols,
             double beta, double *out) noexcept nogil
         void (*fill_rows)(const double *b, ptrdiff_t rows, ptrdiff_t cols, double *H) noexcept nogil
@@ -77,6 +95,13 @@ cdef extern from "simd.h" nogil:
             ptrdiff_t rows, ptrdiff_t cols) noexcept nogil
         void (*times_derivative)(int activation, const float *Z, float *delta,
             ptrdiff_t n) noexcept nogil
+        void (*output)(int activation, const float *O, float *Y_hat, ptrdiff_t rows,
+            ptrdiff_t cols) noexcept nogil
+        double (*loss)(int loss, int activation, float parameter, const float *weight,
+            const float *Y, const float *P, float *delta, ptrdiff_t rows,
+            ptrdiff_t cols) noexcept nogil
+        void (*element_weights)(const float *row_weight, const float *column_weight, float *Y,
+            int missing, float *weight, ptrdiff_t rows, ptrdiff_t cols) noexcept nogil
         void (*column_sums)(float alpha, const float *delta, ptrdiff_t rows, ptrdiff_t cols,
             float beta, float *out) noexcept nogil
         void (*fill_rows)(const float *b, ptrdiff_t rows, ptrdiff_t cols, float *H) noexcept nogil

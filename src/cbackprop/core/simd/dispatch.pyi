@@ -20,6 +20,27 @@ def run_squared_error_weighted(
     level: str, weight: _Array, Y: _Array, Y_hat: _Array, cols: int
 ) -> float: ...
 def run_times_derivative(level: str, activation: int, Z: _Array, delta: _Array) -> None: ...
+def run_output(level: str, activation: int, raw: _Array, Y_hat: _Array, rows: int) -> None: ...
+def run_loss(
+    level: str,
+    loss: int,
+    activation: int,
+    parameter: float,
+    Y: _Array,
+    P: _Array,
+    rows: int,
+    weight: _Array | None = None,
+    delta: _Array | None = None,
+) -> float: ...
+def run_element_weights(
+    level: str,
+    missing: bool,
+    weight: _Array,
+    Y: _Array,
+    rows: int,
+    row_weight: _Array | None = None,
+    column_weight: _Array | None = None,
+) -> None: ...
 def run_column_sums(
     level: str, alpha: float, delta: _Array, rows: int, beta: float, out: _Array
 ) -> None: ...

@@ -153,6 +153,59 @@ def run_times_derivative(str level, int activation, const real[::1] Z, real[::1]
         _f32(level).times_derivative(activation, _const_at(Z), _at(delta), Z.shape[0])
 
 
+def run_output(str level, int activation, const real[::1] raw, real[::1] Y_hat, Py_ssize_t rows):
+    cdef Py_ssize_t cols = raw.shape[0] // max(rows, 1)
+    _same(raw.shape[0], rows * cols)
+    _same(Y_hat.shape[0], rows * cols)
+    if real is double:
+        _f64(level).output(activation, _const_at(raw), _at(Y_hat), rows, cols)
+    else:
+        _f32(level).output(activation, _const_at(raw), _at(Y_hat), rows, cols)
+
+
+def run_loss(str level, int loss, int activation, double parameter, const real[::1] Y,
+             const real[::1] P, Py_ssize_t rows, const real[::1] weight=None,
+             real[::1] delta=None):
+    """The sum of weighted losses; ``weight`` and ``delta`` may be None."""
+    cdef Py_ssize_t cols = Y.shape[0] // max(rows, 1)
+    cdef const real* weights = NULL
+    cdef real* deltas = NULL
+    _same(Y.shape[0], rows * cols)
+    _same(P.shape[0], rows * cols)
+    if weight is not None:
+        _same(weight.shape[0], rows * cols)
+        weights = _const_at(weight)
+    if delta is not None:
+        _same(delta.shape[0], rows * cols)
+        deltas = _at(delta)
+    if real is double:
+        return _f64(level).loss(loss, activation, parameter, weights, _const_at(Y), _const_at(P),
+                                deltas, rows, cols)
+    else:
+        return _f32(level).loss(loss, activation, <float>parameter, weights, _const_at(Y),
+                                _const_at(P), deltas, rows, cols)
+
+
+def run_element_weights(str level, bint missing, real[::1] weight, real[::1] Y, Py_ssize_t rows,
+                        const real[::1] row_weight=None, const real[::1] column_weight=None):
+    """``row_weight`` and ``column_weight`` may be None."""
+    cdef Py_ssize_t cols = weight.shape[0] // max(rows, 1)
+    cdef const real* by_row = NULL
+    cdef const real* by_column = NULL
+    _same(weight.shape[0], rows * cols)
+    _same(Y.shape[0], rows * cols)
+    if row_weight is not None:
+        _same(row_weight.shape[0], rows)
+        by_row = _const_at(row_weight)
+    if column_weight is not None:
+        _same(column_weight.shape[0], cols)
+        by_column = _const_at(column_weight)
+    if real is double:
+        _f64(level).element_weights(by_row, by_column, _at(Y), missing, _at(weight), rows, cols)
+    else:
+        _f32(level).element_weights(by_row, by_column, _at(Y), missing, _at(weight), rows, cols)
+
+
 def run_column_sums(str level, double alpha, const real[::1] delta, Py_ssize_t rows, double beta,
                     real[::1] out):
     cdef Py_ssize_t cols = out.shape[0]

@@ -53,10 +53,10 @@ typedef double FN(wide) __attribute__((vector_size(VECTOR_BYTES)));
 #if SIZE == 8 || W == 1
 typedef struct FN(lanes) { WIDE sum; } FN(lanes);
 
-CBP_INLINE void FN(add_square)(FN(lanes) *lanes, const int weighted, V weight, V d)
+/* The sum gains a b, or weight a b */
+CBP_INLINE void FN(add_product)(FN(lanes) *lanes, const int weighted, V weight, V a, V b)
 {
-    const WIDE wide = d;
-    lanes->sum += (weighted ? wide * weight : wide) * wide;
+    lanes->sum += (weighted ? (WIDE)a * weight : (WIDE)a) * (WIDE)b;
 }
 #else
 typedef struct FN(lanes) { WIDE sum, high; } FN(lanes);
@@ -70,13 +70,14 @@ CBP_INLINE void FN(widen)(V v, WIDE *low, WIDE *high)
     *high = __builtin_convertvector(u.half[1], WIDE);
 }
 
-CBP_INLINE void FN(add_square)(FN(lanes) *lanes, const int weighted, V weight, V d)
+CBP_INLINE void FN(add_product)(FN(lanes) *lanes, const int weighted, V weight, V a, V b)
 {
-    WIDE low, high, weight_low, weight_high;
-    FN(widen)(d, &low, &high);
+    WIDE low, high, b_low, b_high, weight_low, weight_high;
+    FN(widen)(a, &low, &high);
+    FN(widen)(b, &b_low, &b_high);
     FN(widen)(weight, &weight_low, &weight_high);
-    lanes->sum += (weighted ? low * weight_low : low) * low;
-    lanes->high += (weighted ? high * weight_high : high) * high;
+    lanes->sum += (weighted ? low * weight_low : low) * b_low;
+    lanes->high += (weighted ? high * weight_high : high) * b_high;
 }
 #endif
 
@@ -105,7 +106,7 @@ CBP_INLINE void FN(delta_step)(const int activation, const int weighted, const i
     const V y = whole ? WN(load)(Y) : WN(load_part)(Y, part);
     const V w = !weighted ? WN(set)(1) : whole ? WN(load)(weight) : WN(load_part)(weight, part);
     const V d = p - y;
-    FN(add_square)(lanes, weighted, w, d);
+    FN(add_product)(lanes, weighted, w, d, d);
     if (!deltas)
         return;
     V out = activation == CBP_IDENTITY ? d : d * WN(derivative)(activation, p);

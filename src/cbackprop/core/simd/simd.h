@@ -12,7 +12,25 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { CBP_IDENTITY = 0, CBP_SIGMOID = 1, CBP_TANH = 2, CBP_RELU = 3 };
+/* Activations.  The last two are of an output layer only: `output` and `loss` know them. */
+enum {
+    CBP_IDENTITY = 0,
+    CBP_SIGMOID = 1,
+    CBP_TANH = 2,
+    CBP_RELU = 3,
+    CBP_EXP = 4,
+    CBP_SOFTMAX = 5
+};
+
+enum {
+    CBP_SQUARED_ERROR = 0,
+    CBP_CROSS_ENTROPY = 1,
+    CBP_POISSON = 2,
+    CBP_ABSOLUTE_ERROR = 3,
+    CBP_HUBER = 4,
+    CBP_QUANTILE = 5,
+    CBP_GIVEN = 6
+};
 
 /* activate               z = act(h); z may be h
  * delta_output           delta = (Y_hat - Y) * act'(Y_hat), which is -(Y - Y_hat) * act'; the
@@ -22,6 +40,18 @@ enum { CBP_IDENTITY = 0, CBP_SIGMOID = 1, CBP_TANH = 2, CBP_RELU = 3 };
  * squared_error          sum (Y - Y_hat)^2, accumulated in double
  * squared_error_weighted sum_i weight[i] * sum_j (Y - Y_hat)[i,j]^2
  * times_derivative       delta *= act'(Z): sigmoid Z (1 - Z), tanh 1 - Z^2, relu Z > 0, identity 1
+ * output                 Y_hat = sigma(O) for any activation; Y_hat may be O.  softmax goes by rows:
+ *                        the order of its sum depends on cols alone, and a NaN or an infinite
+ *                        maximum makes the whole row NaN
+ * loss                   sum_ij weight_ij l(Y_ij, P_ij), accumulated in double, and, unless delta is
+ *                        NULL, delta = its derivative with respect to O; weight NULL: ones.  P is O
+ *                        for CBP_CROSS_ENTROPY (sigmoid, softmax) and CBP_POISSON (exp; Y >= 0),
+ *                        Y_hat for the others; delta may be P.  parameter: the threshold of
+ *                        CBP_HUBER, the quantile of CBP_QUANTILE.  CBP_GIVEN: Y is dl/dY_hat, and
+ *                        the sum 0.  Softmax's cross-entropy weights the terms of its sum over
+ *                        classes.  Formulas: docs/mathematics.md
+ * element_weights        weight_ij = row_weight_i * column_weight_j, either NULL: ones; `missing`:
+ *                        where Y_ij is NaN, weight_ij = Y_ij = 0, else Y is not touched
  * column_sums            out = beta * out + alpha * sums of delta's columns, rows in order;
  *                        beta == 0 does not read out
  * fill_rows              every row of H = b
@@ -61,6 +91,11 @@ typedef struct cbp_two_layers_f32 { CBP_TWO_LAYERS(float) } cbp_two_layers_f32;
     double (*squared_error_weighted)(const T *weight, const T *Y, const T *Y_hat, ptrdiff_t rows,  \
                                      ptrdiff_t cols);                                              \
     void (*times_derivative)(int activation, const T *Z, T *delta, ptrdiff_t n);                   \
+    void (*output)(int activation, const T *O, T *Y_hat, ptrdiff_t rows, ptrdiff_t cols);          \
+    double (*loss)(int loss, int activation, T parameter, const T *weight, const T *Y, const T *P, \
+                   T *delta, ptrdiff_t rows, ptrdiff_t cols);                                      \
+    void (*element_weights)(const T *row_weight, const T *column_weight, T *Y, int missing,        \
+                            T *weight, ptrdiff_t rows, ptrdiff_t cols);                            \
     void (*column_sums)(T alpha, const T *delta, ptrdiff_t rows, ptrdiff_t cols, T beta, T *out);  \
     void (*fill_rows)(const T *b, ptrdiff_t rows, ptrdiff_t cols, T *H);                           \
     void (*transpose)(const T *W, ptrdiff_t rows, ptrdiff_t cols, T *W_T);                         \

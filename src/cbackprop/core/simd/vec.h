@@ -60,21 +60,27 @@ CBP_INLINE V WN(combine)(T beta, V x, T alpha, V y)
     return scaled + alpha * y;
 }
 
-/* x, but at least low; NaN stays (x86's max returns its second operand then). */
-CBP_INLINE V WN(at_least)(V low, V x)
-{
+/* x86's min and max return their second operand if either is NaN. */
 #if BYTES == 64 && SIZE == 8
-    return (V)_mm512_max_pd((__m512d)low, (__m512d)x);
+#define EXTREME(which, limit, x) (V)_mm512_##which##_pd((__m512d)(limit), (__m512d)(x))
 #elif BYTES == 64
-    return (V)_mm512_max_ps((__m512)low, (__m512)x);
+#define EXTREME(which, limit, x) (V)_mm512_##which##_ps((__m512)(limit), (__m512)(x))
 #elif BYTES == 32 && SIZE == 8
-    return (V)_mm256_max_pd((__m256d)low, (__m256d)x);
+#define EXTREME(which, limit, x) (V)_mm256_##which##_pd((__m256d)(limit), (__m256d)(x))
 #elif BYTES == 32
-    return (V)_mm256_max_ps((__m256)low, (__m256)x);
+#define EXTREME(which, limit, x) (V)_mm256_##which##_ps((__m256)(limit), (__m256)(x))
 #else
-    return WN(select)(WN(less)(x, low), low, x);
+#define max_beyond(limit, x) WN(less)(x, limit)
+#define min_beyond(limit, x) WN(less)(limit, x)
+#define EXTREME(which, limit, x) WN(select)(which##_beyond(limit, x), limit, x)
 #endif
-}
+
+/* x, but at least low, or at most high; NaN stays. */
+CBP_INLINE V WN(at_least)(V low, V x) { return EXTREME(max, low, x); }
+CBP_INLINE V WN(at_most)(V high, V x) { return EXTREME(min, high, x); }
+#undef EXTREME
+#undef max_beyond
+#undef min_beyond
 
 /* 0, 1, 2, ... */
 CBP_INLINE M WN(lane_numbers)(void)
@@ -92,6 +98,16 @@ CBP_INLINE M WN(lane_numbers)(void)
 #endif
 }
 
+/* All ones in the first n lanes, zeros behind them */
+CBP_INLINE M WN(inside)(ptrdiff_t n)
+{
+#if W > 1
+    return (M)(WN(lane_numbers)() < (BITS)n);
+#else
+    return -(M)(n > 0);
+#endif
+}
+
 /* The first n < W elements of x, zeros behind them; nothing else is read. */
 CBP_INLINE V WN(load_part)(const T *x, ptrdiff_t n)
 {
@@ -100,9 +116,9 @@ CBP_INLINE V WN(load_part)(const T *x, ptrdiff_t n)
 #elif BYTES == 64
     return (V)_mm512_maskz_loadu_ps((__mmask16)((1u << n) - 1), x);
 #elif BYTES == 32 && SIZE == 8
-    return (V)_mm256_maskload_pd(x, (__m256i)(M)(WN(lane_numbers)() < (BITS)n));
+    return (V)_mm256_maskload_pd(x, (__m256i)WN(inside)(n));
 #elif BYTES == 32
-    return (V)_mm256_maskload_ps(x, (__m256i)(M)(WN(lane_numbers)() < (BITS)n));
+    return (V)_mm256_maskload_ps(x, (__m256i)WN(inside)(n));
 #elif W == 4
     return n == 1 ? (V){x[0]} : n == 2 ? (V){x[0], x[1]} : n == 3 ? (V){x[0], x[1], x[2]} : (V){0};
 #elif W == 2
@@ -129,6 +145,43 @@ CBP_INLINE void WN(store_part)(T *x, V v, ptrdiff_t n)
 #else
     (void)x, (void)v, (void)n;
 #endif
+}
+
+/* The same for the first n elements of an array, at most a whole vector */
+CBP_INLINE V WN(load_up_to)(const T *x, ptrdiff_t n)
+{
+    return n >= W ? WN(load)(x) : WN(load_part)(x, n);
+}
+
+CBP_INLINE void WN(store_up_to)(T *x, V v, ptrdiff_t n)
+{
+    if (n >= W)
+        WN(store)(x, v);
+    else
+        WN(store_part)(x, v, n);
+}
+
+/* The largest element, if none is NaN */
+CBP_INLINE T WN(largest)(V v)
+{
+#define LARGER(a, b) ((a) > (b) ? (a) : (b))
+#if BYTES == 64 && SIZE == 8
+    return _mm512_reduce_max_pd((__m512d)v);
+#elif BYTES == 64
+    return _mm512_reduce_max_ps((__m512)v);
+#elif W == 8
+    const T a = LARGER(v[0], v[4]), b = LARGER(v[1], v[5]), c = LARGER(v[2], v[6]),
+            d = LARGER(v[3], v[7]), ab = LARGER(a, b), cd = LARGER(c, d);
+    return LARGER(ab, cd);
+#elif W == 4
+    const T a = LARGER(v[0], v[2]), b = LARGER(v[1], v[3]);
+    return LARGER(a, b);
+#elif W == 2
+    return LARGER(v[0], v[1]);
+#else
+    return v;
+#endif
+#undef LARGER
 }
 
 /* The sum of the elements, halves first */

@@ -7,8 +7,11 @@
 #include "vec.h"
 #include "tile.h"
 #include "activation.h"
+#include "logarithm.h"
 #include "step.h"
 #if BYTES == VECTOR_BYTES
 #include "loops.h"
+#include "output.h"
+#include "loss.h"
 #endif
 #undef W
