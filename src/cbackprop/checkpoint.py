@@ -57,6 +57,9 @@ PLACE: Kinds = {
 }
 ARRAYS = [name for name, value in FRESH.items() if value is None]
 
+# The length of what early stopping and a falling rate remember (core/watch.pxd).
+N_WATCHED = 16
+
 # Of the losses that are objects of settings, by the names of their classes.
 LOSSES = {cls.__name__: cls for cls in (Huber, Quantile)}
 
@@ -292,6 +295,7 @@ def _arrays(
         arrays[name] = {
             "vectors": (described.dtype, (length, n_parameters)),
             "best_parameters": (described.dtype, (n_parameters,)),
+            "watch": ("float64", (N_WATCHED,)),
         }.get(name, ("float64", (length,)))
     n_epochs = shapes.get("history.loss", (0,))[0]
     return arrays | {f"history.{name}": ("float64", (n_epochs,)) for name in columns}

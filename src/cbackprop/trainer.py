@@ -17,8 +17,8 @@ import numpy as np
 
 from . import blas_threads, checks, losses, splits, threads, weights
 from .callbacks import Hook, checked_callbacks
-from .core.descent import State, descend, worth_a_team
 from .core import lbfgs
+from .core.descent import State, descend, worth_a_team
 from .core.exam import Exam
 from .core.objective import Objective
 from .core.rules import RuleSettings
@@ -620,10 +620,10 @@ class Trainer:
     def _state_for(self, watcher: Watcher | None) -> State:
         """The state with what the solver's rule needs; another rule's memory is forgotten."""
         state, network = self._state, self.network
-        n_vectors, n_numbers, kind = _memory_of(self.solver)
+        memory = n_vectors, n_numbers, kind = _memory_of(self.solver)
         if not n_vectors:
             state.kind, state.vectors, state.numbers = kind, None, None
-        elif state.kind != kind or state.vectors is None or len(state.vectors) != n_vectors:
+        elif (_length(state.vectors), _length(state.numbers), state.kind) != memory:
             state.vectors = np.zeros((n_vectors, network.n_parameters), network.dtype)
             state.numbers = np.zeros(n_numbers) if n_numbers else None
             state.kind = kind
@@ -694,6 +694,10 @@ def _rule_settings(solver: Any, l1: float, l2: float) -> RuleSettings:
         options["weight_decay"] = solver.weight_decay
         options["max_norm"] = solver.max_gradient_norm or 0.0
     return RuleSettings(solver.rule, l1=l1, l2=l2, **options)
+
+
+def _length(memory: np.ndarray | None) -> int:
+    return 0 if memory is None else len(memory)
 
 
 def _memory_of(solver: Any) -> tuple[int, int, str]:
