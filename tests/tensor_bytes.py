@@ -5,6 +5,7 @@ Written from docs/modelfile.md, not with the package, so that it can be held aga
 
 import hashlib
 import json
+import math
 import struct
 
 
@@ -75,6 +76,25 @@ def edited(raw, rng):
         return sealed(header, data)
     except Exception:  # what it says cannot be found in the file
         return joined(header, data)
+
+
+def edited_text(raw, rng):
+    """The same for what stands, as JSON, in one of the metadata's texts."""
+    header, data = parts(raw)
+    texts = header["__metadata__"]
+    key = str(rng.choice([key for key, text in texts.items() if text.startswith('{"')]))
+    value = json.loads(texts[key])
+    edit_json(value, rng)
+    texts[key] = json.dumps(value)
+    return sealed(header, data)
+
+
+def edited_number(raw, rng):
+    """The same for a number in one of the arrays, all of float64."""
+    header, data = parts(raw)
+    at = 8 * int(rng.integers(len(data) // 8))
+    number = rng.choice([math.nan, -math.inf, -1.0, 0.5, 1.0, 2.0, 7.0, 100.0, 2.0**53, 1e300])
+    return sealed(header, data[:at] + struct.pack("<d", number) + data[at + 8 :])
 
 
 def _in_bytes(raw, rng):

@@ -14,13 +14,18 @@ SOURCES = Path(__file__).parents[1] / "src" / "cbackprop"
 # What each file may import from the package.  core, reference and the front ends have rules below.
 ARROWS = {
     "__init__": {
-        *("config", "errors", "formulas", "history", "losses", "network", "plotting"),
+        *("checkpoint", "config", "errors", "formulas", "history", "losses", "network", "plotting"),
         *("schedules", "solvers", "stopping"),
         *("trainer", "version"),
     },
     "__main__": {"commandline"},
     "blas_threads": set(),
     "callbacks": {"checks", "errors"},
+    # checkpoint builds trainers; Trainer.save, load and fit call up to it, from within.
+    "checkpoint": {
+        *("checks", "core.descent", "errors", "files", "history", "losses", "modelfile"),
+        *("solvers", "tensorfile", "trainer"),
+    },
     "checks": {"errors"},
     "config": {"blas_threads", "core.simd.dispatch", "threads", "version"},
     # Network's methods: they know it by name, and it imports them.
@@ -53,8 +58,8 @@ ARROWS = {
     "threads": {"checks"},
     "trainer": {
         *("blas_threads", "callbacks", "checks", "core.descent", "core.exam", "core.lbfgs"),
-        *("core.objective", "core.rules", "errors", "history", "losses", "network", "progress"),
-        *("solvers", "splits", "stopping", "threads", "weights"),
+        *("checkpoint", "core.objective", "core.rules", "errors", "history", "losses", "network"),
+        *("progress", "solvers", "splits", "stopping", "threads", "weights"),
     },
     "version": set(),
     "weights": {"checks", "errors"},

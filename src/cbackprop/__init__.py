@@ -4,6 +4,7 @@ The public names, and nothing else.
 """
 
 from . import errors, schedules
+from .checkpoint import Checkpoint
 from .config import get_config
 from .errors import CBackpropError, DivergenceError
 from .formulas import delta_hidden, delta_output, gradients, sigmoid
@@ -21,6 +22,7 @@ __all__ = [
     "SGD",
     "Adam",
     "CBackpropError",
+    "Checkpoint",
     "DivergenceError",
     "EarlyStopping",
     "History",

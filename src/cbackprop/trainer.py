@@ -6,6 +6,7 @@ checked and errors are told; no arithmetic of training stands in this file.
 
 import math
 import operator
+import os
 import time
 import warnings
 from array import array
@@ -323,6 +324,7 @@ class Trainer:
         if max_seconds is not None:
             max_seconds = checks.positive_float("max_seconds", max_seconds)
         callbacks = checked_callbacks(callbacks)
+        saver = None if checkpoint is None else _saver_for(checkpoint, self.epoch)
         batch_rows = (
             n_rows if self.solver.full_batch else min(self.batch_size or MINI_BATCH, n_rows)
         )
@@ -379,7 +381,7 @@ class Trainer:
                     in_python=in_python,
                     records=records,
                     hook=hook,
-                    on_slice=_on_slice(self, bar.on_slice, checkpoint, delivery),
+                    on_slice=_on_slice(self, bar.on_slice, saver, delivery),
                 )
         finally:
             delivery.deliver()
@@ -393,6 +395,60 @@ class Trainer:
             record.stop_reason = outcome[1]
             record.best_epoch = None if watcher is None else best_epoch(self._state)
         return history
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write network, settings, place in time and history to a file; keep the file before.
+
+        The one before is `path` with ".previous" added.  At every moment a complete file is there.
+
+        Raises
+        ------
+        InputError, InputTypeError
+            If a parameter is not finite, or the network's `annotations` are not what JSON can hold.
+        OSError
+            If the file cannot be written; what was there before stays as it was.
+        BusyError
+            While the network is being trained: ``fit(checkpoint=...)`` saves then.
+        """
+        from . import checkpoint
+
+        with self.network._writing("save the trainer"):
+            checkpoint.write(path, self)
+
+    @classmethod
+    def load(
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        loss: Callable[..., Any] | None = None,
+        shuffle: Callable[[int], Any] | None = None,
+    ) -> "Trainer":
+        """Read a trainer from a file that `save` or a fit's checkpoint wrote.
+
+        Its next fit goes on where the saved one stood, with the bits of a training that was not
+        interrupted.  The fit's arguments are given again::
+
+            trainer = Trainer.load(path)
+            trainer.fit(X, Y, epochs=total - trainer.epoch, checkpoint=Checkpoint(path), ...)
+
+        Parameters
+        ----------
+        path : path-like
+        loss, shuffle : callable, optional
+            The trainer's own, where they were functions: these are not stored.
+
+        Raises
+        ------
+        ModelFormatError
+            If the file is not such a file, is damaged, or is of a newer version.
+        InputError
+            If a function is missing, or is given and the trainer had none.
+        OSError
+            If the file cannot be read.
+        """
+        from . import checkpoint
+
+        return checkpoint.read(path, loss=loss, shuffle=shuffle)
 
     # --- arguments -------------------------------------------------------------------------
 
@@ -570,10 +626,10 @@ class Trainer:
     def _state_for(self, watcher: Watcher | None) -> State:
         """The state with what the solver's rule needs; another rule's memory is forgotten."""
         state, network = self._state, self.network
-        n_vectors, n_numbers, kind = _memory_of(self.solver)
+        memory = n_vectors, n_numbers, kind = _memory_of(self.solver)
         if not n_vectors:
             state.kind, state.vectors, state.numbers = kind, None, None
-        elif state.kind != kind or state.vectors is None or len(state.vectors) != n_vectors:
+        elif (_length(state.vectors), _length(state.numbers), state.kind) != memory:
             state.vectors = np.zeros((n_vectors, network.n_parameters), network.dtype)
             state.numbers = np.zeros(n_numbers) if n_numbers else None
             state.kind = kind
@@ -644,6 +700,10 @@ def _rule_settings(solver: Any, l1: float, l2: float) -> RuleSettings:
         options["weight_decay"] = solver.weight_decay
         options["max_norm"] = solver.max_gradient_norm or 0.0
     return RuleSettings(solver.rule, l1=l1, l2=l2, **options)
+
+
+def _length(memory: np.ndarray | None) -> int:
+    return 0 if memory is None else len(memory)
 
 
 def _memory_of(solver: Any) -> tuple[int, int, str]:
@@ -785,16 +845,26 @@ class _Delivery:
         return stop
 
 
+def _saver_for(checkpoint: Any, epoch: int) -> Any:
+    """What saves the trainer in a fit that begins after so many epochs."""
+    from .checkpoint import Checkpoint
+
+    if not isinstance(checkpoint, Checkpoint):
+        raise InputTypeError(
+            f"checkpoint is {checks.describe(checkpoint)}; expected cbackprop.Checkpoint(path)"
+        )
+    return checkpoint._saver(epoch)
+
+
 def _on_slice(
     trainer: Trainer,
     show: Callable[[int], None] | None,
-    checkpoint: Any,
+    saver: Any,
     delivery: _Delivery,
 ) -> Callable[[int, bool], None] | None:
     """What is done between slices, where there is anything to do."""
-    if checkpoint is None:
+    if saver is None:
         return None if show is None else (lambda done, last: show(done))
-    saver = checkpoint._saver()
 
     def on_slice(done: int, last: bool) -> None:
         if show is not None:
