@@ -84,10 +84,11 @@ def _keep(target: str, previous: str) -> None:
         os.unlink(previous)
     try:
         os.link(target, previous)
-    except FileExistsError:
-        pass  # another writer was faster
+    except (FileExistsError, FileNotFoundError):
+        pass  # another writer was faster: it has kept the one before, or put a new one there
     except OSError:  # a file system without links
-        shutil.copyfile(target, previous)
+        with contextlib.suppress(shutil.SameFileError):
+            shutil.copyfile(target, previous)
 
 
 def _sync_folder(folder: str) -> None:
