@@ -464,8 +464,8 @@ def test_an_interrupted_training_goes_on_from_its_checkpoint(
     assert run(*words, "--quiet", "--save", whole)[0] == 0
 
     class Interrupted(cbackprop.Trainer):
-        def fit(self, *arguments, epochs, **settings):
-            super().fit(*arguments, epochs=8, **settings)
+        def fit(self, *arguments, **settings):
+            super().fit(*arguments, **{**settings, "epochs": 8, "checkpoint": None})
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
