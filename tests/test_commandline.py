@@ -18,7 +18,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 import cbackprop
-from cbackprop.commandline import main
+from cbackprop.commandline import main, outcome, settings
 from cbackprop.commandline import train as train_command
 
 FAST = ["--epochs", "2", "--no-progress"]
@@ -99,7 +99,8 @@ def test_report(run, flowers):
     assert facts["scaling"] == "standard"
     assert facts["network"] == "2 - 4 - 3 - 3, 39 parameters, float64"
     assert facts["activation"] == "hidden tanh, relu; output sigmoid"
-    assert facts["training"] == "2 epochs, batch 10, learning rate 1, seed 0"
+    assert facts["training"] == "squared error, sgd, batch 10, learning rate 1, seed 0"
+    assert facts["epochs"] == "2 of 2"
     assert cbackprop.get_config()["instruction_set"] in facts["time"]
     lines = out.split("\n\n")[1].splitlines()
     assert [line.split()[:2] for line in lines[1:]] == [["train", "45"], ["test", "15"]]
@@ -108,7 +109,7 @@ def test_report(run, flowers):
 
 def test_json_report_says_what_the_saved_network_does(run, flowers, tmp_path):
     model = tmp_path / "m.safetensors"
-    words = ["--test", flowers, "--validation-fraction", "0.2", "--save", model, "--json"]
+    words = ["--test", flowers, "--validation", "0.2", "--save", model, "--json"]
     status, out, _ = run("train", flowers, "--batch-size", 7, "--seed", 3, *words, *FAST)
     assert status == 0
     report = json.loads(out)
@@ -139,7 +140,7 @@ def test_json_report_says_what_the_saved_network_does(run, flowers, tmp_path):
 )
 def test_default_learning_rate(sizes, output_activation, momentum, rate):
     net = cbackprop.Network(sizes, output_activation=output_activation)
-    assert train_command.default_learning_rate(net, momentum) == pytest.approx(rate)
+    assert settings.default_learning_rate(net, momentum) == pytest.approx(rate)
 
 
 @pytest.mark.parametrize("words", [[], ["--test-fraction", "0"]])
@@ -299,7 +300,29 @@ def test_config(run):
         (["train", "CSV", "--hidden", "9" * 18], "sizes"),
         (["train", "CSV", "--activation", "step"], "unknown activation 'step'"),
         (["train", "CSV", "--activation", "tanh,relu"], "2 activations for 1 hidden layer"),
-        (["train", "CSV", "--output-activation", "softmax"], "invalid choice: 'softmax'"),
+        (["train", "CSV", "--output-activation", "step"], "invalid choice: 'step'"),
+        (["train", "CSV", "--activation", "softmax"], "unknown activation 'softmax'"),
+        (["train", "CSV", "--loss", "hinge"], "invalid choice: 'hinge'"),
+        (["train", "CSV", "--solver", "newton"], "invalid choice: 'newton'"),
+        (
+            ["train", "CSV", "--loss", "poisson", "--output-activation", "sigmoid"],
+            "expected 'exp' with this loss",
+        ),
+        (
+            ["train", "CSV", "--solver", "adam", "--momentum", "0.9"],
+            "--momentum goes with --solver sgd, not with adam",
+        ),
+        (
+            ["train", "CSV", "--solver", "lbfgs", "--batch-size", "10"],
+            "--batch-size goes with --solver sgd and adam, not with lbfgs",
+        ),
+        (["train", "CSV", "--l2", "-1"], "'-1' is not a number of at least 0"),
+        (["train", "CSV", "--patience", "3"], "--patience needs --validation, such as 0.2"),
+        (["train", "CSV", "--resume"], "--resume needs --checkpoint FILE"),
+        (["train", "CSV", "--resume", "--checkpoint", "m"], "m: No such file or directory"),
+        (["train", "CSV", "--resume", "--checkpoint", "MODEL"], "checkpoint"),
+        (["train", "CSV", "--checkpoint", "MODEL"], "MODEL: there is one already; add --resume"),
+        (["train", "CSV", "--save", "m", "--history", "./m"], "./m: --save names the same file"),
         (["train", "CSV", "--init", "zero"], "invalid choice: 'zero'"),
         (["train", "CSV", "--dtype", "float16"], "invalid choice: 'float16'"),
         (["train", "CSV", "--scale", "log"], "invalid choice: 'log'"),
@@ -412,7 +435,7 @@ def test_not_enough_memory(run, flowers, monkeypatch):
     def fail(*arguments, **settings):
         raise MemoryError
 
-    monkeypatch.setattr(train_command, "Network", fail)
+    monkeypatch.setattr(settings, "Network", fail)
     assert run("train", flowers) == (1, "", "cbackprop: error: not enough memory\n")
 
 
@@ -429,6 +452,158 @@ def test_interrupted_training_saves_nothing(run, flowers, tmp_path, monkeypatch)
     pattern = r"cbackprop: interrupted in epoch \d+ of 1000000000; nothing was written to (.*)\n"
     assert re.fullmatch(pattern, err)[1] == str(model)
     assert not model.exists()
+
+
+@pytest.mark.parametrize("solver", ["sgd", "adam", "rprop", "lbfgs"])
+def test_an_interrupted_training_goes_on_from_its_checkpoint(
+    run, flowers, tmp_path, monkeypatch, solver
+):
+    """Ctrl-C in epoch 8 of 20; the network is the one that nobody interrupted."""
+    whole, resumed, checkpoint = (tmp_path / name for name in ("whole", "resumed", "checkpoint"))
+    words = ["train", flowers, "--solver", solver, "--epochs", 20, "--validation", 0.2, "--seed", 1]
+    assert run(*words, "--quiet", "--save", whole)[0] == 0
+
+    class Interrupted(cbackprop.Trainer):
+        def fit(self, *arguments, **settings):
+            super().fit(*arguments, **{**settings, "epochs": 8, "checkpoint": None})
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(train_command, "Trainer", Interrupted)
+        status, _, err = run(*words, "--checkpoint", checkpoint)
+    assert status == 130
+    assert err.endswith(f"; the same command with --resume goes on from {checkpoint}\n")
+
+    status, out, err = run(*words, "--checkpoint", checkpoint, "--resume", "--save", resumed)
+    assert (status, err) == (0, "") and re.search("^epochs +20 of 20", out, re.MULTILINE)
+    nets = [cbackprop.Network.load(path) for path in (whole, resumed)]
+    assert_array_equal(nets[0].parameters, nets[1].parameters)
+
+
+def test_only_the_same_training_is_resumed(run, flowers, prices, tmp_path):
+    checkpoint = tmp_path / "checkpoint"
+    words = ["--checkpoint", checkpoint, "--quiet"]
+    assert run("train", flowers, *words, *FAST)[0] == 0
+    for other, expected in (
+        ((flowers, "--hidden", 4), "sizes (2, 30, 3), and this command has (2, 4, 3)"),
+        ((flowers, "--dtype", "float32"), "dtype float64, and this command has float32"),
+        ((flowers, "--l2", 0.1), "l2 None, and this command has 0.1"),
+        ((flowers, "--seed", 1), "seed 0, and this command has 1"),
+        ((flowers, "--test-fraction", 0), "rows 45, and this command has 60"),
+    ):
+        status, _, err = run("train", *other, *words, "--resume", *FAST)
+        assert status == 2 and f"{checkpoint} was made with {expected}" in err
+    net = cbackprop.Network((2, 30, 3))
+    cbackprop.Trainer(net).save(checkpoint)
+    status, _, err = run("train", flowers, *words, "--resume", *FAST)
+    assert status == 2 and "was not made by cbackprop train --checkpoint" in err
+
+
+# --------------------------------------------------------------------- solvers, losses, stopping
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["--solver", "adam", "--learning-rate", 0.01], ["adam, batch 10, learning rate 0.01"]),
+        (["--solver", "rprop", "--l2", 0.5, "--l1", 0.25], ["rprop, l2 0.5, l1 0.25, seed 0"]),
+        (
+            ["--solver", "lbfgs", "--loss", "cross_entropy"],
+            ["cross entropy, lbfgs", "softmax"],
+        ),
+        (["--loss", "huber", "--momentum", 0.5], ["huber, sgd, batch 10, learning rate 0.5, mom"]),
+    ],
+)
+def test_solvers_and_losses(run, flowers, words, expected):
+    status, out, err = run("train", flowers, *words, *FAST)
+    assert (status, err) == (0, "")
+    assert all(part in out for part in expected)
+
+
+def test_the_loss_reported_is_the_one_trained_on(run, fann, tmp_path):
+    """Cross-entropy with sigmoids on a single column of 0 and 1, and its penalties left out."""
+    model = tmp_path / "m.safetensors"
+    words = ["--loss", "cross_entropy", "--l2", 0.01, "--l1", 0.001, "--solver", "adam"]
+    words += ["--scale", "none", "--test-fraction", 0, "--hidden", 3, "--save", model, "--json"]
+    report = json.loads(run("train", fann, *words, *FAST)[1])
+    X = np.array([[0.0, 0], [0, 1], [1, 0], [1, 1]])
+    net = cbackprop.Network((2, 3, 1), seed=0)
+    cbackprop.Trainer(
+        net, loss="cross_entropy", solver=cbackprop.Adam(), batch_size=10, l2=0.01, l1=0.001, seed=0
+    ).fit(X, X.sum(1) % 2, epochs=2)
+    assert_array_equal(cbackprop.Network.load(model).parameters, net.parameters)
+    assert report["train"]["loss"] == net.loss(X, X.sum(1) % 2, loss="cross_entropy")
+    _, _, err = run("predict", model, fann)
+    assert f" {report['train']['loss']:.6g} " in err
+
+
+def test_poisson_takes_an_exponential_output(run, tmp_path):
+    rng = np.random.default_rng(0)
+    X = rng.uniform(-1, 1, (200, 2))
+    np.savez(tmp_path / "counts.npz", X=X, Y=rng.poisson(np.exp(1 + X[:, 0])))
+    words = ["--loss", "poisson", "--solver", "rprop", "--json", "--no-progress"]
+    report = json.loads(run("train", tmp_path / "counts.npz", *words)[1])
+    assert report["network"]["activations"][-1] == "exp"
+    assert report["train"]["loss"] < 0.7  # half the deviance of true Poisson counts is about 0.5
+
+
+def test_patience_keeps_the_best_network(run, flowers, tmp_path):
+    """Written down in the history; the report is of the best epoch's network."""
+    history, model = tmp_path / "h.json", tmp_path / "m.safetensors"
+    words = ["--validation", 0.3, "--patience", 5, "--epochs", 500, "--learning-rate", 20]
+    words += ["--history", history, "--save", model, "--no-progress"]
+    report = json.loads(run("train", flowers, *words, "--json")[1])
+    record = cbackprop.History.from_json(history.read_text())
+    assert record.n_epochs == report["epochs"] < 500
+    assert record.stop_reason == report["stop_reason"] == "early_stopping"
+    assert record.best_epoch == report["best_epoch"] == record["validation_loss"].argmin()
+    assert report["validation"]["loss"] == record["validation_loss"].min()
+    _, out, _ = run("train", flowers, *words)
+    assert re.search(rf"^epochs +{record.n_epochs} of 500, no better for 5$", out, re.MULTILINE)
+    assert re.search(rf"^best epoch +{record.best_epoch} ", out, re.MULTILINE)
+
+
+# ------------------------------------------------------------------------------ history and picture
+
+
+def test_the_plot_is_a_picture(run, flowers, tmp_path):
+    pytest.importorskip("matplotlib")
+    plot = tmp_path / "p.PNG"
+    status, out, err = run("train", flowers, "--plot", plot, *FAST)
+    assert (status, err) == (0, "") and str(plot) in out
+    assert plot.read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_picture_of_no_known_kind_is_refused_before_training(run, flowers, monkeypatch):
+    pytest.importorskip("matplotlib")
+    monkeypatch.setattr(train_command, "Trainer", None)
+    status, _, err = run("train", flowers, "--plot", "p.doc")
+    assert status == 2 and "--plot p.doc: matplotlib writes no such file; expected" in err
+
+
+def test_a_missing_matplotlib_is_said_before_training(run, flowers, monkeypatch):
+    monkeypatch.setattr(train_command, "Trainer", None)
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    status, _, err = run("train", flowers, "--plot", "p.png")
+    assert status == 2 and 'pip install "cbackprop[plot]"' in err
+
+
+def test_a_terminal_shows_the_loss_curve(run, flowers, monkeypatch):
+    assert "epoch 0 " not in run("train", flowers, *FAST)[1]
+    monkeypatch.setattr(outcome.sys, "stdout", Terminal())
+    main(["train", str(flowers), "--validation", "0.2", *FAST])
+    shown = outcome.sys.stdout.getvalue().split("\n\n")[-1].splitlines()
+    assert shown[0].startswith("loss") and "• training   ○ validation" in shown[-1]
+    assert max(map(len, shown)) <= 72
+
+
+class Terminal(io.StringIO):
+    """A text stream of a terminal that shows everything."""
+
+    encoding = "utf-8"
+
+    def isatty(self):
+        return True
 
 
 # -------------------------------------------------------------------------------- other processes

@@ -10,10 +10,12 @@ from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from ..errors import InputError
+from ..initialization import INITIALIZATIONS
+from ..losses import LOSSES
+from ..network import ACTIVATIONS, HIDDEN_ACTIVATIONS
 from ..version import __version__
 
-ACTIVATIONS = ("sigmoid", "tanh", "relu", "identity")
-INITIALIZATIONS = ("auto", "glorot", "normal", "nguyen_widrow")
+SOLVERS = ("sgd", "adam", "rprop", "lbfgs")
 
 
 class Parser(argparse.ArgumentParser):
@@ -38,6 +40,10 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
         _give_back_data(arguments)
         if arguments.nesterov and not arguments.momentum:
             raise InputError("--nesterov needs a --momentum above 0, such as 0.9")
+        if arguments.patience is not None and not arguments.validation:
+            raise InputError("--patience needs --validation, such as 0.2")
+        if arguments.resume and arguments.checkpoint is None:
+            raise InputError("--resume needs --checkpoint FILE, which it goes on from")
     return arguments
 
 
@@ -77,14 +83,22 @@ def _train(commands: argparse._SubParsersAction[Parser]) -> None:
     train = commands.add_parser(
         "train",
         help="train a network and report its error on rows it has not seen",
-        description="Train a network by stochastic gradient descent on the squared error and report"
-        " its quality\non the training rows and on test rows it has not seen.",
+        description="Train a network and report its quality on the training rows and on test rows "
+        "it has not seen.",
         epilog="examples:\n"
         "  cbackprop train digits\n"
         "  cbackprop train iris.csv --target species --hidden 8 --save iris.safetensors\n"
-        "  cbackprop train gene.train --test gene.test --hidden 16 --epochs 50",
+        "  cbackprop train gene.train --test gene.test --hidden 16 --solver rprop \\\n"
+        "      --validation 0.2 --patience 20 --plot gene.png",
     )
-    data = train.add_argument_group("data")
+    _data(train.add_argument_group("data"))
+    _network(train.add_argument_group("network"))
+    _training(train.add_argument_group("training"))
+    _solver(train.add_argument_group("solver"))
+    _output(train.add_argument_group("output"))
+
+
+def _data(data: argparse._ArgumentGroup) -> None:
     data.add_argument(
         "data",
         metavar="DATA",
@@ -118,12 +132,12 @@ def _train(commands: argparse._SubParsersAction[Parser]) -> None:
         "is kept for the test; 0 for no test (default: 0.25)",
     )
     data.add_argument(
-        "--validation-fraction",
+        "--validation",
         metavar="F",
         type=_fraction,
         default=0.0,
-        help="keep this part of the training rows out of the training and report on them too, to "
-        "choose settings by (default: 0)",
+        help="keep this part of the training rows out of the training, drawn in the same way, and "
+        "report on them too, to choose settings by or for --patience (default: 0)",
     )
     data.add_argument(
         "--scale",
@@ -132,7 +146,9 @@ def _train(commands: argparse._SubParsersAction[Parser]) -> None:
         help="scale each input to mean 0 and deviation 1 (standard, the default) or to -1..1 "
         "(minmax), as in the training rows; the scaling is saved with the model",
     )
-    net = train.add_argument_group("network")
+
+
+def _network(net: argparse._ArgumentGroup) -> None:
     net.add_argument(
         "--hidden",
         metavar="SIZE",
@@ -145,15 +161,15 @@ def _train(commands: argparse._SubParsersAction[Parser]) -> None:
         metavar="NAME",
         type=_activations,
         default=("sigmoid",),
-        help=f"{', '.join(ACTIVATIONS)}; or one for each hidden layer, separated by commas "
+        help=f"{', '.join(HIDDEN_ACTIVATIONS)}; or one for each hidden layer, separated by commas "
         "(default: sigmoid)",
     )
     net.add_argument(
         "--output-activation",
-        choices=ACTIVATIONS,
-        help="default: sigmoid for classes and where all targets lie in 0..1, else identity. With "
-        "identity the training sees the targets with mean 0 and deviation 1 (unless --scale none), "
-        "and the last layer is then converted to their own units",
+        choices=tuple(ACTIVATIONS),
+        help="default: as --loss wants it, else sigmoid for classes and where all targets lie in "
+        "0..1, else identity. With identity the training sees the targets with mean 0 and "
+        "deviation 1 (unless --scale none), and the model answers in their own units",
     )
     net.add_argument(
         "--init", choices=INITIALIZATIONS, default="auto", help="initial weights (default: auto)"
@@ -161,36 +177,50 @@ def _train(commands: argparse._SubParsersAction[Parser]) -> None:
     net.add_argument(
         "--dtype", choices=("float64", "float32"), default="float64", help="default: float64"
     )
-    training = train.add_argument_group("training")
+
+
+def _training(training: argparse._ArgumentGroup) -> None:
+    training.add_argument(
+        "--loss",
+        choices=tuple(LOSSES),
+        default="squared_error",
+        help="cross_entropy takes a softmax output for classes and sigmoids else, poisson an "
+        "exponential one (default: squared_error)",
+    )
     training.add_argument(
         "--epochs",
         metavar="N",
         type=_positive_int,
         default=100,
-        help="passes over the training rows (default: 100)",
+        help="passes over the training rows, those before --resume included (default: 100)",
     )
     training.add_argument(
-        "--batch-size",
+        "--patience",
         metavar="N",
         type=_positive_int,
-        default=10,
-        help="rows of a gradient step (default: 10)",
+        help="stop when the loss on the rows of --validation has not become smaller for N epochs, "
+        "and keep the network of the best epoch",
+    )
+    for norm, penalty in (("l2", "half the sum of squares"), ("l1", "the sum of magnitudes")):
+        training.add_argument(
+            f"--{norm}",
+            metavar="S",
+            type=_number(lambda value: value >= 0, "a number of at least 0"),
+            default=0.0,
+            help=f"add S times {penalty} of the weights to the loss (default: 0)",
+        )
+    training.add_argument(
+        "--checkpoint",
+        metavar="FILE",
+        help="save the training to FILE every minute, at its end and on Ctrl-C; the one before "
+        "stays as FILE.previous",
     )
     training.add_argument(
-        "--learning-rate",
-        metavar="R",
-        type=_number(lambda value: value > 0, "a number above 0"),
-        help="default: 1 for a sigmoid output and 0.1 for others; where the widest hidden layer "
-        "has more than 50 units, 50 / units of that; times 1 - momentum",
+        "--resume",
+        action="store_true",
+        help="go on from the file of --checkpoint, with the same data and options, to the same "
+        "network as without the interruption",
     )
-    training.add_argument(
-        "--momentum",
-        metavar="M",
-        type=_number(lambda value: 0 <= value < 1, "a number from 0 to below 1"),
-        default=0.0,
-        help="default: 0",
-    )
-    training.add_argument("--nesterov", action="store_true", help="Nesterov's momentum")
     training.add_argument(
         "--seed",
         metavar="N",
@@ -205,13 +235,55 @@ def _train(commands: argparse._SubParsersAction[Parser]) -> None:
         type=_positive_int,
         help="default: as many as the process may use; the result is the same with any number",
     )
-    output = train.add_argument_group("output")
+
+
+def _solver(solver: argparse._ArgumentGroup) -> None:
+    solver.add_argument(
+        "--solver",
+        choices=SOLVERS,
+        default="sgd",
+        help="sgd and adam step after each batch; rprop and lbfgs after each epoch, with nothing "
+        "to tune (default: sgd)",
+    )
+    solver.add_argument(
+        "--batch-size",
+        metavar="N",
+        type=_positive_int,
+        help="rows of a step of sgd or adam (default: 10)",
+    )
+    solver.add_argument(
+        "--learning-rate",
+        metavar="R",
+        type=_number(lambda value: value > 0, "a number above 0"),
+        help="default of adam: 0.001; of sgd: 0.1, or 1 for a sigmoid output without "
+        "cross_entropy; where the widest hidden layer has more than 50 units, 50 / units of that; "
+        "times 1 - momentum",
+    )
+    solver.add_argument(
+        "--momentum",
+        metavar="M",
+        type=_number(lambda value: 0 <= value < 1, "a number from 0 to below 1"),
+        default=0.0,
+        help="of sgd (default: 0)",
+    )
+    solver.add_argument("--nesterov", action="store_true", help="Nesterov's momentum, of sgd")
+
+
+def _output(output: argparse._ArgumentGroup) -> None:
     output.add_argument(
         "--save",
         metavar="FILE",
         help="write the model, with scaling, column names and class labels, to FILE (its name "
         "commonly ends in .safetensors) when the training is complete; an interrupted one writes "
         "nothing",
+    )
+    output.add_argument(
+        "--history", metavar="FILE", help="write the numbers of each epoch to FILE as JSON"
+    )
+    output.add_argument(
+        "--plot",
+        metavar="FILE",
+        help="draw the losses over the epochs to FILE, a .png, .pdf or .svg (by matplotlib)",
     )
     output.add_argument("--json", action="store_true", help="print the report as JSON")
     output.add_argument("--no-progress", action="store_true", help="show no progress bar")
@@ -307,8 +379,8 @@ def _seed(word: str) -> int:
 def _activations(word: str) -> tuple[str, ...]:
     names = tuple(word.split(","))
     for name in names:
-        if name not in ACTIVATIONS:
+        if name not in HIDDEN_ACTIVATIONS:
             raise argparse.ArgumentTypeError(
-                f"unknown activation {name!r}; known are {', '.join(ACTIVATIONS)}"
+                f"unknown activation {name!r}; known are {', '.join(HIDDEN_ACTIVATIONS)}"
             )
     return names

@@ -23,7 +23,7 @@ def run(arguments: argparse.Namespace) -> int:
         ("bias", "yes" if net.bias else "no"),
         ("inputs", _names(coding.features, net.sizes[0])),
         ("outputs", report.outputs_line(coding, net.sizes[-1])),
-        ("scaling", "none" if net.input_scaling is None else "shift and scale of each input"),
+        ("scaling", _scalings(net)),
     ]
     training = net.annotations.get("training")
     if isinstance(training, dict):
@@ -36,6 +36,12 @@ def run_config(arguments: argparse.Namespace) -> int:
     """Print `get_config`."""
     print(report.facts((name, str(value)) for name, value in get_config().items()))
     return 0
+
+
+def _scalings(net: Network) -> str:
+    there = {"input": net.input_scaling, "output": net.output_scaling}
+    scaled = " and ".join(f"each {name}" for name, scaling in there.items() if scaling is not None)
+    return f"shift and scale of {scaled}" if scaled else "none"
 
 
 def _names(names: tuple[str, ...] | None, count: int) -> str:

@@ -9,6 +9,7 @@ from typing import TextIO
 
 import numpy as np
 
+from ..losses import LOSSES
 from ..network import Network
 from . import report
 from .coding import Coding
@@ -31,7 +32,7 @@ def run(arguments: argparse.Namespace) -> int:
         with open(arguments.output, "w", newline="", encoding="utf-8") as file:
             write_csv(file, coding, Y_hat, outputs=arguments.outputs)
     if data.Y is not None and not arguments.quiet:
-        quality = report.Quality.of(net, coding, data)
+        quality = report.Quality.of(net, coding, data, loss_of(net))
         print(report.quality_table({data.source: quality}), file=sys.stderr)
     return 0
 
@@ -39,6 +40,14 @@ def run(arguments: argparse.Namespace) -> int:
 def coding_of(net: Network) -> Coding:
     """The column names and class labels that the model carries."""
     return Coding.from_annotation(net.annotations.get("coding"), net.sizes[0], net.sizes[-1])
+
+
+def loss_of(net: Network) -> str:
+    """The loss it was trained on, as far as the model says so."""
+    training = net.annotations.get("training")
+    loss = training.get("loss") if isinstance(training, dict) else None
+    known = isinstance(loss, str) and loss in LOSSES and net.activations[-1] in LOSSES[loss][0]
+    return str(loss) if known else "squared_error"
 
 
 def write_csv(file: TextIO, coding: Coding, Y_hat: np.ndarray, *, outputs: bool) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -20,9 +20,9 @@ class Quality:
     Attributes
     ----------
     loss : float
-        1/(2N) sum_n sum_k (y_nk - y_hat_nk)^2: summed over outputs.
+        The mean over rows, summed over outputs; of scaled targets where the network scales them.
     mean_squared_error : float
-        The mean over rows and outputs: 2 loss / n_out.
+        The mean over rows and outputs, in the targets' units.
     accuracy : float or None
         The part of the rows whose largest output is that of their class; None without classes.
     """
@@ -33,15 +33,17 @@ class Quality:
     accuracy: float | None
 
     @classmethod
-    def of(cls, net: Network, coding: Coding, data: Data, n_threads: int | None = None) -> Quality:
-        """The quality of `net` on data with targets."""
+    def of(
+        cls, net: Network, coding: Coding, data: Data, loss: str, n_threads: int | None = None
+    ) -> Quality:
+        """The quality of `net`, trained on `loss`, on data with targets."""
         assert data.Y is not None
-        loss = net.loss(data.X, data.Y, n_threads=n_threads)
+        value = net.loss(data.X, data.Y, loss=loss, n_threads=n_threads)
+        Y_hat = net.predict(data.X, n_threads=n_threads)
         accuracy = None
         if coding.classes is not None:
-            right = net.predict(data.X, n_threads=n_threads).argmax(axis=1) == data.Y.argmax(axis=1)
-            accuracy = float(np.mean(right))
-        return cls(len(data), loss, 2 * loss / data.Y.shape[1], accuracy)
+            accuracy = float(np.mean(Y_hat.argmax(axis=1) == data.Y.argmax(axis=1)))
+        return cls(len(data), value, float(np.mean((data.Y - Y_hat) ** 2)), accuracy)
 
     def as_dict(self) -> dict[str, Any]:
         """What is known, by name."""
@@ -80,6 +82,21 @@ def network_facts(net: Network) -> list[tuple[str, str]]:
         ("network", f"{sizes}, {net.n_parameters} parameters, {net.dtype.name}"),
         ("activation", f"hidden {hidden}; output {net.activations[-1]}"),
     ]
+
+
+def training_line(training: Mapping[str, Any]) -> str:
+    """Loss, solver and what was set of it, for `facts`."""
+    words = [f"{training['loss'].replace('_', ' ')}, {training['solver']}"]
+    for name, text in (
+        ("batch_size", "batch {}"),
+        ("learning_rate", "learning rate {:g}"),
+        ("momentum", "momentum {:g}" + " (Nesterov)" * bool(training.get("nesterov"))),
+        ("l2", "l2 {:g}"),
+        ("l1", "l1 {:g}"),
+    ):
+        if training.get(name):
+            words.append(text.format(training[name]))
+    return ", ".join([*words, f"seed {training['seed']}"])
 
 
 def counted(n: int, one: str, many: str | None = None) -> str:

@@ -11,6 +11,8 @@ import numpy as np
 from ..errors import InputError
 from .data import Data
 
+_OPTIONS = {"test": "--test-fraction", "validation": "--validation"}
+
 # Initial weights and shuffling draw from the same seed at other places of the counter.
 _COUNTERS = {"test": 3 << 192, "validation": (3 << 192) + (1 << 128)}
 
@@ -49,7 +51,7 @@ def split(
         if len(data) < 2 or (by_class and counts.max() < 2):
             raise InputError(
                 f"{data.source}: too few rows ({len(data)}) to set some aside for the {purpose}; "
-                f"--{purpose}-fraction 0 sets none aside"
+                f"{_OPTIONS[purpose]} 0 sets none aside"
             )
         largest = int(counts.argmax())
         aside[order[counts[:largest].sum()]] = True

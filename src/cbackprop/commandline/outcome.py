@@ -1,0 +1,82 @@
+"""What a training leaves besides its model: the history, a picture, and how it ended, in words."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+from ..errors import InputError, MissingExtraError
+from ..history import History
+from ..plotting import TrainingCurveDisplay
+from ..textcurve import loss_curve
+from .files import check_writable
+
+# The options that name a file to be written, in the order in which they are checked.
+_OPTIONS = ("save", "checkpoint", "history", "plot")
+
+_REASONS = {"early_stopping": "no better for {patience}", "converged": "converged"}
+
+
+def check_files(arguments: argparse.Namespace) -> None:
+    """Raise, before the work whose result they are to hold, unless all files can be written."""
+    sources = [name for name in (arguments.data, arguments.test) if name is not None]
+    taken: dict[str, str] = {}
+    for option in _OPTIONS:
+        target = getattr(arguments, option)
+        if target is None:
+            continue
+        check_writable(f"--{option}", target, sources)
+        other = taken.setdefault(os.path.realpath(target), option)
+        if other != option and Path(target).parent != Path("/dev"):
+            raise InputError(f"--{option} {target}: --{other} names the same file")
+    if arguments.plot is not None:
+        kinds = _figure().canvas.get_supported_filetypes()
+        kind = Path(arguments.plot).suffix[1:].lower()
+        if kind not in kinds:
+            raise InputError(
+                f"--plot {arguments.plot}: matplotlib writes no such file; expected a name that "
+                f"ends in one of {', '.join('.' + kind for kind in kinds)}"
+            )
+
+
+def write_files(arguments: argparse.Namespace, history: History) -> None:
+    """The files of --history and --plot."""
+    if arguments.history is not None:
+        Path(arguments.history).write_text(history.to_json() + "\n", encoding="utf-8")
+    if arguments.plot is not None:
+        display = TrainingCurveDisplay.from_history(history, ax=_figure().subplots())
+        display.figure_.savefig(arguments.plot, dpi=150)
+
+
+def ending(history: History, settings: dict[str, Any]) -> list[tuple[str, str]]:
+    """Epochs done, why no more, and the best of them, for `report.facts`."""
+    epochs = f"{history.n_epochs} of {settings['epochs']}"
+    reason = _REASONS.get(history.stop_reason or "", "")
+    reason = reason.format(patience=settings.get("patience"))
+    lines = [("epochs", f"{epochs}, {reason}" if reason else epochs)]
+    if history.best_epoch is not None:
+        lines.append(("best epoch", f"{history.best_epoch} (from 0), whose network this is"))
+    return lines
+
+
+def curve(history: History) -> str:
+    """The loss curve, where standard output is a terminal."""
+    if not sys.stdout.isatty():
+        return ""
+    width = min(shutil.get_terminal_size().columns - 1, 72)
+    return loss_curve(history, width=width, encoding=sys.stdout.encoding)
+
+
+def _figure() -> Any:
+    """A figure without pyplot: no display is asked for."""
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise MissingExtraError(
+            '--plot needs matplotlib, which is not installed: pip install "cbackprop[plot]"'
+        ) from None
+    return Figure(layout="constrained")

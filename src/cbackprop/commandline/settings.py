@@ -1,0 +1,147 @@
+"""What the options ask for: a network, a solver, and the record of both that the model carries.
+
+It trains nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+import numpy as np
+
+from ..errors import InputError
+from ..network import Network
+from ..scaling import Scaling
+from ..solvers import LBFGS, SGD, Adam, RProp, Solver
+from ..version import __version__
+from . import report
+from .coding import is_one_hot
+from .data import Data
+
+# Rows of a step where none are asked for and the solver takes any number.
+BATCH_SIZE = 10
+
+# The options that each solver heeds; --batch-size is of those whose steps need not take all rows.
+SOLVER_OPTIONS = {
+    "sgd": ("learning_rate", "momentum", "nesterov", "batch_size"),
+    "adam": ("learning_rate", "batch_size"),
+    "rprop": (),
+    "lbfgs": (),
+}
+
+# What may differ between a checkpoint and the command that goes on from it.
+_FREE = ("cbackprop", "data", "epochs", "patience")
+
+
+def network_for(arguments: argparse.Namespace, train: Data) -> Network:
+    """The untrained network, its scalings taken from the training rows.
+
+    Targets of any size and unit are learnt as numbers of mean 0 and deviation 1 where the output is
+    linear.
+    """
+    assert train.Y is not None
+    activation = arguments.activation
+    if len(activation) not in (1, len(arguments.hidden)):
+        raise InputError(
+            f"--activation names {len(activation)} activations for "
+            f"{report.counted(len(arguments.hidden), 'hidden layer')}"
+        )
+    net = Network(
+        (train.X.shape[1], *arguments.hidden, train.Y.shape[1]),
+        activation=activation[0] if len(activation) == 1 else activation,
+        output_activation=arguments.output_activation or _output_for(arguments.loss, train.Y),
+        dtype=arguments.dtype,
+        init=arguments.init,
+        seed=arguments.seed,
+    )
+    if arguments.scale != "none":
+        net.input_scaling = getattr(Scaling, arguments.scale)(train.X)
+        if net.activations[-1] == "identity":
+            net.fit_scaling(Y=train.Y)
+    return net
+
+
+def _output_for(loss: str, Y: np.ndarray) -> str:
+    """The output activation that fits the loss and the range of the targets."""
+    if loss == "poisson":
+        return "exp"
+    if loss == "cross_entropy":
+        return "softmax" if is_one_hot(Y) else "sigmoid"
+    return "sigmoid" if bool((Y >= 0).all() and (Y <= 1).all()) else "identity"
+
+
+def solver_for(arguments: argparse.Namespace, net: Network) -> Solver:
+    """The solver that --solver names, with the options that go with it."""
+    for option in SOLVER_OPTIONS["sgd"]:
+        if getattr(arguments, option) and option not in SOLVER_OPTIONS[arguments.solver]:
+            heeding = [name for name, options in SOLVER_OPTIONS.items() if option in options]
+            raise InputError(
+                f"--{option.replace('_', '-')} goes with --solver {' and '.join(heeding)}, "
+                f"not with {arguments.solver}"
+            )
+    rate = arguments.learning_rate
+    if arguments.solver == "sgd":
+        momentum = arguments.momentum or 0.0
+        if rate is None:
+            rate = default_learning_rate(net, momentum, arguments.loss)
+        return SGD(learning_rate=rate, momentum=momentum, nesterov=arguments.nesterov)
+    if arguments.solver == "adam":
+        return Adam() if rate is None else Adam(learning_rate=rate)
+    return RProp() if arguments.solver == "rprop" else LBFGS()
+
+
+def default_learning_rate(net: Network, momentum: float, loss: str = "squared_error") -> float:
+    """A rate that neither diverges nor crawls, found by trials with batches of 10 scaled rows.
+
+    The curvature at the output grows with the units that feed it, so the rate falls with the widest
+    layer; a sigmoid's slope, at most 1/4 and squared in the curvature, allows for a larger one,
+    unless the loss is cross-entropy, from whose derivative the slope has gone.  Momentum multiplies
+    what a gradient does in the end by 1 / (1 - momentum).
+    """
+    widest = max(net.sizes[1:-1] or net.sizes[:1])
+    flat = net.activations[-1] == "sigmoid" and loss != "cross_entropy"
+    return (1.0 if flat else 0.1) * min(1.0, 50 / widest) * (1 - momentum)
+
+
+def record(arguments: argparse.Namespace, train: Data, solver: Solver) -> dict[str, Any]:
+    """The settings of the training as they are saved with the network."""
+    heeded = {
+        name: getattr(solver, name) for name in SOLVER_OPTIONS[arguments.solver] if name[0] != "b"
+    }
+    if not solver.full_batch:
+        heeded["batch_size"] = arguments.batch_size or BATCH_SIZE
+    optional = {name: getattr(arguments, name) for name in ("l2", "l1", "validation", "patience")}
+    return {
+        "cbackprop": __version__,
+        "data": arguments.data,
+        "rows": len(train),
+        "scale": arguments.scale,
+        "init": arguments.init,
+        "loss": arguments.loss,
+        "solver": arguments.solver,
+        **heeded,
+        **{name: value for name, value in optional.items() if value},
+        "epochs": arguments.epochs,
+        "seed": arguments.seed,
+    }
+
+
+def check_resumed(path: str, saved: Network, fresh: Network) -> None:
+    """Raise an InputError unless a checkpoint's network is of this command's making."""
+    for what in ("sizes", "activations", "dtype"):
+        _same(path, what, getattr(saved, what), getattr(fresh, what))
+    then, now = (net.annotations.get("training") for net in (saved, fresh))
+    if not isinstance(then, dict) or not isinstance(now, dict):
+        raise InputError(f"--resume: {path} was not made by cbackprop train --checkpoint")
+    for name in sorted({*then, *now} - {*_FREE}):
+        _same(path, name, then.get(name), now.get(name))
+    _same(path, "columns", saved.annotations.get("coding"), fresh.annotations.get("coding"))
+
+
+def _same(path: str, what: str, then: object, now: object) -> None:
+    if then != now:
+        raise InputError(
+            f"--resume: {path} was made with {what} {then}, and this command has {now}; "
+            "expected the same data and options (only --epochs and --patience may differ)"
+        )
