@@ -581,8 +581,11 @@ def test_shapes_and_types_are_checked():
         (W, vectors, numbers[:-1]),
         (W, vectors.astype(np.float32), numbers),
         (W.astype(np.float32), vectors, numbers),
+        (None, vectors, numbers),
+        (W, None, numbers),
+        (W, vectors, None),
     ):
-        with pytest.raises(ValueError):
+        with pytest.raises((ValueError, TypeError)):
             lbfgs.step(function, *bad)
     for gradient in (np.ones(3), np.ones(2, np.float32), "no", None):
         with pytest.raises((ValueError, TypeError)):

@@ -271,6 +271,8 @@ cdef double call(Callback callback, const real* W, real* gradient) except? -1:
     point = callback.like.copy()
     memcpy(memory_of(point, "W", n_bytes, True), W, n_bytes)
     loss, array = callback.function(point)
+    if array is None:
+        raise TypeError("the gradient is None; expected an array")
     result = array
     if result.shape[0] != callback.P:
         raise ValueError(f"the gradient has {result.shape[0]} entries; expected {callback.P}")
@@ -298,7 +300,8 @@ cdef double call_f32(void* context, const float* W, float* gradient,
         return 0.0
 
 
-def step(function, real[::1] W, real[:, ::1] vectors, double[::1] numbers, *,
+def step(function, real[::1] W not None, real[:, ::1] vectors not None,
+         double[::1] numbers not None, *,
          int max_line_search=20, int max_stalled=100, double gradient_tolerance=0.0,
          double loss_tolerance=0.0, double step_tolerance=0.0, double loss_rounding=1e-6,
          double sufficient_decrease=1e-4, double curvature=0.9):

@@ -86,7 +86,7 @@ cdef void scale(double a, real* x, Py_ssize_t n) noexcept nogil:
 
 # --- called from Python: the tests' way in --------------------------------------------------------
 
-def run_sums(const real[::1] x, const real[::1] y):
+def run_sums(const real[::1] x not None, const real[::1] y not None):
     """(x'y, |x|_1, max |x_i|)"""
     cdef Py_ssize_t n = x.shape[0]
     if y.shape[0] != n:
@@ -96,7 +96,7 @@ def run_sums(const real[::1] x, const real[::1] y):
     return dot(&x[0], &y[0], n), sum_of_absolutes(&x[0], n), largest_absolute(&x[0], n)
 
 
-def run_axpy(double a, const real[::1] x, real[::1] y):
+def run_axpy(double a, const real[::1] x not None, real[::1] y not None):
     """y := a x + y"""
     if x.shape[0] != y.shape[0]:
         raise ValueError("x and y differ in length")
@@ -104,7 +104,7 @@ def run_axpy(double a, const real[::1] x, real[::1] y):
         axpy(a, &x[0], &y[0], x.shape[0])
 
 
-def run_scale(double a, real[::1] x):
+def run_scale(double a, real[::1] x not None):
     """x := a x"""
     if x.shape[0] > 0:
         scale(a, &x[0], x.shape[0])
