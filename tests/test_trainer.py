@@ -145,7 +145,9 @@ def test_supplied_orders():
         asked.append(epoch)
         return orders[epoch]
 
-    cbackprop.Trainer(net, batch_size=8, shuffle=shuffle).fit(X, Y, epochs=3)
+    cbackprop.Trainer(net, solver=cbackprop.SGD(), batch_size=8, shuffle=shuffle).fit(
+        X, Y, epochs=3
+    )
     assert asked == [0, 1, 2]
     np.testing.assert_allclose(net.parameters, expected, rtol=0, atol=1e-13)
 

@@ -26,13 +26,17 @@ from .errors import DivergenceError, InputError, InputTypeError
 from .history import History
 from .network import Network
 from .progress import Progress
-from .solvers import SGD, SOLVERS, RProp, Solver
+from .solvers import SOLVERS, Adam, RProp, Solver
 from .stopping import EarlyStopping, Watcher, best_epoch
 
 __all__ = ["Trainer"]
 
 # A mini-batch where none is asked for, as in scikit-learn's MLP.
 MINI_BATCH = 200
+
+# Best or near it, untuned, on five measured data sets, four networks and three lengths of training
+# (docs/mathematics.md, "Which solver").
+DEFAULT_SOLVER = Adam(learning_rate=0.01)
 
 # The values an output activation can take.
 RANGES = {
@@ -54,7 +58,7 @@ class Trainer:
     network : Network
         Trained in place.
     solver : SGD, Adam, RProp or LBFGS
-        How a step is made.  May be replaced between two fits: a changed learning rate is honoured,
+        How a step is made; ``Adam(learning_rate=0.01)`` by default.  May be replaced between two fits: a changed learning rate is honoured,
         another kind of solver starts afresh.
     loss : str, Huber, Quantile or callable
         "squared_error", "cross_entropy", "poisson", "absolute_error", "huber" or "quantile": the
@@ -117,7 +121,7 @@ class Trainer:
                 f"network is {checks.describe(network)}; expected a cbackprop.Network"
             )
         self.network = network
-        self.solver = SGD() if solver is None else solver
+        self.solver = DEFAULT_SOLVER if solver is None else solver
         self.loss = loss
         self.batch_size = batch_size
         self.shuffle = shuffle
