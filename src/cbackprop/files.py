@@ -82,12 +82,16 @@ def _keep(target: str, previous: str) -> None:
     """Give the target a second name, or copy it: it is never away meanwhile."""
     with contextlib.suppress(FileNotFoundError):
         os.unlink(previous)
-    try:
-        os.link(target, previous)
-    except FileExistsError:
-        pass  # another writer was faster
-    except OSError:  # a file system without links
-        shutil.copyfile(target, previous)
+    while os.path.exists(target):
+        try:
+            os.link(target, previous)
+        except FileNotFoundError:
+            continue  # another writer replaced the target at this moment
+        except FileExistsError:
+            pass  # another writer was faster
+        except OSError:  # a file system without links
+            shutil.copyfile(target, previous)
+        return
 
 
 def _sync_folder(folder: str) -> None:
