@@ -191,7 +191,7 @@ def _described(setting: Any) -> Any:
     """A trainer's setting as JSON; of a function only the name."""
     if isinstance(setting, solvers.SOLVERS):
         return solvers.describe(setting)
-    if isinstance(setting, tuple(LOSSES.values())):
+    if isinstance(setting, (Huber, Quantile)):
         return {type(setting).__name__: asdict(setting)}
     if callable(setting):
         return {"function": getattr(setting, "__qualname__", type(setting).__name__)}
