@@ -153,7 +153,8 @@ ROOMS = [
     *("core.types", "core.simd.dispatch", "core.simd.updates", "core.team.team", "core.blas"),
     *("core.elementwise", "core.product", "core.rows", "core.founding", "core.shuffle"),
     *("core.pulse", "core.plan", "core.workspace", "core.rules", "core.backprop", "core.batch"),
-    *("core.few_rows", "core.vectors", "core.linesearch", "core.descent", "core.passes"),
+    *("core.few_rows", "core.vectors", "core.linesearch", "core.lbfgs", "core.descent"),
+    *("core.passes",),
 ]
 
 
