@@ -177,9 +177,8 @@ def test_one_file_alone_calls_blas():
 ROOMS = [
     *("core.types", "core.simd.dispatch", "core.simd.updates", "core.team.team", "core.blas"),
     *("core.elementwise", "core.product", "core.rows", "core.founding", "core.shuffle"),
-    *("core.vectors", "core.linesearch", "core.lbfgs", "core.pulse", "core.plan"),
-    *("core.objective", "core.workspace", "core.rules", "core.watch", "core.backprop"),
-    *("core.batch", "core.few_rows", "core.derivatives", "core.exam", "core.descent"),
+    *("core.pulse", "core.plan", "core.workspace", "core.rules", "core.backprop", "core.batch"),
+    *("core.few_rows", "core.vectors", "core.linesearch", "core.lbfgs", "core.descent"),
     *("core.passes",),
 ]
 

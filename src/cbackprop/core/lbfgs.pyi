@@ -20,7 +20,6 @@ def step(
     W: NDArray[_Real],
     vectors: NDArray[_Real],
     numbers: NDArray[np.float64],
-    *,
     max_line_search: int = 20,
     max_stalled: int = 100,
     gradient_tolerance: float = 0.0,

@@ -301,7 +301,7 @@ cdef double call_f32(void* context, const float* W, float* gradient,
 
 
 def step(function, real[::1] W not None, real[:, ::1] vectors not None,
-         double[::1] numbers not None, *,
+         double[::1] numbers not None,
          int max_line_search=20, int max_stalled=100, double gradient_tolerance=0.0,
          double loss_tolerance=0.0, double step_tolerance=0.0, double loss_rounding=1e-6,
          double sufficient_decrease=1e-4, double curvature=0.9):
