@@ -56,10 +56,15 @@ ARROWS = {
     "stopping": {"checks", "core.descent", "core.watch", "errors"},
     "textcurve": {"history"},
     "threads": {"checks"},
+    # exams and delivery know the trainer by name; it imports them.
+    "exams": {"callbacks", "checks", "core.exam", "core.objective", "errors", "losses", "trainer"},
+    "delivery": {"history", "trainer"},
+    "rule": {"core.lbfgs", "core.rules"},
+    # checkpoint builds trainers; Trainer.save and load call up to it, from within.
     "trainer": {
-        *("blas_threads", "callbacks", "checks", "core.descent", "core.exam", "core.lbfgs"),
-        *("checkpoint", "core.objective", "core.rules", "errors", "history", "losses", "network"),
-        *("progress", "solvers", "splits", "stopping", "threads", "weights"),
+        *("blas_threads", "callbacks", "checkpoint", "checks", "core.descent", "core.objective"),
+        *("delivery", "errors", "exams", "history", "losses", "network", "progress", "rule"),
+        *("solvers", "splits", "stopping", "threads", "weights"),
     },
     "version": set(),
     "weights": {"checks", "errors"},
@@ -177,8 +182,9 @@ def test_one_file_alone_calls_blas():
 ROOMS = [
     *("core.types", "core.simd.dispatch", "core.simd.updates", "core.team.team", "core.blas"),
     *("core.elementwise", "core.product", "core.rows", "core.founding", "core.shuffle"),
-    *("core.pulse", "core.plan", "core.workspace", "core.rules", "core.backprop", "core.batch"),
-    *("core.few_rows", "core.vectors", "core.linesearch", "core.lbfgs", "core.descent"),
+    *("core.vectors", "core.linesearch", "core.lbfgs", "core.pulse", "core.plan"),
+    *("core.objective", "core.workspace", "core.rules", "core.watch", "core.backprop"),
+    *("core.batch", "core.few_rows", "core.derivatives", "core.exam", "core.descent"),
     *("core.passes",),
 ]
 

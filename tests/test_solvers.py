@@ -84,7 +84,7 @@ REFUSED = [
     (LBFGS, {"step_tolerance": math.nan}, InputError, "step_tolerance is nan"),
     (LBFGS, {"max_line_search": 0}, InputError, "max_line_search is 0"),
     (LBFGS, {"curvature": 1}, InputError, "curvature is 1.0"),
-    (LBFGS, {"sufficient_decrease": 0.9}, InputError, "sufficient_decrease is 0.9; .*below 0.9"),
+    (LBFGS, {"sufficient_decrease": 0.9}, InputError, "sufficient_decrease is 0.9; .*below 0.5"),
     (LBFGS, {"sufficient_decrease": 0}, InputError, "sufficient_decrease is 0.0"),
 ]
 

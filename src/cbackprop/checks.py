@@ -14,7 +14,7 @@ import math
 import operator
 import secrets
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, NoReturn
 
 import numpy as np
@@ -138,14 +138,14 @@ def boolean(name: str, value: Any) -> bool:
     raise InputTypeError(f"{name} is {describe(value)}; expected True or False")
 
 
-def choice(name: str, value: Any, allowed: Iterable[str]) -> str:
+def choice(name: str, value: Any, allowed: Collection[str]) -> str:
     """`value` if it is one of the `allowed` names; else an error that suggests the nearest."""
+    if isinstance(value, str) and value in allowed:
+        return value
     allowed = tuple(allowed)
     listed = ", ".join(repr(a) for a in allowed)
     if not isinstance(value, str):
         raise InputTypeError(f"{name} is {describe(value)}; expected one of {listed}")
-    if value in allowed:
-        return value
     close = difflib.get_close_matches(value.lower(), allowed, n=1)
     hint = f" (did you mean {close[0]!r}?)" if close else ""
     raise InputError(f"{name} is {value!r}; expected one of {listed}{hint}")

@@ -300,18 +300,17 @@ class LBFGS:
     Parameters
     ----------
     memory : int
-        Steps remembered, at least 1.
+        Steps remembered, 1 to 100.
     gradient_tolerance : float
         Training has converged when no entry of g is larger than this; at least 0.
     loss_tolerance : float
-        ... when a step lowers the loss by no more than this times the larger of 1 and the losses'
-        absolute values; 0: never.
+        ... when a step lowers the loss by no more than this part of it; 0: never.
     step_tolerance : float
-        ... when a step moves no parameter by more than this; 0: never.
+        ... when a step moves the parameters W by no more than this times 1 + |W|; 0: never.
     max_line_search : int
         Evaluations of loss and gradient in one step at most, at least 1.
     sufficient_decrease, curvature : float
-        0 < sufficient_decrease < curvature < 1, of the Wolfe conditions.
+        0 < sufficient_decrease < curvature < 1, of the Wolfe conditions; the first below a half.
 
     Raises
     ------
@@ -339,9 +338,14 @@ class LBFGS:
                 for name in tolerances
             },
         )
-        decrease, most = self.sufficient_decrease, self.curvature
-        decrease = checks.positive_float("sufficient_decrease", decrease, below=most)
+        most = min(self.curvature, 0.5)
+        decrease = checks.positive_float(
+            "sufficient_decrease", self.sufficient_decrease, below=most
+        )
         _keep(self, sufficient_decrease=decrease)
+        for name, largest in (("memory", 100), ("max_line_search", 10_000)):
+            if getattr(self, name) > largest:
+                raise InputError(f"{name} is {getattr(self, name)}; expected at most {largest}")
 
     @property
     def rule(self) -> str:

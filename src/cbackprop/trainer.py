@@ -7,7 +7,6 @@ checked and errors are told; no arithmetic of training stands in this file.
 import math
 import operator
 import os
-import time
 import warnings
 from array import array
 from collections.abc import Callable
@@ -16,16 +15,16 @@ from typing import Any
 import numpy as np
 
 from . import blas_threads, checks, losses, splits, threads, weights
-from .callbacks import Hook, checked_callbacks
-from .core import lbfgs
+from .callbacks import checked_callbacks
 from .core.descent import State, descend, worth_a_team
-from .core.exam import Exam
 from .core.objective import Objective
-from .core.rules import RuleSettings
+from .delivery import Delivery, on_slice
 from .errors import DivergenceError, InputError, InputTypeError
+from .exams import Exams
 from .history import History
 from .network import Network
 from .progress import Progress
+from .rule import memory_of, rule_settings
 from .solvers import SOLVERS, Adam, RProp, Solver
 from .stopping import EarlyStopping, Watcher, best_epoch
 
@@ -47,8 +46,6 @@ RANGES = {
     "exp": (0.0, np.inf),
 }
 
-METRICS = ("accuracy", "r2")
-
 
 class Trainer:
     """Trains a network, in one call of `fit` or in many.
@@ -58,8 +55,8 @@ class Trainer:
     network : Network
         Trained in place.
     solver : SGD, Adam, RProp or LBFGS
-        How a step is made; ``Adam(learning_rate=0.01)`` by default.  May be replaced between two fits: a changed learning rate is honoured,
-        another kind of solver starts afresh.
+        How a step is made; ``Adam(learning_rate=0.01)`` by default.  May be replaced between two
+        fits: a changed learning rate is honoured, another kind of solver starts afresh.
     loss : str, Huber, Quantile or callable
         "squared_error", "cross_entropy", "poisson", "absolute_error", "huber" or "quantile": the
         mean over the rows of a batch of the sum over its outputs (docs/mathematics.md).  Or a
@@ -131,6 +128,7 @@ class Trainer:
         self._checked: tuple[Any, ...] = (None,) * 7
         self._check_settings()
         self._warned = False
+        self._most_steps = -1
         self.reset()
 
     def reset(self) -> None:
@@ -157,7 +155,9 @@ class Trainer:
     def __getstate__(self) -> dict[str, Any]:
         # The core's settings are made anew where they are wanted.
         kept = {
-            name: value for name, value in self.__dict__.items() if name not in ("_rule", "_plain")
+            name: value
+            for name, value in self.__dict__.items()
+            if name not in ("_rule", "_plain", "_memory")
         }
         return {**kept, "_checked": (None,) * 7}
 
@@ -249,77 +249,31 @@ class Trainer:
         KeyboardInterrupt
             Within 0.2 s of Ctrl-C; network and trainer hold the last whole step.
         """
-        return self._fit(
-            X,
-            Y,
-            epochs,
-            validation_data,
-            progress,
-            test_data=test_data,
-            sample_weight=sample_weight,
-            class_weight=class_weight,
-            output_weight=output_weight,
-            missing=missing,
-            metric=metric,
-            early_stopping=early_stopping,
-            max_seconds=max_seconds,
-            target_loss=target_loss,
-            gradient_norm=gradient_norm,
-            callbacks=callbacks,
-            checkpoint=checkpoint,
-        )
-
-    def _fit(
-        self,
-        X: Any,
-        Y: Any,
-        epochs: int,
-        validation_data: Any = None,
-        progress: bool = False,
-        steps: int = -1,
-        *,
-        test_data: Any = None,
-        sample_weight: Any = None,
-        class_weight: Any = None,
-        output_weight: Any = None,
-        missing: str = "error",
-        metric: Any = None,
-        early_stopping: EarlyStopping | None = None,
-        max_seconds: float | None = None,
-        target_loss: float | None = None,
-        gradient_norm: bool = False,
-        callbacks: Any = (),
-        checkpoint: Any = None,
-    ) -> History:
-        """`fit`, or no more than ``steps`` steps of it."""
         network = self.network
         self._check_settings()
         epochs = checks.positive_int("epochs", epochs, at_least=0)
         progress = checks.boolean("progress", progress)
         gradient_norm = checks.boolean("gradient_norm", gradient_norm)
         checks.choice("missing", missing, ("error", "ignore"))
-        X, Y = self._rows("X", X, "Y", Y, missing)
-        parts = [
-            splits.rows_of(name, given, len(X))
-            for name, given in (("validation_data", validation_data), ("test_data", test_data))
-        ]
-        rows: np.ndarray | None = None
-        held_out: list[np.ndarray | None] = [None, None]
-        if any(part is not None for part in parts):
-            rows, held_out = splits.split(parts, len(X), self.seed, self._classes(Y))
+        X, Y = self._data("X", X, "Y", Y)
+        rows, held_out = None, None
+        if validation_data is not None or test_data is not None:
+            rows, held_out = self._split(validation_data, test_data, Y)
         n_rows = len(X) if rows is None else len(rows)
         weight = None
         if sample_weight is not None or class_weight is not None:
             weight = weights.row_weights(sample_weight, class_weight, Y, rows)
         objective, unit = self._objective(output_weight, missing)
-        exams = _Exams(self, objective, metric, missing)
-        exams.add("validation", validation_data, held_out[0], X, Y, weight)
-        exams.add("test", test_data, held_out[1], X, Y, weight)
-        if metric is not None and not exams:
+        exams = Exams(self, objective, metric, missing)
+        if held_out is not None:
+            exams.add("validation", validation_data, held_out[0], X, Y, weight)
+            exams.add("test", test_data, held_out[1], X, Y, weight)
+        elif metric is not None:
             raise InputError("metric is given without validation_data or test_data; expected some")
-        if callable(self.loss) and (
-            weight is not None or output_weight is not None or missing == "ignore"
-        ):
+        custom = None
+        if callable(self.loss):
+            custom = losses.checked_call(self.loss, network.dtype)
+        if custom and (weight is not None or output_weight is not None or missing == "ignore"):
             raise InputError(
                 "loss is a function and weights or missing targets are given; expected the "
                 "function to deal with them, since it alone knows what they mean to it"
@@ -338,7 +292,7 @@ class Trainer:
         records = {
             name: array("d") for name in self._columns(exams, gradient_norm, objective, unit)
         }
-        delivery = _Delivery(self, records)
+        delivery = Delivery(self, records)
         hook = None
         in_python = bool(callbacks) or exams.in_python
         claim = object()
@@ -353,39 +307,38 @@ class Trainer:
                 threads.running_fit(n_threads) as share,
                 blas_threads.single_threaded(network._plan.may_thread_blas),
             ):
+                settings = {
+                    "objective": objective,
+                    "rule": self._rule,
+                    "rate": self._rate(),
+                    "weight": None if weight is None else weight.astype(network.dtype),
+                    "subset": rows,
+                    "exams": exams.as_tuple(),
+                    "watch": None if watcher is None else watcher.settings,
+                    "unit": unit,
+                    "order": self._order(n_rows),
+                    "window": self.shuffle == "window",
+                    "batch_rows": batch_rows,
+                    "epochs": epochs,
+                    "steps": self._most_steps,
+                    "max_seconds": math.inf if max_seconds is None else max_seconds,
+                    "most_threads": share.most(),
+                    "scaling": network._scaling,
+                    "target_scaling": network._target_scaling,
+                    "custom": custom,
+                    "in_python": in_python,
+                }
                 outcome = descend(
                     network._plan,
                     self._state_for(watcher),
                     network.parameters,
                     X,
                     Y,
-                    objective=objective,
-                    rule=self._rule,
-                    rate=self._rate(),
-                    weight=None if weight is None else weight.astype(network.dtype),
-                    subset=rows,
-                    exams=exams.as_tuple(),
-                    watch=None if watcher is None else watcher.settings,
-                    unit=unit,
-                    batch_rows=batch_rows,
-                    order=self._order(n_rows),
-                    window=self.shuffle == "window",
-                    epochs=epochs,
-                    steps=steps,
-                    max_seconds=math.inf if max_seconds is None else max_seconds,
-                    most_threads=share.most(),
-                    threads_now=share.now,
-                    scaling=network._scaling,
-                    target_scaling=network._target_scaling,
-                    custom=(
-                        losses.checked_call(self.loss, network.dtype)
-                        if callable(self.loss)
-                        else None
-                    ),
-                    in_python=in_python,
+                    settings,
                     records=records,
+                    threads_now=share.now,
                     hook=hook,
-                    on_slice=_on_slice(self, bar.on_slice, saver, delivery),
+                    on_slice=on_slice(self, bar.on_slice, saver, delivery),
                 )
         finally:
             delivery.deliver()
@@ -395,10 +348,19 @@ class Trainer:
         history = delivery.history
         if outcome[0] != "stopped":
             self._tell(outcome, X, Y, exams, missing)
+        best = None if watcher is None else best_epoch(self._state)
         for record in (history, self.history):
             record.stop_reason = outcome[1]
-            record.best_epoch = None if watcher is None else best_epoch(self._state)
+            record.best_epoch = best
         return history
+
+    def _fit(self, X: Any, Y: Any, epochs: int, *, steps: int, **settings: Any) -> History:
+        """`fit`, but no more than ``steps`` steps of it."""
+        self._most_steps = steps
+        try:
+            return self.fit(X, Y, epochs=epochs, **settings)
+        finally:
+            self._most_steps = -1
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write network, settings, place in time and history to a file; keep the file before.
@@ -482,7 +444,8 @@ class Trainer:
         self.l2 = checks.positive_float("l2", self.l2, zero=True)
         if self.n_threads is not None:
             threads.resolve(self.n_threads)
-        self._rule = _rule_settings(self.solver, self.l1, self.l2)
+        self._rule = rule_settings(self.solver, self.l1, self.l2)
+        self._memory = memory_of(self.solver)
         self._plain = losses.objective_for(self.loss, self.network.dtype)
         self._checked = self._settings()
 
@@ -499,15 +462,26 @@ class Trainer:
             return 1
         return self.n_threads
 
-    def _rows(
-        self, X_name: str, X: Any, Y_name: str, Y: Any, missing: str
-    ) -> tuple[np.ndarray, np.ndarray]:
+    def _data(self, X_name: str, X: Any, Y_name: str, Y: Any) -> tuple[np.ndarray, np.ndarray]:
         sizes, dtype = self.network.sizes, self.network.dtype
         X = checks.as_rows(X_name, X, sizes[0], dtype)
         Y = checks.as_rows(Y_name, Y, sizes[-1], dtype, allow_1d=True)
         checks.same_rows(X_name, X, Y_name, Y)
-        losses.check_targets(self.loss, self.network.activations[-1], Y_name, Y)
+        if self.loss != "squared_error":
+            losses.check_targets(self.loss, self.network.activations[-1], Y_name, Y)
         return X, Y
+
+    def _split(
+        self, validation_data: Any, test_data: Any, Y: np.ndarray
+    ) -> tuple[np.ndarray | None, list[np.ndarray | None]]:
+        """The rows to train on (None: all), and those held out where data are not given."""
+        parts = [
+            splits.rows_of("validation_data", validation_data, len(Y)),
+            splits.rows_of("test_data", test_data, len(Y)),
+        ]
+        if parts[0] is None and parts[1] is None:
+            return None, [None, None]
+        return splits.split(parts, len(Y), self.seed, self._classes(Y))
 
     def _classes(self, Y: np.ndarray) -> np.ndarray | None:
         """A class for each row, where the targets are classes."""
@@ -520,6 +494,8 @@ class Trainer:
     def _objective(self, output_weight: Any, missing: str) -> tuple[Objective, float]:
         """What is minimised, and the one factor to the targets' units (0: none, or several)."""
         network = self.network
+        if output_weight is None and missing == "error" and network.output_scaling is None:
+            return self._plain, 0.0
         output_weight = checks.as_weights(
             "output_weight", output_weight, network.sizes[-1], what="an output"
         )
@@ -531,8 +507,6 @@ class Trainer:
                 unit = float(factors[0])
             else:
                 units = factors
-        if output_weight is None and missing == "error" and units is None:
-            return self._plain, unit
         objective = losses.objective_for(
             self.loss,
             network.dtype,
@@ -578,11 +552,11 @@ class Trainer:
                 f"Y lies in [{smallest:g}, {largest:g}], but a {activation} output only reaches "
                 f"[{low:g}, {high:g}]: scale the targets, or use output_activation='identity'",
                 UserWarning,
-                stacklevel=4,
+                stacklevel=3,
             )
 
     def _columns(
-        self, exams: "_Exams", gradient_norm: bool, objective: Objective, unit: float
+        self, exams: Exams, gradient_norm: bool, objective: Objective, unit: float
     ) -> list[str]:
         """What is recorded in each epoch."""
         in_units = unit != 0 or objective.has_units
@@ -630,10 +604,12 @@ class Trainer:
     def _state_for(self, watcher: Watcher | None) -> State:
         """The state with what the solver's rule needs; another rule's memory is forgotten."""
         state, network = self._state, self.network
-        memory = n_vectors, n_numbers, kind = _memory_of(self.solver)
+        n_vectors, n_numbers, kind = self._memory
         if not n_vectors:
             state.kind, state.vectors, state.numbers = kind, None, None
-        elif (_length(state.vectors), _length(state.numbers), state.kind) != memory:
+        elif state.kind != kind or not (
+            _has_length(state.vectors, n_vectors) and _has_length(state.numbers, n_numbers)
+        ):
             state.vectors = np.zeros((n_vectors, network.n_parameters), network.dtype)
             state.numbers = np.zeros(n_numbers) if n_numbers else None
             state.kind = kind
@@ -646,21 +622,14 @@ class Trainer:
         return state
 
     def _tell(
-        self, failure: tuple[Any, ...], X: np.ndarray, Y: np.ndarray, exams: "_Exams", missing: str
+        self, failure: tuple[Any, ...], X: np.ndarray, Y: np.ndarray, exams: Exams, missing: str
     ) -> None:
         """Raise the error that the core's answer stands for."""
         dtype = self.network.dtype
-        lenient = missing == "ignore"
         if failure[0] == "rows":
-            checks.raise_non_finite(X, Y, dtype, missing=lenient)
+            checks.raise_non_finite(X, Y, dtype, missing=missing == "ignore")
         if failure[0] in ("validation rows", "test rows"):
-            name = failure[0].split()[0]
-            checks.raise_non_finite(
-                *exams.data[name],
-                dtype,
-                names=(f"{name}_data[0]", f"{name}_data[1]"),
-                missing=lenient,
-            )
+            exams.raise_non_finite(failure[0].split()[0])
         _, epoch, step, rate = failure
         raise DivergenceError(
             f"training diverged: the loss or a parameter was not finite after step {step} of epoch "
@@ -671,182 +640,6 @@ class Trainer:
             step,
             rate,
         )
-
-
-# --- what the core takes of a solver -------------------------------------------------------------
-
-
-def _rule_settings(solver: Any, l1: float, l2: float) -> RuleSettings:
-    options: dict[str, Any] = {}
-    if solver.rule in ("sgd", "momentum", "nesterov"):
-        options = {"momentum": solver.momentum}
-    elif solver.rule in ("adam", "amsgrad"):
-        options = {
-            "beta_1": solver.beta_1,
-            "beta_2": solver.beta_2,
-            "epsilon": solver.epsilon,
-            "folded": solver.epsilon_form == "folded",
-        }
-    elif solver.rule == "rprop":
-        options = {
-            "increase": solver.increase,
-            "decrease": solver.decrease,
-            "least": solver.min_step,
-            "most": solver.max_step,
-        }
-    else:
-        names = (
-            *("memory", "gradient_tolerance", "loss_tolerance", "step_tolerance"),
-            *("max_line_search", "sufficient_decrease", "curvature"),
-        )
-        options = {name: getattr(solver, name) for name in names}
-    if hasattr(solver, "weight_decay"):
-        options["weight_decay"] = solver.weight_decay
-        options["max_norm"] = solver.max_gradient_norm or 0.0
-    return RuleSettings(solver.rule, l1=l1, l2=l2, **options)
-
-
-def _length(memory: np.ndarray | None) -> int:
-    return 0 if memory is None else len(memory)
-
-
-def _memory_of(solver: Any) -> tuple[int, int, str]:
-    """Vectors and numbers in the state, and whose they are: momentum and Nesterov share theirs."""
-    if solver.rule == "lbfgs":
-        return lbfgs.n_vectors(solver.memory), lbfgs.n_numbers(solver.memory), "lbfgs"
-    kind = "momentum" if solver.rule == "nesterov" else solver.rule
-    return solver.n_vectors, solver.n_numbers, kind
-
-
-# --- one fit's parts -----------------------------------------------------------------------------
-
-
-class _Exams:
-    """The validation and test rows of one fit."""
-
-    def __init__(self, trainer: Trainer, objective: Objective, metric: Any, missing: str) -> None:
-        if not (metric is None or callable(metric)):
-            checks.choice("metric", metric, METRICS)
-        self._trainer, self._objective, self._missing = trainer, objective, missing
-        self.metric = metric
-        self.names: list[str] = []
-        self.n_rows = [0, 0]
-        self.data: dict[str, tuple[np.ndarray, np.ndarray]] = {}
-        self._exams: dict[str, Exam] = {}
-        self._sheets: list[tuple[str, np.ndarray, np.ndarray]] = []
-
-    def __bool__(self) -> bool:
-        return bool(self.names)
-
-    @property
-    def in_python(self) -> bool:
-        """Whether a loss or metric of Python's is to be called."""
-        return bool(self.names) and (callable(self.metric) or callable(self._trainer.loss))
-
-    def add(
-        self,
-        name: str,
-        given: Any,
-        rows: np.ndarray | None,
-        X: np.ndarray,
-        Y: np.ndarray,
-        weight: np.ndarray | None,
-    ) -> None:
-        """One set of rows: of the fit's own data, or ``given`` as a tuple."""
-        if given is None:
-            return
-        trainer, network = self._trainer, self._trainer.network
-        if rows is None:
-            X, Y, weight = self._pair(f"{name}_data", given)
-        n_rows = len(X) if rows is None else len(rows)
-        outputs = None
-        kind = self.metric if isinstance(self.metric, str) else None
-        if self.metric is not None or callable(trainer.loss):
-            outputs = np.empty((n_rows, network.sizes[-1]), network.dtype)
-            kind = kind or "outputs"
-        self.names.append(name)
-        self.data[name] = X, Y
-        self.n_rows[name == "test"] = n_rows
-        self._exams[name] = Exam(
-            network._plan,
-            self._objective,
-            X,
-            Y,
-            weight=weight,
-            rows=rows,
-            metric=kind,
-            outputs=outputs,
-            scaling=network._scaling,
-            target_scaling=network._target_scaling,
-        )
-        if self.in_python and outputs is not None:
-            targets = (Y if rows is None else Y[rows]).astype(network.dtype)
-            if network._target_scaling is not None:
-                shift, scale = network._target_scaling
-                targets = (targets - shift) * scale
-            self._sheets.append((name, targets, outputs))
-
-    def _pair(self, name: str, given: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-        if not isinstance(given, tuple) or len(given) not in (2, 3):
-            raise InputTypeError(
-                f"{name} is {checks.describe(given)}; expected a tuple (X, Y) or "
-                "(X, Y, sample_weight), a fraction such as 0.2, or the numbers of some rows"
-            )
-        X, Y = self._trainer._rows(f"{name}[0]", given[0], f"{name}[1]", given[1], self._missing)
-        weight = checks.as_weights(f"{name}[2]", given[2], len(X)) if len(given) == 3 else None
-        return X, Y, weight
-
-    def as_tuple(self) -> tuple[Exam | None, Exam | None]:
-        """As the core takes them."""
-        return self._exams.get("validation"), self._exams.get("test")
-
-    def hook(self, tell: Callable[[int], bool]) -> Hook:
-        """What Python does after each epoch."""
-        trainer = self._trainer
-        scaling = trainer.network._target_scaling
-
-        def to_units(Y: np.ndarray) -> np.ndarray:
-            return Y.copy() if scaling is None else Y / scaling[1] + scaling[0]
-
-        loss = None
-        if callable(trainer.loss):
-            loss = losses.checked_call(trainer.loss, trainer.network.dtype)
-        metric = self.metric if callable(self.metric) else None
-        return Hook(self._sheets, loss, metric, to_units, tell)
-
-
-class _Delivery:
-    """From the core's records to the two histories: this call's and the trainer's."""
-
-    def __init__(self, trainer: Trainer, records: dict[str, "array[float]"]) -> None:
-        self._trainer, self._records = trainer, records
-        self._delivered = 0
-        self.history = History(trainer.history.n_epochs + trainer.history.first_epoch)
-
-    def deliver(self) -> None:
-        """Bring the histories to where the records are, back as well as forth."""
-        n_epochs = len(self._records["loss"])
-        if n_epochs == self._delivered:
-            return
-        for history in (self.history, self._trainer.history):
-            if n_epochs < self._delivered:
-                history._drop_last(self._delivered - n_epochs)
-            else:
-                new = self._records
-                if self._delivered:
-                    new = {name: column[self._delivered :] for name, column in new.items()}
-                history._extend(**new)
-        self._delivered = n_epochs
-
-    def tell(self, epoch: int, callbacks: tuple[Any, ...]) -> bool:
-        """Call the callbacks; whether one of them wants to stop."""
-        self.deliver()
-        stop = False
-        for callback in callbacks:
-            record: dict[str, Any] = {"epoch": epoch}
-            record |= {name: column[-1] for name, column in self._records.items()}
-            stop |= bool(callback.on_epoch_end(self._trainer, record))
-        return stop
 
 
 def _saver_for(checkpoint: Any, epoch: int) -> Any:
@@ -860,21 +653,5 @@ def _saver_for(checkpoint: Any, epoch: int) -> Any:
     return checkpoint._saver(epoch)
 
 
-def _on_slice(
-    trainer: Trainer,
-    show: Callable[[int], None] | None,
-    saver: Any,
-    delivery: _Delivery,
-) -> Callable[[int, bool], None] | None:
-    """What is done between slices, where there is anything to do."""
-    if saver is None:
-        return None if show is None else (lambda done, last: show(done))
-
-    def on_slice(done: int, last: bool) -> None:
-        if show is not None:
-            show(done)
-        if last or saver.due(trainer.epoch, time.monotonic()):
-            delivery.deliver()
-            saver.save(trainer)
-
-    return on_slice
+def _has_length(memory: np.ndarray | None, n: int) -> bool:
+    return (0 if memory is None else len(memory)) == n

@@ -5,11 +5,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from cbackprop.core.exam import Exam
-from cbackprop.core.objective import Objective
 from cbackprop.core.plan import Plan
-from cbackprop.core.rules import RuleSettings
-from cbackprop.core.watch import WatchSettings
 
 _Array = NDArray[np.floating[Any]]
 _Order = int | Callable[[int], NDArray[np.int64]]
@@ -48,27 +44,8 @@ class Descent:
         parameters: _Array,
         X: _Array,
         Y: _Array,
-        *,
-        objective: Objective,
-        rule: RuleSettings,
-        rate: _Rate,
-        weight: _Array | None = None,
-        subset: NDArray[np.int64] | None = None,
-        exams: tuple[Exam | None, Exam | None] = (None, None),
-        watch: WatchSettings | None = None,
-        columns: tuple[str, ...] = (),
-        unit: float = 0.0,
-        batch_rows: int,
-        order: _Order | None,
-        window: bool = False,
-        epochs: int,
-        steps: int,
-        max_seconds: float,
-        most_threads: int,
-        scaling: _Scaling | None,
-        target_scaling: _Scaling | None,
-        custom: Callable[[_Array, _Array], tuple[float, _Array]] | None = None,
-        in_python: bool = False,
+        settings: dict[str, Any],
+        columns: tuple[str, ...],
     ) -> Descent: ...
 
 def worth_a_team(plan: Plan, rows: int) -> bool: ...
@@ -78,11 +55,10 @@ def descend(
     parameters: _Array,
     X: _Array,
     Y: _Array,
+    settings: dict[str, Any],
     *,
     records: dict[str, array[float]],
     threads_now: Callable[[], int],
     hook: _Hook | None = None,
     on_slice: Callable[[int, bool], object] | None = None,
-    order: _Order | None = None,
-    **settings: Any,
 ) -> tuple[Any, ...]: ...

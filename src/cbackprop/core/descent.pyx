@@ -90,7 +90,11 @@ cdef extern from "Python.h":
 cdef enum:
     MOST_RECORDS = 16_384       # epochs that one slice can record,
     MOST_RATES = 1_024          # and with a schedule
-    MOST_STALLED = 10           # iterations of L-BFGS that bring nothing before it stops
+    MOST_STALLED = 100          # evaluations of L-BFGS that bring nothing before it stops
+
+# No loss is accepted above the lowest so far by more than this part of it: the value of Hager and
+# Zhang (SIAM J. Optim. 16, 2005).
+cdef double LOSS_ROUNDING = 1e-6
 
 cdef double SLICE = 0.04        # seconds; a slice ends with the first epoch after this,
 cdef double LONGEST = 0.06      # or in the middle of an epoch after this
@@ -603,12 +607,8 @@ cdef class Descent:
     cdef Py_ssize_t recorded
     cdef tuple place                    # the state's position as the call found it
 
-    def __cinit__(self, Plan plan not None, State state not None, parameters, X, Y, *,
-                  Objective objective not None, RuleSettings rule not None, rate, weight=None,
-                  subset=None, tuple exams=(None, None), WatchSettings watch=None, columns=(),
-                  double unit=0.0, Py_ssize_t batch_rows, order, bint window=False,
-                  Py_ssize_t epochs, Py_ssize_t steps, double max_seconds, int most_threads,
-                  scaling, target_scaling, custom=None, bint in_python=False):
+    def __cinit__(self, Plan plan not None, State state not None, parameters, X, Y,
+                  dict settings not None, tuple columns not None):
         cdef Course* c = &self.course
         cdef Net* net = &plan.net
         cdef Py_ssize_t parameter_bytes = net.n_parameters * net.itemsize
@@ -617,6 +617,18 @@ cdef class Descent:
         cdef double step_seconds
         cdef Exam exam
         cdef const int64_t[::1] of_rows
+        cdef Objective objective = settings["objective"]
+        cdef RuleSettings rule = settings["rule"]
+        cdef WatchSettings watch = settings["watch"]
+        cdef tuple exams = settings["exams"]
+        cdef Py_ssize_t batch_rows = settings["batch_rows"]
+        cdef Py_ssize_t epochs = settings["epochs"]
+        cdef int most_threads = settings["most_threads"]
+        weight, subset = settings["weight"], settings["subset"]
+        order, rate, custom = settings["order"], settings["rate"], settings["custom"]
+        scaling, target_scaling = settings["scaling"], settings["target_scaling"]
+        if objective is None or rule is None:
+            raise TypeError("objective and rule are needed")
         shift, scale = (None, None) if scaling is None else scaling
         self.plan, self.state, self.parameters = plan, state, parameters
         self.objective, self.exams, self.custom = objective, exams, custom
@@ -663,16 +675,16 @@ cdef class Descent:
             c.watch.plateau_patience = -1.0
         if c.rule.kind == LBFGS:
             self.read_lbfgs(rule.options)
-        c.in_python, c.unit = in_python, unit
+        c.in_python, c.unit = settings["in_python"], settings["unit"]
         c.wants_norm = "gradient_norm" in columns and c.batch_rows < c.n_rows
         if "gradient_norm" in columns and not c.wants_norm:
             c.rule.whole = True
-        c.deadline = team.clock() + max_seconds
+        c.deadline = team.clock() + <double>settings["max_seconds"]
 
         # A whole batch is read in place: its sum does not gain from another order.
         c.shuffled = order is not None and batch_rows < c.n_rows
         c.supplied = c.shuffled and not isinstance(order, int)
-        c.window = window
+        c.window = settings["window"]
         c.order_epoch = -1
         if c.shuffled:
             if c.n_rows >= <Py_ssize_t>0xFFFFFFFF:
@@ -687,7 +699,7 @@ cdef class Descent:
         if state.n_rows == c.n_rows and state.batch_rows == c.batch_rows:
             c.position, c.loss_sum, c.unit_sum = state.position, state.loss_sum, state.unit_sum
         c.last_epoch = c.epoch + min(epochs, PY_SSIZE_T_MAX - c.epoch)
-        c.steps_left = steps
+        c.steps_left = settings["steps"]
         c.checks_left = 1 if c.position == 0 else 2
 
         threads = worthwhile_threads(net, batch_rows, most_threads)
@@ -762,8 +774,7 @@ cdef class Descent:
         to.step_tolerance = options["step_tolerance"]
         to.sufficient_decrease = options["sufficient_decrease"]
         to.curvature = options["curvature"]
-        # Sums of losses are made in double, each loss in the network's dtype.
-        to.loss_rounding = 1e-15 if self.plan.net.itemsize == 8 else 1e-7
+        to.loss_rounding = LOSS_ROUNDING
         if (len(self.state.vectors) != n_vectors(to.memory)
                 or len(self.state.numbers) != n_numbers(to.memory)
                 or not sound(self.course.rule.numbers, to.memory)):
@@ -946,8 +957,8 @@ def worth_a_team(Plan plan, Py_ssize_t rows):
     return worthwhile_threads(&plan.net, rows, 2) > 1
 
 
-def descend(Plan plan, State state, parameters, X, Y, *, dict records, threads_now, hook=None,
-            on_slice=None, order=None, **settings):
+def descend(Plan plan, State state, parameters, X, Y, dict settings, *, dict records, threads_now,
+            hook=None, on_slice=None):
     """Train for ``epochs`` epochs, the rest of one under way counted as the first.
 
     Parameters
@@ -956,6 +967,31 @@ def descend(Plan plan, State state, parameters, X, Y, *, dict records, threads_n
         The network's own; written between slices, always to a whole step.
     X, Y : arrays
         As ``RowSource`` takes them; shapes are checked here, finiteness while they are first read.
+    settings : dict
+        All of these, whose parsing as arguments a short fit would notice.
+        objective, rule : Objective, RuleSettings
+        rate : float or callable
+            Or the rates of an array of epochs.
+        weight : ndarray (N,) or None
+            Of the network's dtype, with mean 1.
+        subset : ndarray of int64 or None
+            The rows of an epoch.
+        exams : tuple of two
+            Validation and test: an Exam or None.
+        watch : WatchSettings or None
+        unit : float
+            The one factor to the targets' units, or 0.
+        order : None, int or callable
+            Rows in order; a seed, whose permutation of each epoch is used; or ``order(epoch)``.
+        window : bool
+            Shuffle within windows.
+        batch_rows, epochs, steps, max_seconds, most_threads
+            Rows of a mini-batch, and limits; steps negative: none.
+        scaling, target_scaling : pair (shift, scale) or None
+        custom : callable or None
+            The loss in Python, ``custom(Y, Y_hat)``.
+        in_python : bool
+            Whether Python has a say in each epoch.
     records : dict of array.array("d")
         The wanted columns, among ``COLUMNS``; appended to, one number an epoch.
     threads_now : callable
@@ -966,15 +1002,6 @@ def descend(Plan plan, State state, parameters, X, Y, *, dict records, threads_n
     on_slice : callable, optional
         ``on_slice(epochs_recorded, last)`` after each slice; what it raises ends the training at a
         whole step.
-    order : None, int or callable
-        Rows in order; a seed, whose permutation of each epoch is used; or ``order(epoch)``.
-    **settings
-        Of ``Descent``: what is minimised; the rule and its learning rate, or the rates of an array
-        of epochs; a weight for each row, with mean 1; the rows of an epoch; validation and test;
-        stopping; the one factor to the targets' units, or 0; rows of a mini-batch; shuffle within
-        windows; limits; the loss in Python, ``custom(Y, Y_hat)``; whether Python has a say in each
-        epoch.
-
     Returns
     -------
     tuple
@@ -982,8 +1009,7 @@ def descend(Plan plan, State state, parameters, X, Y, *, dict records, threads_n
         a NaN or an infinity: everything is as it was before the call; ("diverged", epoch, step,
         learning rate), both counted from 0: the snapshot is back.
     """
-    cdef Descent run = Descent(plan, state, parameters, X, Y, order=order, columns=tuple(records),
-                               **settings)
+    cdef Descent run = Descent(plan, state, parameters, X, Y, settings, tuple(records))
     cdef Course* c = &run.course
     cdef Outcome outcome = RUNNING
     cdef Py_ssize_t batches_done
@@ -995,7 +1021,7 @@ def descend(Plan plan, State state, parameters, X, Y, *, dict records, threads_n
     try:
         while outcome in (RUNNING, NEEDS_ORDER, EPOCH_DONE):
             if outcome == NEEDS_ORDER:
-                run.take_order(order)
+                run.take_order(settings["order"])
             if c.job.team != NULL:
                 active = max(1, min(most_threads, threads_now()))
                 c.job.active = active

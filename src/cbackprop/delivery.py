@@ -1,0 +1,67 @@
+"""From the core's records to histories, callbacks, progress and checkpoints, while a fit runs."""
+
+import time
+from array import array
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from .history import History
+
+if TYPE_CHECKING:
+    from .trainer import Trainer
+
+__all__ = ["Delivery", "on_slice"]
+
+
+class Delivery:
+    """From the core's records to the two histories: this call's and the trainer's."""
+
+    def __init__(self, trainer: "Trainer", records: dict[str, "array[float]"]) -> None:
+        self._trainer, self._records = trainer, records
+        self._delivered = 0
+        self.history = History(trainer.history.first_epoch + trainer.history.n_epochs)
+        self.history._columns = records  # it grows with them
+
+    def deliver(self) -> None:
+        """Bring the histories to where the records are, back as well as forth."""
+        n_epochs = len(self._records["loss"])
+        if n_epochs == self._delivered:
+            return
+        if n_epochs < self._delivered:
+            self._trainer.history._drop_last(self._delivered - n_epochs)
+        else:
+            new = self._records
+            if self._delivered:
+                new = {name: column[self._delivered :] for name, column in new.items()}
+            self._trainer.history._extend(**new)
+        self._delivered = n_epochs
+
+    def tell(self, epoch: int, callbacks: tuple[Any, ...]) -> bool:
+        """Call the callbacks; whether one of them wants to stop."""
+        self.deliver()
+        stop = False
+        for callback in callbacks:
+            record: dict[str, Any] = {"epoch": epoch}
+            record |= {name: column[-1] for name, column in self._records.items()}
+            stop |= bool(callback.on_epoch_end(self._trainer, record))
+        return stop
+
+
+def on_slice(
+    trainer: "Trainer",
+    show: Callable[[int], None] | None,
+    saver: Any,
+    delivery: Delivery,
+) -> Callable[[int, bool], None] | None:
+    """What is done between slices, where there is anything to do."""
+    if saver is None:
+        return None if show is None else (lambda done, last: show(done))
+
+    def show_and_save(done: int, last: bool) -> None:
+        if show is not None:
+            show(done)
+        if last or saver.due(trainer.epoch, time.monotonic()):
+            delivery.deliver()
+            saver.save(trainer)
+
+    return show_and_save
