@@ -39,12 +39,27 @@ def split(net, p):
     return weights, biases
 
 
+def softmax(H):
+    e = np.exp(H - H.real.max(axis=1, keepdims=True))
+    return e / e.sum(axis=1, keepdims=True)
+
+
+# Of the output layer only.
+OUTPUTS = {"exp": np.exp, "softmax": softmax}
+
+
 def predict(net, p, X):
-    """The specification's Y_hat, of complex parameters and inputs too."""
-    scaling = net.input_scaling
+    """The specification's Y_hat, of complex parameters and inputs too, with both scalings."""
+    scaling, activations = net.input_scaling, net.activations
     if scaling is not None:
         X = (X - scaling.shift) * scaling.scale
-    return reference.predict(*split(net, p), net.activations, X)
+    if activations[-1] in OUTPUTS:
+        H = reference.predict(*split(net, p), (*activations[:-1], "identity"), X)
+        Y_hat = OUTPUTS[activations[-1]](H)
+    else:
+        Y_hat = reference.predict(*split(net, p), activations, X)
+    scaling = net.output_scaling
+    return Y_hat if scaling is None else Y_hat / scaling.scale + scaling.shift
 
 
 def by_complex_step(f, x):
@@ -123,7 +138,9 @@ def test_the_squared_errors_gradient_is_the_residual_times_the_jacobian(dtype):
         net, X, Y = big(dtype, sizes)
         J = net.parameter_jacobian(X).astype(np.float64)
         expected = np.einsum("nkp,nk->p", J, net.predict(X) - Y) / len(X)
-        assert_near(net.gradient(X, Y)[1], expected, 1e-12 if dtype == "float64" else 1e-5)
+        tolerance = 1e-12 if dtype == "float64" else 1e-5
+        assert_near(net.gradient(X, Y)[1], expected, tolerance)
+        assert_near(net.backward(X, Y), np.einsum("nkp,nk->p", J, Y), tolerance)
 
 
 @pytest.mark.parametrize("sizes", [(5, 9, 3), (60, 40, 30, 2), (60, 350, 33), (4, 2)])
@@ -196,6 +213,21 @@ def test_input_scaling_is_part_of_the_derivatives(dtype):
     assert_near(net.input_gradient(X, G), by_inputs.sum(axis=1), tolerance)
 
 
+def test_target_scaling_is_part_of_the_derivatives(dtype):
+    net = Network((5, 9, 3), output_activation="identity", dtype=dtype, seed=1)
+    rng = np.random.default_rng(0)
+    X, Y = rng.standard_normal((50, 5)), rng.standard_normal((50, 3)) * [0.1, 20, 3000] + 7
+    net.input_scaling, net.output_scaling = Scaling.standard(X), Scaling.standard(Y)
+    tolerance = 1e-12 if dtype == "float64" else 1e-5
+    for k, name in itertools.product(range(3), ("jacobian", "parameter_jacobian")):
+        expected = exact(net, X)[name == "parameter_jacobian"]
+        assert_near(getattr(net, name)(X)[:, k], expected[:, k], tolerance)
+    G = np.array([[10, 0.1, 0.001]] * 50)
+    expected = np.einsum("nk,nkj->nj", G, exact(net, X)[0])
+    assert_near(net.input_gradient(X, G), expected, tolerance)
+    assert net.check_gradient(X, Y).max_error < (1e-8 if dtype == "float64" else 1e-5)
+
+
 def test_an_outputs_factor_multiplies_its_derivatives(dtype):
     net, X, _ = big(dtype)
     factor = np.array([0.5, -4, 8], dtype)  # powers of two: exact
@@ -216,9 +248,24 @@ def test_an_outputs_factor_multiplies_its_derivatives(dtype):
 # ----------------------------------------------------------------------------- the last layer's own
 
 
-def softmax(H):
-    e = np.exp(H - H.real.max(axis=1, keepdims=True))
-    return e / e.sum(axis=1, keepdims=True)
+@pytest.mark.parametrize("output_activation", OUTPUTS)
+@pytest.mark.parametrize("n_out", [1, 2, 5])
+@pytest.mark.parametrize("hidden", [(), (4,), (4, 3)])
+def test_networks_of_exp_and_softmax(output_activation, n_out, hidden, dtype):
+    net = Network(
+        (3, *hidden, n_out),
+        activation="tanh",
+        output_activation=output_activation,
+        dtype=dtype,
+        seed=n_out,
+    )
+    X = np.random.default_rng(n_out).uniform(-1, 1, (9, 3)).astype(np.float32)
+    tolerance = 1e-12 if dtype == "float64" else 1e-5
+    by_inputs, by_parameters = exact(net, X)
+    assert_near(net.jacobian(X), by_inputs, tolerance)
+    assert_near(net.parameter_jacobian(X), by_parameters, tolerance)
+    G = np.random.default_rng(0).standard_normal((9, n_out))
+    assert_near(net.input_gradient(X, G), np.einsum("nk,nkj->nj", G, by_inputs), tolerance)
 
 
 @pytest.mark.parametrize(("code", "sigma"), [(EXP, np.exp), (SOFTMAX, softmax)])
@@ -437,6 +484,25 @@ def test_a_right_gradient_passes_its_check(output_activation, dtype):
         assert found.n_checked == net.n_parameters
         assert found.max_error < (1e-8 if dtype == "float64" else 1e-5)
     np.testing.assert_array_equal(net.parameters, before)
+
+
+@pytest.mark.parametrize(
+    ("output_activation", "loss"),
+    [
+        *(("softmax", "cross_entropy"), ("sigmoid", "cross_entropy"), ("exp", "poisson")),
+        *(("identity", "huber"), ("identity", "quantile"), ("identity", "absolute_error")),
+    ],
+)
+def test_the_check_of_every_loss(output_activation, loss, dtype):
+    net = Network((3, 4, 2), output_activation=output_activation, dtype=dtype, seed=1)
+    rng = np.random.default_rng(0)
+    X, Y = rng.standard_normal((9, 3)), np.eye(2)[rng.integers(2, size=9)]
+    settings = dict(loss=loss, output_weight=[1, 3], sample_weight=np.arange(9.0))
+    bound = 1e-8 if dtype == "float64" else 1e-5
+    assert net.check_gradient(X, Y, **settings).max_error < bound
+    if output_activation != "softmax":
+        Y[3, 1] = np.nan
+        assert net.check_gradient(X, Y, missing="ignore", **settings).max_error < bound
 
 
 @pytest.mark.parametrize(
