@@ -116,6 +116,7 @@ def test_test_rows_are_recorded_and_decide_nothing():
         ("all", InputTypeError, "validation_data is 'all' .*; expected"),
         ([], InputTypeError, "validation_data is"),
         ((1, 2, 3, 4), InputTypeError, "validation_data is a tuple"),
+        ([np.ones((4, 3)), np.ones(4)], InputTypeError, r"expected a pair \(X, Y\)"),
     ],
 )
 def test_bad_validation_data(given, error, words):
@@ -383,6 +384,31 @@ def test_a_callback_changes_nothing_and_sees_every_epoch():
         assert [r[name] for r, _, _ in recorder.records] == histories[0][name].tolist()
     assert [n for _, _, n in recorder.records] == [1, 2, 3, 4, 5]
     np.testing.assert_array_equal(recorder.records[-1][1], nets[1].parameters)
+
+
+@pytest.mark.parametrize("answer", [None, 0, 1, "stop", np.zeros(3), False])
+def test_only_true_stops(answer):
+    class Answers:
+        def on_epoch_end(self, trainer, record):
+            return answer
+
+    history = cbackprop.Trainer(net_for()).fit(*data(20), epochs=3, callbacks=Answers())
+    assert history.n_epochs == 3
+
+
+def test_validation_rows_without_weight():
+    w = np.r_[0.0, 0, np.ones(38)]
+    with pytest.raises(InputError, match="the rows of validation_data have no sample_weight"):
+        cbackprop.Trainer(net_for()).fit(
+            *data(40), epochs=1, sample_weight=w, validation_data=[0, 1]
+        )
+
+
+def test_divergence_of_a_solver_without_a_rate():
+    net = net_for(output_activation="identity", activation="relu")
+    X, Y = data(20)
+    with pytest.raises(cbackprop.DivergenceError, match=r"with LBFGS; .* Scale the inputs"):
+        cbackprop.Trainer(net, solver=cbackprop.LBFGS()).fit(X * 1e200, Y, epochs=3)
 
 
 def test_a_callback_stops_the_training_or_ends_it_with_its_exception():

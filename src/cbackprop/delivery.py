@@ -5,6 +5,8 @@ from array import array
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from .history import History
 
 if TYPE_CHECKING:
@@ -43,7 +45,8 @@ class Delivery:
         for callback in callbacks:
             record: dict[str, Any] = {"epoch": epoch}
             record |= {name: column[-1] for name, column in self._records.items()}
-            stop |= bool(callback.on_epoch_end(self._trainer, record))
+            answer = callback.on_epoch_end(self._trainer, record)
+            stop |= isinstance(answer, (bool, np.bool_)) and bool(answer)
         return stop
 
 

@@ -9,7 +9,7 @@ from . import checks, losses
 from .callbacks import Hook
 from .core.exam import Exam
 from .core.objective import Objective
-from .errors import InputTypeError
+from .errors import InputError, InputTypeError
 
 if TYPE_CHECKING:
     from .trainer import Trainer
@@ -56,6 +56,10 @@ class Exams:
         trainer, network = self._trainer, self._trainer.network
         if rows is None:
             X, Y, weight = self._pair(f"{name}_data", given)
+        elif weight is not None and not weight[rows].any():
+            raise InputError(
+                f"the rows of {name}_data have no sample_weight; expected some above 0"
+            )
         n_rows = len(X) if rows is None else len(rows)
         outputs = None
         kind = self.metric if isinstance(self.metric, str) else None

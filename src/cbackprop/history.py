@@ -41,7 +41,7 @@ class History(Mapping[str, np.ndarray]):
         The running mean of the loss over the rows of the epoch, each row taken before the step it
         belongs to, accumulated in float64; without the penalty.
     "learning_rate"
-        The rate of the epoch's last step.
+        Of the epoch; NaN for RProp and LBFGS, which have none.
     "seconds"
         How long the epoch took.
     "penalty"

@@ -22,7 +22,10 @@ def rows_of(name: str, value: Any, n_rows: int) -> np.ndarray | float | None:
         if not 0 < value < 1:
             raise InputError(f"{name} is {value}; expected a fraction above 0 and below 1")
         return float(value)
-    rows = np.asarray(value)
+    try:
+        rows = np.asarray(value)
+    except ValueError:  # rows of different lengths: a list [X, Y], say
+        rows = np.empty(0)
     if rows.dtype == bool and rows.shape == (n_rows,):
         rows = np.flatnonzero(rows)
     if rows.dtype.kind not in "iu" or rows.ndim != 1 or not rows.size:

@@ -596,7 +596,7 @@ class Trainer:
 
     def _rate(self) -> Any:
         """The learning rate as the core takes it: a number, or a function of epochs."""
-        rate = getattr(self.solver, "learning_rate", 0.0)
+        rate = getattr(self.solver, "learning_rate", math.nan)  # RProp and LBFGS have none
         if isinstance(rate, float):
             return rate
         return rate.rate if rate.adaptive else rate.rates
@@ -631,11 +631,13 @@ class Trainer:
         if failure[0] in ("validation rows", "test rows"):
             exams.raise_non_finite(failure[0].split()[0])
         _, epoch, step, rate = failure
+        with_rate, advice = f"learning_rate={rate:g}", "Use a smaller learning_rate, or s"
+        if math.isnan(rate):
+            with_rate, advice = type(self.solver).__name__, "S"
         raise DivergenceError(
             f"training diverged: the loss or a parameter was not finite after step {step} of epoch "
-            f"{epoch} (both from 0) with learning_rate={rate:g}; the network is as it was at the "
-            "start of the epoch or shortly before. Use a smaller learning_rate, or scale the "
-            "inputs and targets to about [-1, 1]",
+            f"{epoch} (both from 0) with {with_rate}; the network is as it was at the start of the "
+            f"epoch or shortly before. {advice}cale the inputs and targets to about [-1, 1]",
             epoch,
             step,
             rate,
