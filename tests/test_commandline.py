@@ -529,7 +529,13 @@ def test_the_loss_reported_is_the_one_trained_on(run, fann, tmp_path):
     X = np.array([[0.0, 0], [0, 1], [1, 0], [1, 1]])
     net = cbackprop.Network((2, 3, 1), seed=0)
     cbackprop.Trainer(
-        net, loss="cross_entropy", solver=cbackprop.Adam(), batch_size=10, l2=0.01, l1=0.001, seed=0
+        net,
+        loss="cross_entropy",
+        solver=cbackprop.Adam(learning_rate=0.01),
+        batch_size=10,
+        l2=0.01,
+        l1=0.001,
+        seed=0,
     ).fit(X, X.sum(1) % 2, epochs=2)
     assert_array_equal(cbackprop.Network.load(model).parameters, net.parameters)
     assert report["train"]["loss"] == net.loss(X, X.sum(1) % 2, loss="cross_entropy")

@@ -255,7 +255,7 @@ def _solver(solver: argparse._ArgumentGroup) -> None:
         "--learning-rate",
         metavar="R",
         type=_number(lambda value: value > 0, "a number above 0"),
-        help="default of adam: 0.001; of sgd: 0.1, or 1 for a sigmoid output without "
+        help="default of adam: 0.01; of sgd: 0.1, or 1 for a sigmoid output without "
         "cross_entropy; where the widest hidden layer has more than 50 units, 50 / units of that; "
         "times 1 - momentum",
     )

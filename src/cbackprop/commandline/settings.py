@@ -87,7 +87,7 @@ def solver_for(arguments: argparse.Namespace, net: Network) -> Solver:
             rate = default_learning_rate(net, momentum, arguments.loss)
         return SGD(learning_rate=rate, momentum=momentum, nesterov=arguments.nesterov)
     if arguments.solver == "adam":
-        return Adam() if rate is None else Adam(learning_rate=rate)
+        return Adam(learning_rate=0.01 if rate is None else rate)
     return RProp() if arguments.solver == "rprop" else LBFGS()
 
 
