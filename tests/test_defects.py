@@ -1,8 +1,9 @@
 """Defects that scikit-learn 1.9.1's MLP has and a trainer must not: one named test each.
 
-Those that need more than a few lines stand with what they belong to: the multi-output factor, biased
-and zero weights, logits that saturate (test_objectives), best parameters, stratified splits, exact
-patience (test_stopping), the penalty's strength (test_training_rules), Ctrl-C (test_interrupt).
+Those that need more than a few lines stand with what they belong to: the multi-output factor,
+biased and zero weights, logits that saturate (test_objectives), best parameters, stratified splits,
+exact patience (test_stopping), the penalty's strength (test_training_rules), Ctrl-C
+(test_interrupt).
 """
 
 import inspect

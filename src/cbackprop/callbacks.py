@@ -18,8 +18,6 @@ Metric = Callable[[np.ndarray, np.ndarray], float]
 
 def checked_callbacks(callbacks: Any) -> tuple[Any, ...]:
     """Objects with ``on_epoch_end``, as a tuple."""
-    if callbacks is None or callbacks == ():
-        return ()
     if hasattr(callbacks, "on_epoch_end") or not isinstance(callbacks, Sequence):
         callbacks = (callbacks,)
     for callback in callbacks:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from . import checks
-from .core.descent import COLUMNS
+from .core.descent import COLUMNS, NUMBERS
 from .core.watch import (
     WatchSettings,
     best_of,
@@ -101,7 +101,7 @@ class Watcher:
             if mode == "auto":
                 mode = "max" if early_stopping.monitor == "validation_metric" else "min"
             settings = {
-                "monitored": COLUMNS.index(early_stopping.monitor),
+                "monitored": NUMBERS[early_stopping.monitor],
                 "maximise": mode == "max",
                 "patience": early_stopping.patience,
                 "min_delta": early_stopping.min_delta,

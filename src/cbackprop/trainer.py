@@ -281,7 +281,7 @@ class Trainer:
         watcher = self._watcher(early_stopping, target_loss, metric, exams.n_rows[0])
         if max_seconds is not None:
             max_seconds = checks.positive_float("max_seconds", max_seconds)
-        callbacks = checked_callbacks(callbacks)
+        callbacks = checked_callbacks(callbacks) if callbacks else ()
         saver = None if checkpoint is None else _saver_for(checkpoint, self.epoch)
         batch_rows = (
             n_rows if self.solver.full_batch else min(self.batch_size or MINI_BATCH, n_rows)
@@ -450,10 +450,8 @@ class Trainer:
         self._checked = self._settings()
 
     def _settings(self) -> tuple[Any, ...]:
-        return (
-            *(self.solver, self.loss, self.batch_size, self.shuffle),
-            *(self.l1, self.l2, self.n_threads),
-        )
+        sizes = self.solver, self.loss, self.batch_size, self.shuffle, self.l1, self.l2
+        return (*sizes, self.n_threads)
 
     def _threads(self, n_rows: int, n_validation: int) -> int | None:
         """``n_threads`` for this fit; one where no batch repays a team: counting takes a while."""

@@ -13,6 +13,7 @@ _Rate = float | Callable[[NDArray[np.int64]], NDArray[np.float64]]
 _Scaling = tuple[_Array, _Array]
 
 COLUMNS: tuple[str, ...]
+NUMBERS: dict[str, int]
 REASONS: dict[int, str]
 
 class _Hook(Protocol):

@@ -130,6 +130,8 @@ COLUMNS = ("loss", "learning_rate", "seconds", "penalty", "gradient_norm", "loss
            "validation_loss", "validation_metric", "validation_loss_in_units",
            "test_loss", "test_metric", "test_loss_in_units")
 
+NUMBERS = {name: number for number, name in enumerate(COLUMNS)}
+
 REASONS = {
     EPOCHS: "epochs",
     SECONDS: "seconds",
@@ -786,12 +788,13 @@ cdef class Descent:
         cdef Course* c = &self.course
         cdef Py_ssize_t order_bytes = (
             (c.n_rows * sizeof(int64_t) + 63) // 64 * 64 if c.shuffled else 0)
-        cdef Py_ssize_t kept_bytes = parameter_bytes + sum([size for _, size in self.restorable])
+        cdef Py_ssize_t kept_bytes = parameter_bytes
         cdef Py_ssize_t scratch_bytes = (
             (1 + n_scratch()) * parameter_bytes if c.rule.kind == LBFGS else 0)
         cdef Py_ssize_t record_bytes
         cdef char* at
-        cdef int i
+        for _, size in self.restorable:
+            kept_bytes += <Py_ssize_t>size
         c.most_records = max(<Py_ssize_t>1, min(
             epochs, <Py_ssize_t>(MOST_RECORDS if self.schedule is None else MOST_RATES)))
         if c.in_python:
@@ -806,10 +809,9 @@ cdef class Descent:
             c.order = <int64_t*>at
             c.job.order = c.order
         at += order_bytes
-        for i in range(N_COLUMNS):
-            if COLUMNS[i] in columns:
-                c.columns[i] = <double*>at
-                at += record_bytes
+        for name in columns:
+            c.columns[<int>NUMBERS[name]] = <double*>at
+            at += record_bytes
         if self.schedule is not None:
             c.rates = <double*>at
         at += record_bytes
@@ -936,7 +938,7 @@ cdef class Descent:
         cdef Py_ssize_t at = c.n_records - 1
         values = {COLUMNS[i]: c.columns[i][at] for i in range(N_COLUMNS) if c.columns[i] != NULL}
         for name, value in hook.measure(c.epoch - 1, values).items():
-            c.columns[COLUMNS.index(name)][at] = value
+            c.columns[<int>NUMBERS[name]][at] = value
         if c.job.net.itemsize == 8:
             judge_epoch(c, <const double*>c.job.to.parameters)
         else:
