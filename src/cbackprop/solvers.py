@@ -295,7 +295,7 @@ class LBFGS:
         L(W + a d) <= L(W) + sufficient_decrease a g.d
         |g(W + a d).d| <= curvature |g.d|
 
-    (Algorithms 3.5 and 3.6).
+    (eq. 3.7; where losses differ by rounding alone, Hager and Zhang's approximate conditions).
 
     Parameters
     ----------
