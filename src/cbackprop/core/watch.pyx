@@ -29,15 +29,16 @@ cdef class WatchSettings:
         Which column of the record; -1: none.
     """
 
-    def __init__(self, *, int monitored=-1, bint maximise=False, double patience=INFINITY,
+    def __init__(self, *, int monitored=-1, bint maximise=False, patience=None,
                  double min_delta=0.0, Py_ssize_t start_epoch=0, bint keep_best=False,
-                 double target_loss=-INFINITY, double plateau_factor=1.0,
+                 target_loss=None, double plateau_factor=1.0,
                  double plateau_patience=-1.0, double plateau_delta=0.0,
                  double plateau_minimum=0.0):
         self.watch.monitored, self.watch.maximise = monitored, maximise
-        self.watch.patience, self.watch.min_delta = patience, min_delta
+        self.watch.patience = INFINITY if patience is None else patience
+        self.watch.min_delta = min_delta
         self.watch.start_epoch, self.watch.keep_best = start_epoch, keep_best
-        self.watch.target_loss = target_loss
+        self.watch.target_loss = -INFINITY if target_loss is None else target_loss
         self.watch.plateau_factor = plateau_factor
         self.watch.plateau_patience = plateau_patience
         self.watch.plateau_delta = plateau_delta
