@@ -4,8 +4,8 @@ from numpy.typing import NDArray
 _Numbers = NDArray[np.float64]
 
 class WatchSettings:
-    def __init__(
-        self,
+    def __new__(
+        cls,
         *,
         monitored: int = -1,
         maximise: bool = False,
@@ -18,7 +18,7 @@ class WatchSettings:
         plateau_patience: float = -1.0,
         plateau_delta: float = 0.0,
         plateau_minimum: float = 0.0,
-    ) -> None: ...
+    ) -> WatchSettings: ...
 
 def fresh_best(numbers: _Numbers, key: float) -> None: ...
 def wait_anew(numbers: _Numbers) -> None: ...

@@ -29,11 +29,11 @@ cdef class WatchSettings:
         Which column of the record; -1: none.
     """
 
-    def __init__(self, *, int monitored=-1, bint maximise=False, patience=None,
-                 double min_delta=0.0, Py_ssize_t start_epoch=0, bint keep_best=False,
-                 target_loss=None, double plateau_factor=1.0,
-                 double plateau_patience=-1.0, double plateau_delta=0.0,
-                 double plateau_minimum=0.0):
+    def __cinit__(self, *, int monitored=-1, bint maximise=False, patience=None,
+                  double min_delta=0.0, Py_ssize_t start_epoch=0, bint keep_best=False,
+                  target_loss=None, double plateau_factor=1.0,
+                  double plateau_patience=-1.0, double plateau_delta=0.0,
+                  double plateau_minimum=0.0):
         self.watch.monitored, self.watch.maximise = monitored, maximise
         self.watch.patience = INFINITY if patience is None else patience
         self.watch.min_delta = min_delta
