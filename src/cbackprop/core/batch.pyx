@@ -32,6 +32,7 @@ from cbackprop.core.plan cimport Layer, Plan, Tile
 from cbackprop.core.pulse cimport Pulse, check_beat
 from cbackprop.core.rows cimport RowSource, memory_of, read_rows
 from cbackprop.core.rules cimport (
+    RPROP,
     Rule,
     add_penalty,
     apply_everywhere,
@@ -547,7 +548,7 @@ cdef void whole_step(Job* job, Rule* rule, double loss, real* gradient,
         loss += penalty_of(rule, net, <const real*>parameters)
         job.norm = sqrt(dot(<const real*>gradient, <const real*>gradient, net.n_parameters))
         clip(rule, job.norm, gradient, net.n_parameters)
-        rule.worse = rule.numbers != NULL and rule.numbers[1] != 0 and loss > rule.numbers[0]
+        rule.worse = rule.kind == RPROP and rule.numbers[1] != 0 and loss > rule.numbers[0]
     job.rule = rule
     if net.tiled:
         if real is double:
