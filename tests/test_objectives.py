@@ -306,6 +306,22 @@ def test_a_loss_in_python_that_fails_leaves_whole_steps(loss, error, words):
     trainer.fit(X, Y, epochs=1)
 
 
+def test_a_loss_in_python_has_no_gradient_norm_in_batches():
+    """Its derivative is known of a batch, and nothing beyond it may be read."""
+    rng = np.random.default_rng(0)
+    X, Y = rng.standard_normal((50, 3)), rng.uniform(0.1, 0.9, (50, 2))
+    net = cbackprop.Network((3, 4, 2), seed=1)
+    with pytest.raises(InputError, match=r"gradient_norm is True and loss is a function .* 9 rows"):
+        cbackprop.Trainer(net, loss=half_squares, batch_size=9).fit(
+            X, Y, epochs=1, gradient_norm=True
+        )
+    expected = np.linalg.norm(net.gradient(X, Y)[1])
+    history = cbackprop.Trainer(net, loss=half_squares, batch_size=50).fit(
+        X, Y, epochs=1, gradient_norm=True
+    )
+    assert history["gradient_norm"][0] == pytest.approx(expected, rel=1e-12)
+
+
 def test_a_loss_in_python_takes_no_weights():
     net = cbackprop.Network((1, 1), seed=1)
     with pytest.raises(InputError, match="loss is a function and weights"):

@@ -83,6 +83,8 @@ def positive_int(name: str, value: Any, *, at_least: int = 1) -> int:
 
 def positive_float(name: str, value: Any, *, zero: bool = False, below: float = math.inf) -> float:
     """`value` as a finite float above 0 (or 0 itself where `zero`), and below `below`."""
+    if type(value) is float and (0 < value < below or (zero and value == 0)) and value < math.inf:
+        return value  # most, and a part of what making a trainer costs
     expected = "a finite number " + ("of at least 0" if zero else "above 0")
     if below < math.inf:
         expected += f" and below {below:g}"

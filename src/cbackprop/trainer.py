@@ -218,7 +218,8 @@ class Trainer:
             Stop after the first epoch whose loss is at most this.
         gradient_norm : bool
             Record the norm of the whole gradient; in mini-batches it is computed for this, after
-            each epoch.  RProp and LBFGS, which have it, always do.
+            each epoch.  RProp and LBFGS, which have it, always do.  In full batch a step of plain
+            SGD is then made from the whole gradient, which may change its last bits.
         callbacks : object or sequence of objects
             After each epoch ``on_epoch_end(trainer, record)`` is called, record a dict of the
             epoch's numbers and "epoch"; True stops the training, and what is raised ends it at the
@@ -286,6 +287,12 @@ class Trainer:
         batch_rows = (
             n_rows if self.solver.full_batch else min(self.batch_size or MINI_BATCH, n_rows)
         )
+        if custom and gradient_norm and batch_rows < n_rows:
+            raise InputError(
+                f"gradient_norm is True and loss is a function in batches of {batch_rows} rows; "
+                f"expected gradient_norm=False, or batch_size={n_rows}: the whole gradient would "
+                "take a call of the function on all rows"
+            )
         n_threads = self._threads(batch_rows, max(exams.n_rows))
         self._warn_about_range(Y)
 

@@ -679,6 +679,8 @@ cdef class Descent:
             self.read_lbfgs(rule.options)
         c.in_python, c.unit = settings["in_python"], settings["unit"]
         c.wants_norm = "gradient_norm" in columns and c.batch_rows < c.n_rows
+        if c.wants_norm and custom is not None:
+            raise ValueError("dL/dY_hat is given for a batch, not for the whole gradient")
         if "gradient_norm" in columns and not c.wants_norm:
             c.rule.whole = True
         c.deadline = team.clock() + <double>settings["max_seconds"]
