@@ -15,6 +15,7 @@ SOURCES = Path(__file__).parents[1] / "src" / "cbackprop"
 ARROWS = {
     "__init__": {
         *("checkpoint", "config", "errors", "formulas", "history", "losses", "network", "plotting"),
+        "least_squares",
         *("schedules", "solvers", "stopping"),
         *("trainer", "version"),
     },
@@ -23,7 +24,8 @@ ARROWS = {
     "callbacks": {"checks", "errors"},
     # checkpoint builds trainers; Trainer.save, load and fit call up to it, from within.
     "checkpoint": {
-        *("checks", "core.descent", "errors", "files", "history", "losses", "modelfile"),
+        *("checks", "core.descent", "core.state", "errors", "files", "history", "losses"),
+        "modelfile",
         *("solvers", "tensorfile", "trainer"),
     },
     "checks": {"errors"},
@@ -50,7 +52,7 @@ ARROWS = {
     "reference_losses": {"reference"},
     "scaling": {"checks", "errors"},
     "schedules": {"checks", "errors"},
-    "solvers": {"checks", "errors", "schedules"},
+    "solvers": {"checks", "errors", "least_squares", "schedules"},
     "tensorfile": {"errors", "files"},
     "splits": {"checks", "errors"},
     "stopping": {"checks", "core.descent", "core.watch", "errors"},
@@ -59,11 +61,12 @@ ARROWS = {
     # exams and delivery know the trainer by name; it imports them.
     "exams": {"callbacks", "checks", "core.exam", "core.objective", "errors", "losses", "trainer"},
     "delivery": {"history", "trainer"},
-    "rule": {"core.lbfgs", "core.rules"},
+    "least_squares": {"checks", "errors"},
+    "rule": {"core.descent", "core.lbfgs", "core.rules", "errors", "least_squares"},
     # checkpoint builds trainers; Trainer.save and load call up to it, from within.
     "trainer": {
         *("blas_threads", "callbacks", "checkpoint", "checks", "core.descent", "core.objective"),
-        *("delivery", "errors", "exams", "history", "losses", "network", "progress", "rule"),
+        *("core.state", "least_squares", "delivery", "errors", "exams", "history", "losses", "network", "progress", "rule"),
         *("solvers", "splits", "stopping", "threads", "weights"),
     },
     "version": set(),
@@ -171,11 +174,11 @@ def test_the_compiled_core_imports_nothing_from_the_python_side():
             assert imported.startswith("core"), f"{path} imports {imported}"
 
 
-def test_one_file_alone_calls_blas():
+def test_two_files_alone_call_blas_and_lapack():
     for path in cython_files():
         text = path.read_text(encoding="utf-8")
         if "scipy" in "".join(line for line in text.splitlines() if "import" in line):
-            assert path.stem == "blas", f"{path} imports SciPy"
+            assert path.stem in ("blas", "lapack"), f"{path} imports SciPy"
 
 
 # The rooms of the core, from the ground up: each imports from earlier ones only.
@@ -184,8 +187,9 @@ ROOMS = [
     *("core.elementwise", "core.product", "core.rows", "core.founding", "core.shuffle"),
     *("core.vectors", "core.linesearch", "core.lbfgs", "core.pulse", "core.plan"),
     *("core.objective", "core.workspace", "core.rules", "core.watch", "core.backprop"),
-    *("core.batch", "core.few_rows", "core.derivatives", "core.exam", "core.descent"),
-    *("core.passes",),
+    *("core.lapack", "core.batch", "core.few_rows", "core.derivatives", "core.exam"),
+    *("core.gauss_newton", "core.normal", "core.marquardt", "core.python_loss", "core.course"),
+    *("core.iterations", "core.state", "core.descent", "core.passes"),
 ]
 
 

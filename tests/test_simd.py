@@ -392,6 +392,17 @@ def test_affine_rows(level, dtype):
         assert out[-1] == 7
 
 
+def test_outer_rows(level, dtype):
+    for rows in (0, 1, 3):
+        for n_in, n_out in itertools.product((1, 2, 3, 7, 9, 17, 33), (1, 2, 3, 8, 15, 16, 40)):
+            A, D = some((rows, n_in), dtype), some((rows, n_out), dtype, 1)
+            out = np.full((rows, n_in * n_out + 2), 7, dtype)
+            dispatch.run_outer_rows(level, A.ravel(), D.ravel(), rows, out.ravel(), n_in * n_out + 2)
+            expected = np.einsum("ni,nj->nij", A, D).reshape(rows, -1)
+            np.testing.assert_array_equal(out[:, :-2], expected)
+            assert (out[:, -2:] == 7).all()
+
+
 # -- product --------------------------------------------------------------------------------------
 
 SIZES = (0, 1, 2, 3, 5, 7, 8, 9, 15, 16, 17, 31, 33)

@@ -9,6 +9,7 @@ from .config import get_config
 from .errors import CBackpropError, DivergenceError
 from .formulas import delta_hidden, delta_output, gradients, sigmoid
 from .history import History
+from .least_squares import BayesianRegularization, LevenbergMarquardt
 from .losses import Huber, Quantile
 from .network import Network
 from .plotting import TrainingCurveDisplay
@@ -21,12 +22,14 @@ __all__ = [
     "LBFGS",
     "SGD",
     "Adam",
+    "BayesianRegularization",
     "CBackpropError",
     "Checkpoint",
     "DivergenceError",
     "EarlyStopping",
     "History",
     "Huber",
+    "LevenbergMarquardt",
     "Network",
     "Quantile",
     "RProp",

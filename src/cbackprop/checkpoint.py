@@ -17,7 +17,8 @@ from types import NoneType
 from typing import Any
 
 from . import checks, modelfile, solvers, tensorfile
-from .core.descent import COLUMNS, State, restore_state
+from .core.descent import COLUMNS
+from .core.state import State, restore_state
 from .errors import InputError, InputTypeError, ModelFormatError
 from .files import PREVIOUS
 from .history import History

@@ -41,13 +41,20 @@ class History(Mapping[str, np.ndarray]):
         The running mean of the loss over the rows of the epoch, each row taken before the step it
         belongs to, accumulated in float64; without the penalty.
     "learning_rate"
-        Of the epoch; NaN for RProp and LBFGS, which have none.
+        Of the epoch; NaN for the solvers that have none.
     "seconds"
         How long the epoch took.
     "penalty"
-        (l2/2) |W|^2 + l1 |W|_1, present where there is one.
+        (l2/2) |W|^2 + l1 |W|_1, or the evidence's alpha / (2 beta N) |W|^2; present where there is
+        one.
     "gradient_norm"
-        The norm of the whole gradient, present where it was computed.
+        The norm of the whole gradient, present where it was computed; with Levenberg-Marquardt
+        that of the point where the epoch began.
+    "mu", "rejected"
+        Levenberg-Marquardt's damping after the epoch, and how many trials it did not take.
+    "alpha", "beta", "effective_parameters"
+        Of `BayesianRegularization`: the precisions of the epoch's objective, and the gamma that
+        they come from.
     "validation_loss", "validation_metric", "test_loss", "test_metric"
         After the epoch, present once there was such data or a metric.
     "loss_in_units", "validation_loss_in_units", "test_loss_in_units"
@@ -60,7 +67,7 @@ class History(Mapping[str, np.ndarray]):
         reset: row k is epoch ``first_epoch + k``.
     stop_reason : str or None
         Why training ended: "epochs", "seconds", "target_loss", "early_stopping", "callback",
-        "converged"; None where nothing ended it yet.
+        "converged", "no_descent", "gradient_tolerance", "step_tolerance", "mu_max"; None where nothing ended it yet.
     best_epoch : int or None
         The number, counted as `first_epoch` is, of the epoch with the best monitored value; None
         where nothing was monitored.

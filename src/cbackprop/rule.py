@@ -3,12 +3,50 @@
 from typing import Any
 
 from .core import lbfgs
+from .core.descent import numbers_of_marquardt
 from .core.rules import RuleSettings
+from .errors import InputError
+from .least_squares import BayesianRegularization, LevenbergMarquardt
 
-__all__ = ["memory_of", "rule_settings"]
+__all__ = ["check_goes_with", "memory_of", "rule_settings", "solves_a_system"]
 
 
-def rule_settings(solver: Any, l1: float, l2: float) -> RuleSettings:
+def solves_a_system(solver: Any) -> bool:
+    """Whether a step is solved from J'J."""
+    return isinstance(solver, (LevenbergMarquardt, BayesianRegularization))
+
+
+def check_goes_with(solver: Any, loss: Any, l1: float, l2: float) -> None:
+    """A solver by J'J goes with the loss and the penalties."""
+    if not solves_a_system(solver):
+        return
+    name = type(solver).__name__
+    evidence = isinstance(solver, BayesianRegularization)
+    takes = ("squared_error",) if evidence else ("squared_error", "cross_entropy", "poisson")
+    if loss not in takes:
+        reason = "its noise is Gaussian" if evidence else "its matrix is made of curvatures"
+        raise InputError(
+            f"loss is {loss!r} and the solver is {name}; expected {' or '.join(map(repr, takes))}: "
+            f"{reason}. Use cbackprop.LBFGS() for this loss"
+        )
+    if solver.geodesic and loss != "squared_error":
+        raise InputError(
+            f"geodesic is True and loss is {loss!r}; expected 'squared_error': the acceleration "
+            "is that of its residuals"
+        )
+    if evidence and (l1 or l2):
+        raise InputError(
+            f"l1 is {l1:g} and l2 {l2:g} and the solver is {name}; expected both to be 0: it finds "
+            "the penalty itself"
+        )
+    if l1:
+        raise InputError(
+            f"l1 is {l1:g} and the solver is {name}; expected 0: the penalty has no curvature, and "
+            "a corner. Use l2, or cbackprop.LBFGS()"
+        )
+
+
+def rule_settings(solver: Any, loss: Any, l1: float, l2: float) -> RuleSettings:
     """The core's rule for a solver, and the penalties."""
     options: dict[str, Any] = {}
     if solver.rule in ("sgd", "momentum", "nesterov"):
@@ -27,6 +65,17 @@ def rule_settings(solver: Any, l1: float, l2: float) -> RuleSettings:
             "least": solver.min_step,
             "most": solver.max_step,
         }
+    elif solves_a_system(solver):
+        names = (
+            *("mu", "mu_increase", "mu_decrease", "mu_max", "geodesic"),
+            *("gradient_tolerance", "step_tolerance"),
+        )
+        options = {name: getattr(solver, name) for name in names}
+        options["nielsen"] = solver.damping == "nielsen"
+        options["diagonal"] = solver.scaling == "diagonal"
+        # J J' instead of J'J where it is the smaller: it wants residuals, and one mu for all.
+        plain = solver.scaling == "identity" and not solver.geodesic
+        options["dual"] = plain and loss == "squared_error"
     else:
         names = (
             *("memory", "gradient_tolerance", "loss_tolerance", "step_tolerance"),
@@ -43,5 +92,7 @@ def memory_of(solver: Any) -> tuple[int, int, str]:
     """Vectors and numbers in the state, and whose they are: momentum and Nesterov share theirs."""
     if solver.rule == "lbfgs":
         return lbfgs.n_vectors(solver.memory), lbfgs.n_numbers(solver.memory), "lbfgs"
+    if solves_a_system(solver):
+        return 0, numbers_of_marquardt(), solver.rule
     kind = "momentum" if solver.rule == "nesterov" else solver.rule
     return solver.n_vectors, solver.n_numbers, kind

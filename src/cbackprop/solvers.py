@@ -16,9 +16,20 @@ import numpy as np
 
 from . import checks
 from .errors import InputError, InputTypeError
+from .least_squares import BayesianRegularization, LevenbergMarquardt
 from .schedules import SCHEDULES, Schedule, number_or_schedule
 
-__all__ = ["LBFGS", "SGD", "SOLVERS", "Adam", "RProp", "describe", "restore"]
+__all__ = [
+    "LBFGS",
+    "SGD",
+    "SOLVERS",
+    "Adam",
+    "BayesianRegularization",
+    "LevenbergMarquardt",
+    "RProp",
+    "describe",
+    "restore",
+]
 
 # Below this, float32 has fewer digits or none.
 _LEAST_EPSILON = float(np.finfo(np.float32).tiny)
@@ -358,8 +369,8 @@ class LBFGS:
         return True
 
 
-Solver: TypeAlias = SGD | Adam | RProp | LBFGS
-SOLVERS = (SGD, Adam, RProp, LBFGS)
+Solver: TypeAlias = SGD | Adam | RProp | LBFGS | LevenbergMarquardt | BayesianRegularization
+SOLVERS = (SGD, Adam, RProp, LBFGS, LevenbergMarquardt, BayesianRegularization)
 
 
 # ---------------------------------------------------------------------------------- as plain values

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from . import checks
-from .core.descent import COLUMNS, NUMBERS
+from .core.descent import NUMBERS
 from .core.watch import (
     WatchSettings,
     best_of,
@@ -18,6 +18,9 @@ from .core.watch import (
 from .errors import InputError
 
 __all__ = ["EarlyStopping", "Watcher"]
+
+# In a watch's key, which checkpoints hold: no column that can be monitored has a higher number.
+MOST_COLUMNS = 12
 
 MONITORED = ("validation_loss", "validation_metric", "loss")
 
@@ -109,7 +112,7 @@ class Watcher:
                 "keep_best": early_stopping.restore_best,
             }
             self._patience = early_stopping.patience
-            self._key = 1.0 + settings["monitored"] + len(COLUMNS) * n_validation
+            self._key = 1.0 + settings["monitored"] + MOST_COLUMNS * n_validation
         self.keeps_best = bool(settings.get("keep_best"))
         if target_loss is not None:
             settings["target_loss"] = target_loss

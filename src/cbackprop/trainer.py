@@ -16,15 +16,17 @@ import numpy as np
 
 from . import blas_threads, checks, losses, splits, threads, weights
 from .callbacks import checked_callbacks
-from .core.descent import State, descend, worth_a_team
+from .core.descent import descend, worth_a_team
 from .core.objective import Objective
+from .core.state import State
 from .delivery import Delivery, on_slice
 from .errors import DivergenceError, InputError, InputTypeError
 from .exams import Exams
 from .history import History
+from .least_squares import BayesianRegularization
 from .network import Network
 from .progress import Progress
-from .rule import memory_of, rule_settings
+from .rule import check_goes_with, memory_of, rule_settings, solves_a_system
 from .solvers import SOLVERS, Adam, RProp, Solver
 from .stopping import EarlyStopping, Watcher, best_epoch
 
@@ -54,7 +56,7 @@ class Trainer:
     ----------
     network : Network
         Trained in place.
-    solver : SGD, Adam, RProp or LBFGS
+    solver : SGD, Adam, RProp, LBFGS, LevenbergMarquardt or BayesianRegularization
         How a step is made; ``Adam(learning_rate=0.01)`` by default.  May be replaced between two
         fits: a changed learning rate is honoured, another kind of solver starts afresh.
     loss : str, Huber, Quantile or callable
@@ -64,7 +66,7 @@ class Trainer:
         to ``Y_hat``, an array of its shape; called once a batch, nothing is multiplied to it.
     batch_size : int, optional
         Rows of a step; 1 is one row at a time, the number of rows (or more) is full batch.  None is
-        min(200, N), and all rows for RProp and LBFGS, which take no other.  The last batch of an
+        min(200, N), and all rows for the solvers after Adam in that list, which take no other.  The last batch of an
         epoch may be shorter; its gradient is divided by its own rows.
     shuffle : bool, "window" or callable
         True: each epoch visits the rows in an order that depends on the seed and the epoch's number
@@ -192,7 +194,8 @@ class Trainer:
         Y : array-like, (N, n_out)
             One-dimensional where n_out is 1.
         epochs : int
-            At least 0; an epoch visits each row once (an iteration of LBFGS).
+            At least 0; an epoch visits each row once (an iteration of LBFGS, LevenbergMarquardt
+            and BayesianRegularization).
         validation_data, test_data : tuple, float or array of int, optional
             ``(X, Y)`` or ``(X, Y, sample_weight)``; or a fraction of the rows, drawn by the seed
             and, with cross-entropy on classes, from each class in proportion; or the numbers of
@@ -218,7 +221,8 @@ class Trainer:
             Stop after the first epoch whose loss is at most this.
         gradient_norm : bool
             Record the norm of the whole gradient; in mini-batches it is computed for this, after
-            each epoch.  RProp and LBFGS, which have it, always do.  In full batch a step of plain
+            each epoch.  Solvers that have it always do (LevenbergMarquardt: of where the
+            epoch began).  In full batch a step of plain
             SGD is then made from the whole gradient, which may change its last bits.
         callbacks : object or sequence of objects
             After each epoch ``on_epoch_end(trainer, record)`` is called, record a dict of the
@@ -312,7 +316,9 @@ class Trainer:
             bar = Progress(progress, epochs, records["loss"])
             with (
                 threads.running_fit(n_threads) as share,
-                blas_threads.single_threaded(network._plan.may_thread_blas),
+                blas_threads.single_threaded(
+                    network._plan.may_thread_blas or solves_a_system(self.solver)
+                ),
             ):
                 settings = {
                     "objective": objective,
@@ -449,9 +455,10 @@ class Trainer:
             self.shuffle = checks.boolean("shuffle", self.shuffle)
         self.l1 = checks.positive_float("l1", self.l1, zero=True)
         self.l2 = checks.positive_float("l2", self.l2, zero=True)
+        check_goes_with(self.solver, self.loss, self.l1, self.l2)
         if self.n_threads is not None:
             threads.resolve(self.n_threads)
-        self._rule = rule_settings(self.solver, self.l1, self.l2)
+        self._rule = rule_settings(self.solver, self.loss, self.l1, self.l2)
         self._memory = memory_of(self.solver)
         self._plain = losses.objective_for(self.loss, self.network.dtype)
         self._checked = self._settings()
@@ -463,6 +470,9 @@ class Trainer:
     def _threads(self, n_rows: int, n_validation: int) -> int | None:
         """``n_threads`` for this fit; one where no batch repays a team: counting takes a while."""
         most_rows = max(n_rows, n_validation)
+        if solves_a_system(self.solver):
+            # A row of J'J costs as many rows of backpropagation.
+            most_rows *= 1 + self.network.n_parameters // 8
         if self.n_threads is None and not worth_a_team(self.network._plan, most_rows):
             return 1
         return self.n_threads
@@ -566,8 +576,13 @@ class Trainer:
         """What is recorded in each epoch."""
         in_units = unit != 0 or objective.has_units
         wanted = ["loss", "learning_rate", "seconds"]
-        if self.l1 or self.l2:
+        evidence = isinstance(self.solver, BayesianRegularization)
+        if self.l1 or self.l2 or evidence:
             wanted.append("penalty")
+        if solves_a_system(self.solver):
+            wanted += ["mu", "rejected"]
+        if evidence:
+            wanted += ["alpha", "beta", "effective_parameters"]
         if gradient_norm or self.solver.full_batch:
             wanted.append("gradient_norm")
         if in_units:
@@ -601,7 +616,7 @@ class Trainer:
 
     def _rate(self) -> Any:
         """The learning rate as the core takes it: a number, or a function of epochs."""
-        rate = getattr(self.solver, "learning_rate", math.nan)  # RProp and LBFGS have none
+        rate = getattr(self.solver, "learning_rate", math.nan)  # full-batch solvers have none
         if isinstance(rate, float):
             return rate
         return rate.rate if rate.adaptive else rate.rates
@@ -610,15 +625,17 @@ class Trainer:
         """The state with what the solver's rule needs; another rule's memory is forgotten."""
         state, network = self._state, self.network
         n_vectors, n_numbers, kind = self._memory
-        if not n_vectors:
+        if not (n_vectors or n_numbers):
             state.kind, state.vectors, state.numbers = kind, None, None
         elif state.kind != kind or not (
             _has_length(state.vectors, n_vectors) and _has_length(state.numbers, n_numbers)
         ):
-            state.vectors = np.zeros((n_vectors, network.n_parameters), network.dtype)
+            state.vectors = None
+            if n_vectors:
+                state.vectors = np.zeros((n_vectors, network.n_parameters), network.dtype)
             state.numbers = np.zeros(n_numbers) if n_numbers else None
             state.kind = kind
-            if isinstance(self.solver, RProp):
+            if isinstance(self.solver, RProp) and state.vectors is not None:
                 state.vectors[1] = self.solver.initial_step
         if watcher is not None:
             same = watcher.plateau == self._plateau

@@ -46,5 +46,6 @@ cdef double loss_of(Job* job, Py_ssize_t start, Py_ssize_t count,
 cdef double unit_loss_of(const Job* job, Py_ssize_t count) noexcept nogil
 cdef const real* read_targets(Job* job, Py_ssize_t row, Py_ssize_t rows, int worker, real* buffer,
                               int* bad, const real** weight) noexcept nogil
+cdef double pairwise_sum(const double* x, Py_ssize_t n) noexcept nogil
 cdef int worthwhile_threads(const Net* net, Py_ssize_t rows, int n_threads) noexcept nogil
 cdef int copy_parameters(Plan plan, parameters, char* to) except -1

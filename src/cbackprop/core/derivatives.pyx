@@ -140,8 +140,6 @@ cdef void parameter_rows(const Net* net, const real* X, const real* Z, const rea
     out : row n's (P,) stands at n step
     """
     cdef:
-        real one = 1
-        real zero = 0
         const Layer* layer
         const real* a
         const real* layer_delta
@@ -150,12 +148,10 @@ cdef void parameter_rows(const Net* net, const real* X, const real* Z, const rea
         layer = &net.layers[i]
         a = X if i == 0 else layer_rows(<real*>Z, &net.layers[i - 1], rows, 0)
         layer_delta = layer_rows(<real*>delta, layer, rows, 0)
-        for n in range(rows):
-            product.weight_gradient(
-                layer.n_in, layer.n_out, 1, one, a + n * layer.n_in, layer.n_in,
-                layer_delta + n * layer.n_out, layer.n_out, zero, out + n * step + layer.W,
-                layer.n_out)
-            if layer.b >= 0:
+        elementwise.outer_rows(a, <const real*>layer_delta, rows, layer.n_in, layer.n_out,
+                               out + layer.W, step)
+        if layer.b >= 0:
+            for n in range(rows):
                 memcpy(out + n * step + layer.b, layer_delta + n * layer.n_out,
                        layer.n_out * sizeof(real))
 

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cbackprop.core.plan import Plan
+from cbackprop.core.state import State
 
 _Array = NDArray[np.floating[Any]]
 _Order = int | Callable[[int], NDArray[np.int64]]
@@ -20,23 +21,6 @@ class _Hook(Protocol):
     tell: Callable[[int], bool]
     def measure(self, epoch: int, values: dict[str, float]) -> dict[str, float]: ...
 
-class State:
-    epoch: int
-    position: int
-    loss_sum: float
-    unit_sum: float
-    n_rows: int
-    batch_rows: int
-    kind: str
-    vectors: _Array | None
-    numbers: NDArray[np.float64] | None
-    watch: NDArray[np.float64] | None
-    best_parameters: _Array | None
-    def __new__(cls) -> State: ...
-    def as_dict(self) -> dict[str, Any]: ...
-
-def restore_state(values: dict[str, Any]) -> State: ...
-
 class Descent:
     def __new__(
         cls,
@@ -50,6 +34,7 @@ class Descent:
     ) -> Descent: ...
 
 def worth_a_team(plan: Plan, rows: int) -> bool: ...
+def numbers_of_marquardt() -> int: ...
 def descend(
     plan: Plan,
     state: State,

@@ -4,15 +4,15 @@ The loop runs without the GIL in slices of about 50 ms.  Between two slices Pyth
 checked, the parameters are published to the network and the caller is told how far it has come.
 Where Python has a say in each epoch (a callback, a metric of its own), a slice ends with the epoch.
 
-State.  A ``State`` is a trainer's place in time; with it ``descend`` goes on exactly where the last
+State.  A ``State`` (state.pyx) is a trainer's place in time; with it ``descend`` goes on exactly where the last
 call ended, in the middle of an epoch if need be.  The parameters are worked on in a private copy:
 the network's own array only ever holds whole steps.
 
 Failure.  A snapshot is kept from the start of each slice or epoch, whichever is longer, and from
 the start of the call until its first epoch has read every row.  A NaN or an infinity in the data
 brings back the start of the call; a non-finite loss or parameter brings back the last snapshot.
-This file knows no solver's formula (rules.pyx, lbfgs.pyx), no gradient (batch.pyx) and no rule of
-stopping (watch.pyx).
+This file knows no solver's formula (rules.pyx, iterations.pyx), no gradient (batch.pyx) and no rule
+of stopping (watch.pyx).
 """
 
 cimport cython
@@ -25,42 +25,70 @@ import numpy as np
 
 from cbackprop.core cimport elementwise, few_rows
 from cbackprop.core.batch cimport (
-    Job,
     copy_parameters,
     gradient_of,
-    loss_of,
     training_step,
     unit_loss_of,
     worthwhile_threads,
 )
-from cbackprop.core.exam cimport OUTPUTS, Exam, Sheet, sit
-from cbackprop.core.lbfgs cimport (
-    ABANDONED,
-    KNOWN,
-    MOVED,
-    NOT_FINITE,
-    lbfgs_step,
-    n_numbers,
-    n_scratch,
-    n_vectors,
-    sound,
+from cbackprop.core.course cimport (
+    ALPHA,
+    BAD_ROWS,
+    BAD_SHEET,
+    BETA,
+    DAMPING,
+    DIVERGED,
+    EFFECTIVE,
+    EPOCH_DONE,
+    FAILED,
+    FINISHED,
+    INTERRUPTED,
+    LEARNING_RATE,
+    LOSS,
+    N_COLUMNS,
+    NEEDS_ORDER,
+    NORM,
+    PENALTY,
+    REJECTED,
+    RUNNING,
+    TOOK,
+    UNIT_LOSS,
+    VALIDATION_LOSS,
+    Course,
+    Outcome,
 )
-from cbackprop.core.lbfgs cimport LOSS as LBFGS_LOSS
-from cbackprop.core.lbfgs cimport NO_DESCENT as LBFGS_NO_DESCENT
-from cbackprop.core.lbfgs cimport Function as LbfgsFunction
-from cbackprop.core.lbfgs cimport Outcome as LbfgsOutcome
+from cbackprop.core.exam cimport OUTPUTS, Exam, Sheet, sit
+from cbackprop.core.gauss_newton cimport GaussNewton
+from cbackprop.core.iterations cimport lbfgs_iteration, marquardt_iteration, turned_down
 from cbackprop.core.lbfgs cimport Settings as LbfgsSettings
+from cbackprop.core.lbfgs cimport n_numbers, n_scratch, n_vectors, sound
+from cbackprop.core.marquardt cimport ALPHA as AT_ALPHA
+from cbackprop.core.marquardt cimport BETA as AT_BETA
+from cbackprop.core.marquardt cimport GAMMA as AT_GAMMA
+from cbackprop.core.marquardt cimport MU as AT_MU
+from cbackprop.core.marquardt cimport N_NUMBERS
+from cbackprop.core.marquardt cimport REJECTED as AT_REJECTED
+from cbackprop.core.marquardt cimport Settings as MarquardtSettings
 from cbackprop.core.objective cimport Objective
 from cbackprop.core.plan cimport Net, Plan
 from cbackprop.core.pulse cimport Pulse
-from cbackprop.core.rows cimport RowSource, memory_of, read_rows
-from cbackprop.core.rules cimport LBFGS, Rule, RuleSettings, add_penalty, penalty_of
+from cbackprop.core.python_loss cimport PythonLoss, ask_python
+from cbackprop.core.rows cimport RowSource, memory_of
+from cbackprop.core.rules cimport (
+    EVIDENCE,
+    LBFGS,
+    MARQUARDT,
+    RuleSettings,
+    add_penalty,
+    penalty_of,
+)
 from cbackprop.core.shuffle cimport (
     BLOCK_ROWS,
     WINDOW_BLOCKS,
     permutation,
     window_permutation,
 )
+from cbackprop.core.state cimport State
 from cbackprop.core.team cimport team
 from cbackprop.core.types cimport real
 from cbackprop.core.vectors cimport dot
@@ -69,19 +97,21 @@ from cbackprop.core.watch cimport (
     CONVERGED,
     EARLY_STOPPING,
     EPOCHS,
+    GRADIENT_TOLERANCE,
     N_WATCHED,
     NO_DESCENT,
+    NO_STEP,
     NOT_YET,
     SECONDS,
+    STEP_TOLERANCE,
     STEPS,
     TARGET_LOSS,
     Reason,
-    Watch,
     WatchSettings,
     judge,
     plateau_rate,
 )
-from cbackprop.core.workspace cimport Buffers, Workspace, workspace_for
+from cbackprop.core.workspace cimport Workspace, workspace_for
 
 cdef extern from "Python.h":
     int PyErr_CheckSignals() except -1
@@ -100,35 +130,10 @@ cdef double SLICE = 0.04        # seconds; a slice ends with the first epoch aft
 cdef double LONGEST = 0.06      # or in the middle of an epoch after this
 cdef double CLOCK_EVERY = 20e-6  # seconds of steps between two looks at the clock
 
-cdef enum Outcome:
-    RUNNING
-    FINISHED
-    INTERRUPTED
-    NEEDS_ORDER
-    EPOCH_DONE                  # Python's turn
-    BAD_ROWS
-    BAD_SHEET                   # of validation or test
-    DIVERGED
-    FAILED                      # an exception from a loss in Python
-
-cdef enum:                      # columns of the record, in the order of COLUMNS
-    LOSS
-    LEARNING_RATE
-    TOOK
-    PENALTY
-    NORM
-    UNIT_LOSS
-    VALIDATION_LOSS             # three of each sheet
-    VALIDATION_METRIC
-    VALIDATION_UNIT_LOSS
-    TEST_LOSS
-    TEST_METRIC
-    TEST_UNIT_LOSS
-    N_COLUMNS
-
 COLUMNS = ("loss", "learning_rate", "seconds", "penalty", "gradient_norm", "loss_in_units",
            "validation_loss", "validation_metric", "validation_loss_in_units",
-           "test_loss", "test_metric", "test_loss_in_units")
+           "test_loss", "test_metric", "test_loss_in_units",
+           "mu", "rejected", "alpha", "beta", "effective_parameters")
 
 NUMBERS = {name: number for number, name in enumerate(COLUMNS)}
 
@@ -141,123 +146,10 @@ REASONS = {
     CONVERGED: "converged",
     NO_DESCENT: "no_descent",
     STEPS: "steps",
+    GRADIENT_TOLERANCE: "gradient_tolerance",
+    STEP_TOLERANCE: "step_tolerance",
+    NO_STEP: "mu_max",
 }
-
-
-cdef class State:
-    """Where a trainer stands.
-
-    Attributes
-    ----------
-    epoch : int
-        Whole epochs done.
-    position : int
-        Rows of the epoch under way that are done; the epoch's own validation may still be missing.
-    loss_sum, unit_sum : float
-        What their losses sum to, each taken before its step, and the same in the targets' units.
-    n_rows, batch_rows : int
-        Of the epoch under way.
-    kind : str
-        Of the rule that the vectors and numbers belong to.
-    vectors : ndarray (k, n_parameters) or None
-        What the rule remembers, of the network's dtype.
-    numbers : ndarray of float64 or None
-    watch : ndarray (16,) of float64 or None
-        What early stopping and a falling learning rate remember (core/watch.pyx).
-    best_parameters : ndarray (n_parameters,) or None
-    """
-    cdef public Py_ssize_t epoch
-    cdef public Py_ssize_t position
-    cdef public double loss_sum
-    cdef public double unit_sum
-    cdef public Py_ssize_t n_rows
-    cdef public Py_ssize_t batch_rows
-    cdef public str kind
-    cdef public object vectors
-    cdef public object numbers
-    cdef public object watch
-    cdef public object best_parameters
-
-    def __cinit__(self):
-        self.kind = ""
-
-    def as_dict(self):
-        """All of it by name."""
-        return {
-            "epoch": self.epoch, "position": self.position, "loss_sum": self.loss_sum,
-            "unit_sum": self.unit_sum, "n_rows": self.n_rows, "batch_rows": self.batch_rows,
-            "kind": self.kind, "vectors": self.vectors, "numbers": self.numbers,
-            "watch": self.watch, "best_parameters": self.best_parameters,
-        }
-
-    def __reduce__(self):
-        return restore_state, (self.as_dict(),)
-
-
-def restore_state(dict values):
-    """The state whose ``as_dict`` is ``values``."""
-    cdef State state = State()
-    for name, value in values.items():
-        setattr(state, name, value)
-    return state
-
-
-ctypedef struct Course:
-    Job job
-    Rule rule
-    Watch watch
-    Sheet* sheets[2]            # validation and test, or NULL
-    Py_ssize_t n_rows           # of an epoch
-    Py_ssize_t batch_rows
-    Py_ssize_t n_out
-    bint in_python              # every epoch's end is Python's too
-    bint wants_norm             # of the whole gradient, after each epoch
-    double unit                 # every column's unit, where one number is; else 0
-    double rate                 # the learning rate where it is constant
-    double* rates               # of the slice's epochs, or NULL
-    char* best                  # (n_parameters,) the best parameters so far, or NULL
-    # the place in time
-    Py_ssize_t epoch
-    Py_ssize_t position
-    double loss_sum
-    double unit_sum
-    Py_ssize_t last_epoch
-    Py_ssize_t steps_left       # negative: without limit
-    Reason reason
-    # L-BFGS
-    LbfgsSettings lbfgs
-    char* W                     # (n_parameters,) the point, while others are evaluated
-    char* scratch
-    bint recognised             # loss and gradient in the state are of these rows
-    Outcome refused             # why an evaluation was given up
-    # a loss in Python
-    void* descent               # the owner; NULL where the loss is the core's
-    const Buffers* forward      # of a forward pass
-    char* Y                     # (batch_rows, n_out) of the network's dtype
-    char* Y_hat
-    char* dL_dY_hat
-    # shuffling
-    bint shuffled
-    bint supplied
-    bint window
-    uint64_t seed
-    const int64_t* subset       # which rows an epoch visits; NULL: all
-    int64_t* order
-    Py_ssize_t order_epoch      # whose order it is; -1: none yet
-    # the clock
-    double slice_end
-    double forced_end
-    double deadline
-    double looked               # at the clock, last
-    Py_ssize_t timed            # the records that have their seconds
-    Py_ssize_t clock_every
-    Py_ssize_t countdown
-    bint few                    # steps by few_rows.pyx
-    # what it has seen
-    int checks_left             # epochs until every row has been checked
-    Py_ssize_t n_records
-    Py_ssize_t most_records
-    double* columns[N_COLUMNS]  # NULL: not wanted
 
 
 cdef inline double look(Course* c) noexcept nogil:
@@ -367,8 +259,11 @@ cdef Outcome one_step(Course* c, Py_ssize_t rows, real* parameters) noexcept nog
     cdef Outcome outcome
     if c.rule.kind == LBFGS:
         return lbfgs_iteration(c, parameters)
-    if c.descent != NULL:
-        outcome = ask_python(c, rows, <const real*>parameters, &total)
+    if c.system != NULL:
+        return marquardt_iteration(c, parameters)
+    if c.asked != NULL:
+        outcome = turned_down(c, ask_python(c.asked, &c.job, c.position, rows,
+                                            <const real*>parameters, &total))
         if outcome != RUNNING:
             return outcome
         training_step(&c.job, c.position, rows, &c.rule, parameters)
@@ -381,120 +276,6 @@ cdef Outcome one_step(Course* c, Py_ssize_t rows, real* parameters) noexcept nog
     c.loss_sum += total
     if c.job.goal.units != NULL:
         c.unit_sum += unit_loss_of(&c.job, rows)
-    return RUNNING
-
-
-cdef Outcome ask_python(Course* c, Py_ssize_t rows, const real* parameters,
-                        double* total) noexcept nogil:
-    """Y_hat of the batch, the loss in Python, and its derivative as the job's ``given``."""
-    cdef Job forward = c.job
-    cdef int* bad = &c.job.bad if c.job.check else NULL
-    cdef const real* Y
-    forward.to = c.forward
-    forward.Y, forward.given, forward.weight, forward.out = NULL, NULL, NULL, c.Y_hat
-    loss_of(&forward, c.position, rows, parameters)
-    Y = read_rows(c.job.Y, c.job.order, c.position, rows, <real*>c.Y, bad)
-    if Y != <const real*>c.Y:
-        memcpy(c.Y, Y, rows * c.n_out * sizeof(real))
-    if forward.bad or c.job.bad:
-        c.job.bad = 1
-        return BAD_ROWS
-    if c.job.beat.stop:
-        return INTERRUPTED
-    if not call_python(c, rows, total):
-        return FAILED
-    c.job.given = c.dL_dY_hat
-    return RUNNING
-
-
-cdef bint call_python(Course* c, Py_ssize_t rows, double* total) noexcept with gil:
-    cdef Descent run = <Descent>c.descent
-    cdef Py_ssize_t n_bytes = rows * c.n_out * c.job.net.itemsize
-    try:
-        loss, dL_dY_hat = run.custom(run.custom_Y[:rows].copy(), run.custom_Y_hat[:rows].copy())
-        total[0] = <double>loss * rows
-        memcpy(c.dL_dY_hat, memory_of(dL_dY_hat, "dL_dY_hat", n_bytes, False), n_bytes)
-    except BaseException as error:
-        run.custom_error = error
-        return False
-    return True
-
-
-# --- L-BFGS: an epoch is an iteration -------------------------------------------------------------
-
-cdef double evaluate(Course* c, const real* W, real* gradient, int* abandoned) noexcept nogil:
-    """Loss and gradient at W, the penalty's included.
-
-    The job reads its parameters where the workspace has them, so W goes there.
-    """
-    cdef Py_ssize_t n = c.n_rows
-    cdef double total
-    memcpy(c.job.to.parameters, W, c.job.net.n_parameters * sizeof(real))
-    if c.descent != NULL:
-        c.refused = ask_python(c, n, W, &total)
-        if c.refused == RUNNING:
-            gradient_of(&c.job, 0, n, 1.0, gradient)
-    else:
-        c.refused = RUNNING
-        total = gradient_of(&c.job, 0, n, 1.0 / n, gradient)
-    if c.refused == RUNNING:
-        c.refused = BAD_ROWS if c.job.bad else INTERRUPTED if c.job.beat.stop else RUNNING
-    if c.refused != RUNNING:
-        abandoned[0] = 1
-        return 0.0
-    add_penalty(&c.rule, c.job.net, W, gradient)
-    return c.job.goal.factor * total / n + penalty_of(&c.rule, c.job.net, W)
-
-
-cdef double evaluate_f64(void* context, const double* W, double* gradient,
-                         int* abandoned) noexcept nogil:
-    return evaluate(<Course*>context, W, gradient, abandoned)
-
-
-cdef double evaluate_f32(void* context, const float* W, float* gradient,
-                         int* abandoned) noexcept nogil:
-    return evaluate(<Course*>context, W, gradient, abandoned)
-
-
-cdef Outcome lbfgs_iteration(Course* c, real* parameters) noexcept nogil:
-    """One iteration on all rows.  The epoch's loss is that of the point it has reached."""
-    cdef:
-        Py_ssize_t P = c.job.net.n_parameters
-        double* numbers = c.rule.numbers
-        real* W = <real*>c.W
-        const real* gradient = <const real*>c.rule.vectors + 2 * c.lbfgs.memory * P
-        LbfgsFunction function
-        LbfgsOutcome outcome
-        double loss
-        int abandoned = 0
-    function.context = <void*>c
-    function.f64, function.f32 = evaluate_f64, evaluate_f32
-    memcpy(W, parameters, P * sizeof(real))
-    if not c.recognised and numbers[KNOWN] != 0:
-        # Another call's rows or parameters: then the loss is another.
-        loss = evaluate(c, <const real*>W, <real*>c.job.to.gradient, &abandoned)
-        if abandoned:
-            return c.refused
-        if loss != numbers[LBFGS_LOSS]:
-            numbers[KNOWN] = 0
-    c.recognised = True
-    outcome = lbfgs_step(&c.lbfgs, &function, W, <real*>c.rule.vectors, numbers,
-                         <real*>c.scratch, P)
-    memcpy(parameters, W, P * sizeof(real))
-    if outcome == ABANDONED:
-        return c.refused
-    if outcome == NOT_FINITE:
-        return DIVERGED
-    if outcome != MOVED:
-        c.reason = NO_DESCENT if outcome == LBFGS_NO_DESCENT else CONVERGED
-    if c.job.goal.units != NULL:
-        gradient_of(&c.job, 0, c.n_rows, 1.0 / c.n_rows, <real*>c.job.to.gradient)
-        if c.job.beat.stop:
-            return INTERRUPTED
-        c.unit_sum = unit_loss_of(&c.job, c.n_rows)
-    c.loss_sum = ((numbers[LBFGS_LOSS] - penalty_of(&c.rule, c.job.net, <const real*>W))
-                  * c.n_rows / c.job.goal.factor)
-    c.job.norm = sqrt(dot(gradient, gradient, P))
     return RUNNING
 
 
@@ -536,7 +317,9 @@ cdef Outcome end_epoch(Course* c, real* parameters) noexcept nogil:
                 column[2][at] = sheet.unit_loss if c.unit == 0 else sheet.loss * c.unit
     c.columns[LOSS][at] = c.job.goal.factor * c.loss_sum / c.n_rows
     c.columns[LEARNING_RATE][at] = c.rule.learning_rate
-    if c.columns[PENALTY] != NULL:
+    if c.system != NULL:
+        record_iteration(c, at, <const real*>parameters)
+    elif c.columns[PENALTY] != NULL:
         c.columns[PENALTY][at] = penalty_of(&c.rule, c.job.net, <const real*>parameters)
     if c.columns[NORM] != NULL:
         c.columns[NORM][at] = norm
@@ -559,6 +342,19 @@ cdef Outcome end_epoch(Course* c, real* parameters) noexcept nogil:
         return EPOCH_DONE
     judge_epoch(c, parameters)
     return RUNNING
+
+
+cdef void record_iteration(Course* c, Py_ssize_t at, const real* parameters) noexcept nogil:
+    """The columns of Levenberg-Marquardt and of the evidence."""
+    cdef const double* numbers = c.rule.numbers
+    c.columns[DAMPING][at], c.columns[REJECTED][at] = numbers[AT_MU], numbers[AT_REJECTED]
+    if c.rule.kind == EVIDENCE:
+        c.columns[ALPHA][at], c.columns[BETA][at] = numbers[AT_ALPHA], numbers[AT_BETA]
+        c.columns[EFFECTIVE][at] = numbers[AT_GAMMA]
+        c.columns[PENALTY][at] = (0.5 * numbers[AT_ALPHA] / numbers[AT_BETA] / c.n_rows
+                                  * dot(parameters, parameters, c.job.net.n_parameters))
+    elif c.columns[PENALTY] != NULL:
+        c.columns[PENALTY][at] = penalty_of(&c.rule, c.job.net, parameters)
 
 
 cdef void judge_epoch(Course* c, const real* parameters) noexcept nogil:
@@ -592,12 +388,8 @@ cdef class Descent:
     cdef Workspace space
     cdef Pulse pulse
     cdef char* memory
-    cdef object custom
-    cdef object custom_Y
-    cdef object custom_Y_hat
-    cdef object custom_dL_dY_hat
-    cdef object custom_error
-    cdef Workspace custom_space
+    cdef PythonLoss custom
+    cdef GaussNewton gauss_newton
     # the snapshot: as much as ``restorable`` names, in its order
     cdef char* kept
     cdef list restorable                # (address, bytes)
@@ -623,17 +415,17 @@ cdef class Descent:
         cdef RuleSettings rule = settings["rule"]
         cdef WatchSettings watch = settings["watch"]
         cdef tuple exams = settings["exams"]
+        # Whose step is solved from a system of equations instead of made from a gradient.
+        cdef bint of_system = rule.rule.kind in (MARQUARDT, EVIDENCE)
         cdef Py_ssize_t batch_rows = settings["batch_rows"]
         cdef Py_ssize_t epochs = settings["epochs"]
         cdef int most_threads = settings["most_threads"]
         weight, subset = settings["weight"], settings["subset"]
         order, rate, custom = settings["order"], settings["rate"], settings["custom"]
         scaling, target_scaling = settings["scaling"], settings["target_scaling"]
-        if objective is None or rule is None:
-            raise TypeError("objective and rule are needed")
         shift, scale = (None, None) if scaling is None else scaling
         self.plan, self.state, self.parameters = plan, state, parameters
-        self.objective, self.exams, self.custom = objective, exams, custom
+        self.objective, self.exams = objective, exams
         objective.fit_to(net)
         self.X = RowSource(X, net.itemsize, shift, scale)
         shift, scale = (None, None) if target_scaling is None else target_scaling
@@ -677,6 +469,8 @@ cdef class Descent:
             c.watch.plateau_patience = -1.0
         if c.rule.kind == LBFGS:
             self.read_lbfgs(rule.options)
+        if of_system:
+            self.read_marquardt(rule.options)
         c.in_python, c.unit = settings["in_python"], settings["unit"]
         c.wants_norm = "gradient_norm" in columns and c.batch_rows < c.n_rows
         if c.wants_norm and custom is not None:
@@ -706,12 +500,13 @@ cdef class Descent:
         c.steps_left = settings["steps"]
         c.checks_left = 1 if c.position == 0 else 2
 
-        threads = worthwhile_threads(net, batch_rows, most_threads)
+        threads = worthwhile_threads(
+            net, batch_rows * (1 + net.n_parameters // 8 if of_system else 1), most_threads)
         for exam in exams:
             if exam is not None:
                 threads = max(threads, worthwhile_threads(net, exam.sheet.n_rows, most_threads))
         most_rows = c.n_rows if c.wants_norm else batch_rows
-        self.space = workspace_for(net, most_rows, threads, True)
+        self.space = workspace_for(net, most_rows, threads, not of_system)
         self.pulse = Pulse()
         c.job.net, c.job.goal = net, &objective.goal
         c.job.to = &self.space.buffers
@@ -730,17 +525,14 @@ cdef class Descent:
                 exam.sheet.job.beat = &self.pulse.beat
                 exam.sheet.job.active = threads
         if custom is not None:
-            self.custom_Y = np.empty((batch_rows, c.n_out), plan.dtype)
-            self.custom_Y_hat = np.empty((batch_rows, c.n_out), plan.dtype)
-            self.custom_dL_dY_hat = np.empty((batch_rows, c.n_out), plan.dtype)
-            c.Y = memory_of(self.custom_Y, "Y", self.custom_Y.nbytes, True)
-            c.Y_hat = memory_of(self.custom_Y_hat, "Y_hat", self.custom_Y.nbytes, True)
-            c.dL_dY_hat = memory_of(self.custom_dL_dY_hat, "dL_dY_hat", self.custom_Y.nbytes, True)
-            c.descent = <void*>self
-            # A gradient by tiles has other buffers than a forward pass.
-            self.custom_space = workspace_for(net, batch_rows, threads, False)
-            self.custom_space.buffers.parameters = self.space.buffers.parameters
-            c.forward = &self.custom_space.buffers
+            self.custom = PythonLoss(plan, custom, batch_rows, threads)
+            self.custom.space.buffers.parameters = self.space.buffers.parameters
+            c.asked = &self.custom.asked
+        if of_system:
+            self.gauss_newton = GaussNewton()
+            self.gauss_newton.prepare(&c.job, c.n_rows, rule.options["dual"],
+                                      c.marquardt.bends)
+            c.system = &self.gauss_newton.system
 
         step_seconds = 0.2e-6 + net.flops_per_row * batch_rows / 20e9
         c.few = few_rows.takes(&c.job, &c.rule, batch_rows)
@@ -785,14 +577,28 @@ cdef class Descent:
             raise ValueError("the state is not one of L-BFGS with this memory")
         return 0
 
+    cdef int read_marquardt(self, dict options) except -1:
+        """Its settings, and a state that fits them."""
+        cdef MarquardtSettings* to = &self.course.marquardt
+        to.mu, to.most = options["mu"], options["mu_max"]
+        to.increase, to.decrease = options["mu_increase"], options["mu_decrease"]
+        to.nielsen, to.diagonal = options["nielsen"], options["diagonal"]
+        to.bends, to.bayesian = options["geodesic"], self.course.rule.kind == EVIDENCE
+        to.gradient_tolerance = options["gradient_tolerance"]
+        to.step_tolerance = options["step_tolerance"]
+        to.l2 = self.course.rule.l2
+        if self.state.numbers is None or len(self.state.numbers) != N_NUMBERS:
+            raise ValueError("the state is not one of Levenberg-Marquardt")
+        return 0
+
     cdef int take_memory(self, Py_ssize_t parameter_bytes, Py_ssize_t epochs, columns) except -1:
         """One slab: the order of the rows, the records of a slice, its rates, the snapshot."""
         cdef Course* c = &self.course
         cdef Py_ssize_t order_bytes = (
             (c.n_rows * sizeof(int64_t) + 63) // 64 * 64 if c.shuffled else 0)
         cdef Py_ssize_t kept_bytes = parameter_bytes
-        cdef Py_ssize_t scratch_bytes = (
-            (1 + n_scratch()) * parameter_bytes if c.rule.kind == LBFGS else 0)
+        cdef Py_ssize_t scratch_bytes = (1 + (
+            n_scratch() if c.rule.kind == LBFGS else 0)) * parameter_bytes
         cdef Py_ssize_t record_bytes
         cdef char* at
         for _, size in self.restorable:
@@ -961,6 +767,11 @@ def worth_a_team(Plan plan, Py_ssize_t rows):
     return worthwhile_threads(&plan.net, rows, 2) > 1
 
 
+def numbers_of_marquardt():
+    """How many numbers Levenberg-Marquardt keeps in the state."""
+    return N_NUMBERS
+
+
 def descend(Plan plan, State state, parameters, X, Y, dict settings, *, dict records, threads_now,
             hook=None, on_slice=None):
     """Train for ``epochs`` epochs, the rest of one under way counted as the first.
@@ -1062,7 +873,7 @@ def descend(Plan plan, State state, parameters, X, Y, dict settings, *, dict rec
             if outcome == INTERRUPTED:
                 run.pulse.reraise()
             if outcome == FAILED:
-                error, run.custom_error = run.custom_error, None
+                error, run.custom.error = run.custom.error, None
                 raise error
             PyErr_CheckSignals()
             if on_slice is not None:

@@ -175,6 +175,15 @@ cdef inline void affine_rows(const real* shift, const real* scale, Py_ssize_t ro
         dispatch.f32.affine_rows(shift, scale, rows, columns, X)
 
 
+cdef inline void outer_rows(const real* A, const real* D, Py_ssize_t rows, Py_ssize_t n_in,
+                            Py_ssize_t n_out, real* out, Py_ssize_t step) noexcept nogil:
+    """Row i's outer product A[i]^T D[i] (n_in, n_out), at i step of out."""
+    if real is double:
+        dispatch.f64.outer_rows(A, D, rows, n_in, n_out, out, step)
+    else:
+        dispatch.f32.outer_rows(A, D, rows, n_in, n_out, out, step)
+
+
 cdef inline void product(Py_ssize_t m, Py_ssize_t n, Py_ssize_t k, real alpha, const real* A,
                          Py_ssize_t row_step, Py_ssize_t column_step, const real* B,
                          Py_ssize_t ldb, real beta, real* C, Py_ssize_t ldc,

@@ -9,7 +9,9 @@ ctypedef enum RuleKind:
     ADAM
     AMSGRAD
     RPROP
-    LBFGS                       # not elementwise: core/lbfgs.pyx
+    LBFGS                       # not elementwise: core/lbfgs.pyx,
+    MARQUARDT                   # core/marquardt.pyx,
+    EVIDENCE                    # and the same with the evidence's penalty
 
 ctypedef struct Rule:
     RuleKind kind

@@ -28,6 +28,8 @@ KINDS = {
     "amsgrad": AMSGRAD,
     "rprop": RPROP,
     "lbfgs": LBFGS,
+    "levenberg_marquardt": MARQUARDT,
+    "bayesian_regularization": EVIDENCE,
 }
 
 
@@ -41,7 +43,8 @@ cdef class RuleSettings:
     l1, l2 : float
     **options : float
         Those of the rule: momentum, beta_1, beta_2, epsilon, folded, increase, decrease, least,
-        most, weight_decay, max_norm; L-BFGS reads its own from ``options``.
+        most, weight_decay, max_norm; L-BFGS and Levenberg-Marquardt read their own from
+        ``options``.
     """
 
     def __init__(self, str kind, *, double l1=0.0, double l2=0.0, **options):
@@ -58,7 +61,7 @@ cdef class RuleSettings:
         rule.max_norm = options.get("max_norm", 0.0)
         rule.fusable = (rule.kind == SGD and l1 == 0 and l2 == 0 and rule.weight_decay == 0
                         and rule.max_norm == 0)
-        rule.whole = rule.kind in (RPROP, LBFGS) or rule.max_norm > 0
+        rule.whole = rule.kind in (RPROP, LBFGS, MARQUARDT, EVIDENCE) or rule.max_norm > 0
 
 
 cdef void begin_step(Rule* rule) noexcept nogil:

@@ -13,6 +13,9 @@ ctypedef enum Reason:           # why a fit ended
     CONVERGED
     NO_DESCENT
     STEPS
+    GRADIENT_TOLERANCE
+    STEP_TOLERANCE
+    NO_STEP                     # mu has reached its largest value
 
 ctypedef struct Watch:
     int monitored               # a column of the record; negative: nothing is monitored

@@ -294,6 +294,21 @@ def run_affine_rows(str level, const real[::1] shift, const real[::1] scale, rea
         _f32(level).affine_rows(_const_at(shift), _const_at(scale), rows, cols, _at(X))
 
 
+def run_outer_rows(str level, const real[::1] A, const real[::1] D, Py_ssize_t rows,
+                   real[::1] out, Py_ssize_t step):
+    """out[i step + p n_out + j] = A[i, p] D[i, j]."""
+    cdef Py_ssize_t n_in = A.shape[0] // max(rows, 1)
+    cdef Py_ssize_t n_out = D.shape[0] // max(rows, 1)
+    _same(A.shape[0], rows * n_in)
+    _same(D.shape[0], rows * n_out)
+    if step < n_in * n_out or out.shape[0] < rows * step:
+        raise ValueError("step or out is too short")
+    if real is double:
+        _f64(level).outer_rows(_const_at(A), _const_at(D), rows, n_in, n_out, _at(out), step)
+    else:
+        _f32(level).outer_rows(_const_at(A), _const_at(D), rows, n_in, n_out, _at(out), step)
+
+
 def run_product(str level, Py_ssize_t m, Py_ssize_t n, Py_ssize_t k, double alpha,
                 const real[::1] A, Py_ssize_t rsa, Py_ssize_t csa, const real[::1] B,
                 Py_ssize_t ldb, double beta, real[::1] C, Py_ssize_t ldc,

@@ -412,4 +412,26 @@ static void FN(affine_rows)(const T *shift, const T *scale, ptrdiff_t rows, ptrd
         }
     }
 }
+
+/* out[j] = x d[j] */
+CBP_INLINE void FN(scaled)(T x, const T *d, ptrdiff_t n, T *out)
+{
+    const V factor = WN(set)(x);
+    for (; n >= W; n -= W, d += W, out += W)
+        WN(store)(out, factor * WN(load)(d));
+    for (ptrdiff_t j = 0; j < n; j++)
+        out[j] = x * d[j];
+}
+
+static void FN(outer_rows)(const T *A, const T *D, ptrdiff_t rows, ptrdiff_t n_in, ptrdiff_t n_out,
+                           T *out, ptrdiff_t step)
+{
+    for (ptrdiff_t i = 0; i < rows; i++, A += n_in, D += n_out, out += step) {
+        if (n_out == 1)
+            FN(scaled)(D[0], A, n_in, out);
+        else
+            for (ptrdiff_t j = 0; j < n_in; j++)
+                FN(scaled)(A[j], D, n_out, out + j * n_out);
+    }
+}
 #undef WIDE

@@ -1,0 +1,23 @@
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+_Array = NDArray[np.floating[Any]]
+
+class State:
+    epoch: int
+    position: int
+    loss_sum: float
+    unit_sum: float
+    n_rows: int
+    batch_rows: int
+    kind: str
+    vectors: _Array | None
+    numbers: NDArray[np.float64] | None
+    watch: NDArray[np.float64] | None
+    best_parameters: _Array | None
+    def __new__(cls) -> State: ...
+    def as_dict(self) -> dict[str, Any]: ...
+
+def restore_state(values: dict[str, Any]) -> State: ...
