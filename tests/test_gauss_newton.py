@@ -1,4 +1,4 @@
-"""J'J and J'e of the core against the explicit Jacobian, by complex steps; the same bits by threads."""
+"""J'J and J'e of the core against the explicit Jacobian, by complex steps; bits and threads."""
 
 import itertools
 
@@ -32,7 +32,7 @@ def system(
     """(A, g, loss, targets that count), A whole."""
     objective = losses.objective_for(loss, net.dtype, **options)
     M = (len(X) if rows is None else len(rows)) * net.sizes[-1]
-    n = M if dual and M < net.n_parameters else net.n_parameters
+    n = min(M, net.n_parameters) if dual else net.n_parameters
     A, g = np.full((n, n), np.nan), np.empty(net.n_parameters)
     weight = None if weight is None else weight.astype(net.dtype)
     answer = gauss_newton.system(
@@ -100,8 +100,15 @@ def test_the_explicit_jacobian_by_complex_steps(loss, output, weighted, dtype):
             continue
         if not bias and loss == "cross_entropy" and output == "softmax":
             continue  # the helper's second network has biases
-        net = Network((2, *hidden, n_out), activation="tanh", output_activation=output, bias=bias,
-                      dtype=dtype, init="normal", seed=n_out)
+        net = Network(
+            (2, *hidden, n_out),
+            activation="tanh",
+            output_activation=output,
+            bias=bias,
+            dtype=dtype,
+            init="normal",
+            seed=n_out,
+        )
         n_rows = 37
         X = rng.normal(size=(n_rows, 2)).astype(dtype)
         Y = targets(rng, net, loss, n_rows).astype(dtype)
@@ -153,8 +160,9 @@ def test_the_bits_do_not_depend_on_the_threads(shape, dual, dtype):
     X, Y = rng.normal(size=(n_rows, shape[0])), rng.normal(size=(n_rows, shape[-1]))
     first = system(net, X, Y, dual=dual)
     for n_threads in (2, 3, 7):
-        for got, expected in zip(system(net, X, Y, dual=dual, n_threads=n_threads), first,
-                                 strict=True):
+        for got, expected in zip(
+            system(net, X, Y, dual=dual, n_threads=n_threads), first, strict=True
+        ):
             np.testing.assert_array_equal(got, expected)
 
 
@@ -162,13 +170,20 @@ def test_the_bits_do_not_depend_on_the_threads(shape, dual, dtype):
 @pytest.mark.parametrize("shape", [(3, 20, 2), (2, 9, 8, 3)])
 def test_the_dual_is_the_jacobian_times_its_transpose(shape, bias, dtype):
     rng = np.random.default_rng(7)
-    net = Network(shape, activation="tanh", output_activation="sigmoid", dtype=dtype, bias=bias,
-                  init="normal", seed=1)
+    net = Network(
+        shape,
+        activation="tanh",
+        output_activation="sigmoid",
+        dtype=dtype,
+        bias=bias,
+        init="normal",
+        seed=1,
+    )
     for n_rows in (1, 5, 17, 33):
         X = rng.normal(size=(n_rows, shape[0])).astype(dtype)
         Y = rng.random((n_rows, shape[-1])).astype(dtype)
         weight = rng.integers(0, 3, n_rows).astype(float)
-        G, g, _, _ = system(net, X, Y, dual=True, weight=weight)
+        G, _, _, _ = system(net, X, Y, dual=True, weight=weight)
         if n_rows * shape[-1] >= net.n_parameters:
             continue
         J = net.parameter_jacobian(X).astype(float).reshape(-1, net.n_parameters)
@@ -253,5 +268,6 @@ def test_shapes_that_do_not_fit():
         (X, Y, None, A, g, np.array([], dtype=int)),
     ):
         with pytest.raises(ValueError):
-            gauss_newton.system(net._plan, objective, net.parameters, *bad[:5], 1, None, None,
-                                bad[5])
+            gauss_newton.system(
+                net._plan, objective, net.parameters, *bad[:5], 1, None, None, bad[5]
+            )

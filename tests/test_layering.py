@@ -66,7 +66,8 @@ ARROWS = {
     # checkpoint builds trainers; Trainer.save and load call up to it, from within.
     "trainer": {
         *("blas_threads", "callbacks", "checkpoint", "checks", "core.descent", "core.objective"),
-        *("core.state", "least_squares", "delivery", "errors", "exams", "history", "losses", "network", "progress", "rule"),
+        *("core.state", "delivery", "errors", "exams", "history", "least_squares", "losses"),
+        *("network", "progress", "rule"),
         *("solvers", "splits", "stopping", "threads", "weights"),
     },
     "version": set(),

@@ -75,9 +75,7 @@ class Twin:
             gamma = p.size
             if self.evidence is not None:
                 alpha, beta, _ = self.evidence
-                gamma = p.size - alpha * np.trace(
-                    np.linalg.inv(beta * A + alpha * np.eye(p.size))
-                )
+                gamma = p.size - alpha * np.trace(np.linalg.inv(beta * A + alpha * np.eye(p.size)))
             counted = np.count_nonzero(self.weight)
             self.evidence = gamma / (p @ p), (counted - gamma) / (r @ r), gamma
             scale = 1 / self.evidence[1]
@@ -211,7 +209,7 @@ def test_the_dual_takes_the_primal_steps(l2, bias, evidence, sizes):
         assert 0 < history["effective_parameters"][-1] < 20
         return
     for epoch in range(4):
-        loss, mu, rejected = twin.step()
+        loss, _, rejected = twin.step()
         np.testing.assert_allclose(history["loss"][epoch], loss, rtol=1e-6)
         assert history["rejected"][epoch] == rejected
 
@@ -241,7 +239,9 @@ SOLVERS = {
 
 
 @pytest.mark.parametrize("name", SOLVERS)
-@pytest.mark.parametrize(("sizes", "n_rows"), [((2, 6, 1), 900), ((2, 60, 2), 700), ((2, 40, 1), 30)])
+@pytest.mark.parametrize(
+    ("sizes", "n_rows"), [((2, 6, 1), 900), ((2, 60, 2), 700), ((2, 40, 1), 30)]
+)
 def test_threads_and_calls_change_no_bit(name, sizes, n_rows, dtype):
     X, Y = data(n_rows, n_out=sizes[-1])
     results = []
@@ -401,7 +401,7 @@ def test_classification_by_the_generalised_gauss_newton_matrix(output):
     trainer = Trainer(net, solver=LevenbergMarquardt(), loss="cross_entropy", l2=1e-4)
     history = trainer.fit(X, Y, epochs=200)
     assert history.stop_reason in ("gradient_tolerance", "step_tolerance", "mu_max")
-    loss, g = net.gradient(X, Y, loss="cross_entropy")
+    _, g = net.gradient(X, Y, loss="cross_entropy")
     start = 0
     for W, b in zip(net.weights, net.biases, strict=True):
         g[start : start + W.size] += 1e-4 * W.reshape(-1)

@@ -397,7 +397,8 @@ def test_outer_rows(level, dtype):
         for n_in, n_out in itertools.product((1, 2, 3, 7, 9, 17, 33), (1, 2, 3, 8, 15, 16, 40)):
             A, D = some((rows, n_in), dtype), some((rows, n_out), dtype, 1)
             out = np.full((rows, n_in * n_out + 2), 7, dtype)
-            dispatch.run_outer_rows(level, A.ravel(), D.ravel(), rows, out.ravel(), n_in * n_out + 2)
+            step = n_in * n_out + 2
+            dispatch.run_outer_rows(level, A.ravel(), D.ravel(), rows, out.ravel(), step)
             expected = np.einsum("ni,nj->nij", A, D).reshape(rows, -1)
             np.testing.assert_array_equal(out[:, :-2], expected)
             assert (out[:, -2:] == 7).all()

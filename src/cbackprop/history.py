@@ -67,7 +67,8 @@ class History(Mapping[str, np.ndarray]):
         reset: row k is epoch ``first_epoch + k``.
     stop_reason : str or None
         Why training ended: "epochs", "seconds", "target_loss", "early_stopping", "callback",
-        "converged", "no_descent", "gradient_tolerance", "step_tolerance", "mu_max"; None where nothing ended it yet.
+        "converged", "no_descent", "gradient_tolerance", "step_tolerance", "mu_max"; None where
+        nothing ended it yet.
     best_epoch : int or None
         The number, counted as `first_epoch` is, of the epoch with the best monitored value; None
         where nothing was monitored.

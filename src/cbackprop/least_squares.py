@@ -1,7 +1,7 @@
 """The settings of the solvers whose step is solved from J'J: Levenberg-Marquardt, the evidence.
 
-J holds the derivative of each residual by each parameter.  Their core is core/gauss_newton.pyx (J'J),
-core/normal.pyx (the system of equations) and core/marquardt.pyx (the step).
+J holds the derivative of each residual by each parameter.  Their core is core/gauss_newton.pyx
+(J'J), core/normal.pyx (the system of equations) and core/marquardt.pyx (the step).
 """
 
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ class _GaussNewton:
     scaling: str = "identity"
     geodesic: bool = False
     gradient_tolerance: float = 1e-10
-    step_tolerance: float = 1e-12
+    step_tolerance: float = 1e-8
 
     def __post_init__(self) -> None:
         positive = {
@@ -153,7 +153,7 @@ class BayesianRegularization(_GaussNewton):
     """
 
     mu: float = 5e-3
-    step_tolerance: float = 1e-6
+    step_tolerance: float = 1e-7
     keep_posterior: bool = False
 
     def __post_init__(self) -> None:

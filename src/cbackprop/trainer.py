@@ -66,8 +66,8 @@ class Trainer:
         to ``Y_hat``, an array of its shape; called once a batch, nothing is multiplied to it.
     batch_size : int, optional
         Rows of a step; 1 is one row at a time, the number of rows (or more) is full batch.  None is
-        min(200, N), and all rows for the solvers after Adam in that list, which take no other.  The last batch of an
-        epoch may be shorter; its gradient is divided by its own rows.
+        min(200, N), and all rows for the solvers after Adam in that list, which take no other.  The
+        last batch of an epoch may be shorter; its gradient is divided by its own rows.
     shuffle : bool, "window" or callable
         True: each epoch visits the rows in an order that depends on the seed and the epoch's number
         alone.  False: in their own order.  "window": blocks of rows in random order, shuffled

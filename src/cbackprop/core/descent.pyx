@@ -4,9 +4,9 @@ The loop runs without the GIL in slices of about 50 ms.  Between two slices Pyth
 checked, the parameters are published to the network and the caller is told how far it has come.
 Where Python has a say in each epoch (a callback, a metric of its own), a slice ends with the epoch.
 
-State.  A ``State`` (state.pyx) is a trainer's place in time; with it ``descend`` goes on exactly where the last
-call ended, in the middle of an epoch if need be.  The parameters are worked on in a private copy:
-the network's own array only ever holds whole steps.
+State.  A ``State`` (state.pyx) is a trainer's place in time; with it ``descend`` goes on exactly
+where the last call ended, in the middle of an epoch if need be.  The parameters are worked on in a
+private copy: the network's own array only ever holds whole steps.
 
 Failure.  A snapshot is kept from the start of each slice or epoch, whichever is longer, and from
 the start of the call until its first epoch has read every row.  A NaN or an infinity in the data

@@ -44,7 +44,7 @@ ctypedef struct System:
     double* counts              # and its targets that count
     char* transposed
     char* elsewhere             # (2, P): W moved along a direction, and W
-    char* sums                  # (n_leaves, P): gradients of the leaves, or of a super-block's blocks
+    char* sums                  # gradients of the leaves, or of a super-block's blocks
     double* leaf_A              # (n_leaves - 1, P, P)
     double* J                   # (super_rows n_out, P)
     char* scratch

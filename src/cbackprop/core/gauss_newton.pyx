@@ -12,10 +12,11 @@ parameters, made by the lines of backpropagation from another start (derivatives
 
 J'e is the gradient, by the four lines themselves.  J is never stored whole.
 
-By leaves (small P): a leaf is a run of blocks whose J'J accumulate in order; the leaves, whose number
-the rows alone decide, are joined by the pairwise tree.  By tiles: for a super-block of rows first J,
-blocks of rows in parallel, then J'J by fixed tiles of its lower triangle, rows in order inside a tile:
-one accumulator, however many threads.  Either way the bits do not depend on the threads.
+By leaves (small P): a leaf is a run of blocks whose J'J accumulate in order; the leaves, whose
+number the rows alone decide, are joined by the pairwise tree.  By tiles: for a super-block of rows
+first J, blocks of rows in parallel, then J'J by fixed tiles of its lower triangle, rows in order
+inside a tile: one accumulator, however many threads.  Either way the bits do not depend on the
+threads.
 
 The dual, for fewer rows of J than parameters: J J' is P times smaller than J'J, and needs no J.  A
 row of J is, layer by layer, an outer product a' delta, so
@@ -488,7 +489,6 @@ cdef void bending(System* s, double h, const real* parameters, const double* v,
     cdef:
         Job* job = s.job
         const Net* net = job.net
-        const Layer* last = &net.layers[net.n_layers - 1]
         real* moved = <real*>s.elsewhere
         real* W = moved + s.P
         real* Z = <real*>buffer_of(s, job.to.Z, 0)
@@ -499,7 +499,6 @@ cdef void bending(System* s, double h, const real* parameters, const double* v,
         Py_ssize_t rows, i
         double beta = 0.0
         const real* X
-        const real* Y
         const real* weight
         const real* Y_hat
     for i in range(s.P):
@@ -508,7 +507,7 @@ cdef void bending(System* s, double h, const real* parameters, const double* v,
     while first < s.n_rows and not leave(s, 0):
         rows = min(s.block_rows, s.n_rows - first)
         X = read_rows(job.X, job.order, first, rows, <real*>buffer_of(s, job.to.X, 0), NULL)
-        Y = read_targets(job, first, rows, 0, Y_buffer, NULL, &weight)  # for the weight
+        read_targets(job, first, rows, 0, Y_buffer, NULL, &weight)      # the weight is wanted
         Y_hat = forward(net, <const real*>moved, X, rows, Z, rows, 0, False)
         for i in range(rows * s.n_out):
             Y_buffer[i] = -Y_hat[i]

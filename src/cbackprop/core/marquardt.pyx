@@ -4,12 +4,12 @@
 
 mu grows until the objective, loss and penalty, is lower at W + s; then it shrinks.
 
-Marquardt's rule (SIAM J. Appl. Math. 11, 1963; factors and first value as in Hagan and Menhaj, IEEE
-Trans. Neural Networks 5, 1994): mu times ``increase`` or ``decrease``.  Nielsen's (Damping parameter
-in Marquardt's method, IMM-REP-1999-05): by how good the quadratic model was.
+Marquardt's rule (SIAM J. Appl. Math. 11, 1963; factors and first value as in Hagan and Menhaj,
+IEEE Trans. Neural Networks 5, 1994): mu times ``increase`` or ``decrease``.  Nielsen's (Damping
+parameter in Marquardt's method, IMM-REP-1999-05): by how good the quadratic model was.
 
-Geodesic acceleration (Transtrum and Sethna, arXiv:1201.5885): to the step v half of the solution for
-the residuals' second derivative along v, which a finite difference of length 0.1 gives.
+Geodesic acceleration (Transtrum and Sethna, arXiv:1201.5885): to the step v half of the solution
+for the residuals' second derivative along v, which a finite difference of length 0.1 gives.
 
 Evidence (MacKay, Neural Computation 4, 1992; Foresee and Hagan, ICNN 1997): the penalty is
 (alpha / 2) |W|^2 beside (beta / 2) sum e^2, both re-estimated before each step:
@@ -77,7 +77,8 @@ cdef double largest_diagonal(const System* s) noexcept nogil:
 cdef bint accelerate(System* s, bend_at bend, double* v, double* work) noexcept nogil:
     """v += a / 2; False where a is too long for that.
 
-    The residuals' second derivative is 2/h ((r(W + h v) - r(W)) / h - J v); a solves for J' times it.
+    The residuals' second derivative is 2/h ((r(W + h v) - r(W)) / h - J v); a solves for J' times
+    it.
     """
     cdef Py_ssize_t i
     cdef double h = BEND_STEP

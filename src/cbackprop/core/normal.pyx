@@ -20,8 +20,8 @@ from cbackprop.core.lapack cimport cholesky, cholesky_solve, trace_of_inverse
 from cbackprop.core.plan cimport Layer, Net
 from cbackprop.core.vectors cimport axpy, dot
 
-# Of the largest entry of diag(J'J): no less is taken for D.  The parameters of a saturated unit have
-# next to no derivative, and undamped would go anywhere.
+# Of the largest entry of diag(J'J): no less is taken for D.  The parameters of a saturated unit
+# have next to no derivative, and undamped would go anywhere.
 cdef double LEAST_SCALING = 1e-8
 
 
