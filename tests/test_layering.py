@@ -21,6 +21,7 @@ ARROWS = {
     "__main__": {"commandline"},
     "blas_threads": set(),
     "callbacks": {"checks", "errors"},
+    "cgroups": set(),
     # checkpoint builds trainers; Trainer.save, load and fit call up to it, from within.
     "checkpoint": {
         *("checks", "core.descent", "errors", "files", "history", "losses", "modelfile"),
@@ -30,7 +31,8 @@ ARROWS = {
     "config": {"blas_threads", "core.simd.dispatch", "threads", "version"},
     # Network's methods: they know it by name, and it imports them.
     "derivatives": {
-        *("blas_threads", "checks", "core.derivatives", "errors", "network", "threads"),
+        *("blas_threads", "checks", "core.derivatives", "errors", "memory", "network"),
+        "threads",
     },
     "errors": set(),
     "files": {"errors"},
@@ -40,6 +42,7 @@ ARROWS = {
     # modelfile builds networks; Network.save and load call up to it, from within.
     "modelfile": {"checks", "errors", "network", "scaling", "tensorfile"},
     "losses": {"checks", "core.objective", "errors"},
+    "memory": {"cgroups", "errors"},
     "network": {
         *("blas_threads", "checks", "core.batch", "core.objective", "core.plan", "derivatives"),
         *("errors", "initialization", "losses", "modelfile", "scaling", "threads"),
@@ -55,7 +58,7 @@ ARROWS = {
     "splits": {"checks", "errors"},
     "stopping": {"checks", "core.descent", "core.watch", "errors"},
     "textcurve": {"history"},
-    "threads": {"checks"},
+    "threads": {"cgroups", "checks"},
     # exams and delivery know the trainer by name; it imports them.
     "exams": {"callbacks", "checks", "core.exam", "core.objective", "errors", "losses", "trainer"},
     "delivery": {"history", "trainer"},

@@ -7,7 +7,6 @@ them.  This file promises not to sum derivatives into anything: no Fisher matrix
 
 import itertools
 import math
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -17,6 +16,7 @@ import numpy as np
 from . import blas_threads, checks, threads
 from .core import derivatives as core
 from .errors import InputError, InputMemoryError
+from .memory import available_memory
 
 if TYPE_CHECKING:
     from .network import Network
@@ -324,7 +324,7 @@ def _new(shape: tuple[int, ...], dtype: np.dtype, advice: str) -> np.ndarray:
     n_bytes = dtype.itemsize
     for length in shape:
         n_bytes *= length
-    there = _available_bytes() if n_bytes > SMALL_BYTES else None
+    there = available_memory() if n_bytes > SMALL_BYTES else None
     error: BaseException | None = None
     if there is None or n_bytes <= there:
         try:
@@ -335,21 +335,3 @@ def _new(shape: tuple[int, ...], dtype: np.dtype, advice: str) -> np.ndarray:
     raise InputMemoryError(
         f"the result has shape {shape} and needs {n_bytes:,} bytes, {most}; {advice}"
     ) from error
-
-
-def _available_bytes() -> int | None:
-    """The memory that can be had without swapping; the machine's where that is not told.
-
-    The system hands out more than it has (Linux) and ends the process that uses it.
-    """
-    try:
-        with open("/proc/meminfo", encoding="ascii") as lines:
-            for line in lines:
-                if line.startswith("MemAvailable:"):
-                    return int(line.split()[1]) * 1024
-    except (OSError, ValueError):
-        pass
-    try:
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (AttributeError, OSError, ValueError):
-        return None
