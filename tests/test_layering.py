@@ -51,6 +51,8 @@ ARROWS = {
     "progress": {"errors"},
     "reference": set(),
     "reference_losses": {"reference"},
+    # restarts copies trainers; Trainer.fit calls up to it, from within.
+    "restarts": {"checks", "errors", "history", "progress", "stopping", "threads", "trainer"},
     "scaling": {"checks", "errors"},
     "schedules": {"checks", "errors"},
     "solvers": {"checks", "errors", "schedules"},
@@ -63,11 +65,12 @@ ARROWS = {
     "exams": {"callbacks", "checks", "core.exam", "core.objective", "errors", "losses", "trainer"},
     "delivery": {"history", "trainer"},
     "rule": {"core.lbfgs", "core.rules"},
-    # checkpoint builds trainers; Trainer.save and load call up to it, from within.
+    # checkpoint builds trainers and restarts copies them; Trainer's methods call up to them, from
+    # within.
     "trainer": {
         *("blas_threads", "callbacks", "checkpoint", "checks", "core.descent", "core.objective"),
-        *("delivery", "errors", "exams", "history", "losses", "network", "progress", "rule"),
-        *("solvers", "splits", "stopping", "threads", "weights"),
+        *("delivery", "errors", "exams", "history", "losses", "network", "progress", "restarts"),
+        *("rule", "solvers", "splits", "stopping", "threads", "weights"),
     },
     "version": set(),
     "weights": {"checks", "errors"},

@@ -129,6 +129,8 @@ class Trainer:
         self._check_settings()
         self._warned = False
         self._most_steps = -1
+        # Called with the epochs done, in place of the progress bar, where this is a restart.
+        self._between_slices: Callable[[int], None] | None = None
         self.reset()
 
     def reset(self) -> None:
@@ -181,6 +183,7 @@ class Trainer:
         callbacks: Any = (),
         checkpoint: Any = None,
         progress: bool = False,
+        restarts: int | None = None,
     ) -> History:
         """Train for some epochs.
 
@@ -228,12 +231,23 @@ class Trainer:
             Where and how often the trainer is saved.
         progress : bool
             Show a progress bar, where tqdm is installed and standard error is a terminal.
+        restarts : int, optional
+            Make so many trainings from parameters drawn anew and keep the best: that of the best
+            monitored value with `early_stopping`, else of the lowest last validation loss, or
+            training loss with penalty where there is no validation.  The network's parameters so
+            far are not used.  Restart i draws them by the seed
+            ``numpy.random.SeedSequence(trainer.seed).spawn(restarts)[i]``, "auto" or as the solver
+            prefers; everything else is the same for all.  They run side by side, one thread each;
+            `max_seconds` holds for each.  A loss, a metric or a shuffle in Python is called from
+            their threads.  Only of a new trainer, or one after `reset`; without `callbacks` and
+            `checkpoint`.
 
         Returns
         -------
         History
             Of this call: ``history["loss"]``, ``history["validation_loss"]``, ...; its
-            ``stop_reason`` says why training stopped.
+            ``stop_reason`` says why training stopped.  With `restarts` the best one's, and
+            ``history.restarts`` has all of them.
 
         Raises
         ------
@@ -242,13 +256,15 @@ class Trainer:
             the first epoch reads the rows).  Network and trainer are as before the call.
         DivergenceError
             The loss or a parameter became infinite or NaN.  Network and trainer are as they were at
-            the start of the epoch, or some 50 ms before where epochs are shorter.
+            the start of the epoch, or some 50 ms before where epochs are shorter.  With `restarts`:
+            every one diverged; network and trainer are as before the call.
         BusyError
             The network is being trained by another call.
         OSError
             A checkpoint could not be written; training has stopped at a whole step.
         KeyboardInterrupt
-            Within 0.2 s of Ctrl-C; network and trainer hold the last whole step.
+            Within 0.2 s of Ctrl-C; network and trainer hold the last whole step.  With `restarts`
+            they are as before the call.
         """
         network = self.network
         self._check_settings()
@@ -257,6 +273,31 @@ class Trainer:
         gradient_norm = checks.boolean("gradient_norm", gradient_norm)
         checks.choice("missing", missing, ("error", "ignore"))
         X, Y = self._data("X", X, "Y", Y)
+        if restarts is not None:
+            from .restarts import fit_restarts
+
+            self._warn_about_range(Y)
+            return fit_restarts(
+                self,
+                restarts,
+                X,
+                Y,
+                epochs=epochs,
+                validation_data=validation_data,
+                test_data=test_data,
+                sample_weight=sample_weight,
+                class_weight=class_weight,
+                output_weight=output_weight,
+                missing=missing,
+                metric=metric,
+                early_stopping=early_stopping,
+                max_seconds=max_seconds,
+                target_loss=target_loss,
+                gradient_norm=gradient_norm,
+                callbacks=callbacks,
+                checkpoint=checkpoint,
+                progress=progress,
+            )
         rows, held_out = None, None
         if validation_data is not None or test_data is not None:
             rows, held_out = self._split(validation_data, test_data, Y)
@@ -345,7 +386,7 @@ class Trainer:
                     records=records,
                     threads_now=share.now,
                     hook=hook,
-                    on_slice=on_slice(self, bar.on_slice, saver, delivery),
+                    on_slice=on_slice(self, self._between_slices or bar.on_slice, saver, delivery),
                 )
         finally:
             delivery.deliver()

@@ -44,7 +44,22 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
             raise InputError("--patience needs --validation, such as 0.2")
         if arguments.resume and arguments.checkpoint is None:
             raise InputError("--resume needs --checkpoint FILE, which it goes on from")
+        if arguments.restarts is not None:
+            _check_restarts(arguments)
     return arguments
+
+
+def _check_restarts(arguments: argparse.Namespace) -> None:
+    """What a training made several times cannot do."""
+    if arguments.checkpoint is not None:
+        raise InputError(
+            "--restarts goes without --checkpoint, which holds one training; --save keeps the best"
+        )
+    if arguments.init != "auto":
+        raise InputError(
+            f"--restarts goes without --init {arguments.init}: each draws the initial weights as "
+            "its solver prefers"
+        )
 
 
 def _parser() -> Parser:
@@ -209,6 +224,13 @@ def _training(training: argparse._ArgumentGroup) -> None:
             default=0.0,
             help=f"add S times {penalty} of the weights to the loss (default: 0)",
         )
+    training.add_argument(
+        "--restarts",
+        metavar="K",
+        type=_positive_int,
+        help="train K times from initial weights drawn anew, side by side, and keep the network "
+        "that is the best on the rows of --validation, or on the training rows without",
+    )
     training.add_argument(
         "--checkpoint",
         metavar="FILE",

@@ -111,13 +111,19 @@ def record(arguments: argparse.Namespace, train: Data, solver: Solver) -> dict[s
     }
     if not solver.full_batch:
         heeded["batch_size"] = arguments.batch_size or BATCH_SIZE
-    optional = {name: getattr(arguments, name) for name in ("l2", "l1", "validation", "patience")}
+    optional = {
+        name: getattr(arguments, name)
+        for name in ("l2", "l1", "validation", "patience", "restarts")
+    }
+    init = arguments.init
+    if arguments.restarts is not None:
+        init = getattr(solver, "preferred_init", "auto")
     return {
         "cbackprop": __version__,
         "data": arguments.data,
         "rows": len(train),
         "scale": arguments.scale,
-        "init": arguments.init,
+        "init": init,
         "loss": arguments.loss,
         "solver": arguments.solver,
         **heeded,
