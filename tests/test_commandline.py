@@ -247,6 +247,15 @@ def test_train_save_predict_info(run, flowers, tmp_path):
         assert expected in out
 
 
+def test_info_tells_of_a_posterior(run, tmp_path):
+    net = cbackprop.Network((1, 1), seed=0)
+    net.posterior = cbackprop.Posterior(np.eye(2), 0.1, 9.0, 1.5, net.parameters)
+    net.save(tmp_path / "model")
+    _, out, _ = run("info", tmp_path / "model")
+    assert "format 2, checksum right" in out
+    assert "error bars   Posterior of 2 parameters, 1.5 effective; alpha 0.1, beta 9" in out
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_predicted_numbers_read_back_exactly(run, prices, tmp_path, dtype):
     model = tmp_path / "m.safetensors"

@@ -15,7 +15,7 @@ SOURCES = Path(__file__).parents[1] / "src" / "cbackprop"
 ARROWS = {
     "__init__": {
         *("checkpoint", "config", "errors", "formulas", "history", "losses", "network", "plotting"),
-        *("schedules", "solvers", "stopping"),
+        *("posterior", "schedules", "solvers", "stopping"),
         *("trainer", "version"),
     },
     "__main__": {"commandline"},
@@ -40,14 +40,17 @@ ARROWS = {
     "history": {"checks", "errors"},
     "initialization": {"checks"},
     # modelfile builds networks; Network.save and load call up to it, from within.
-    "modelfile": {"checks", "errors", "network", "scaling", "tensorfile"},
+    "modelfile": {"checks", "errors", "network", "posterior", "scaling", "tensorfile"},
     "losses": {"checks", "core.objective", "errors"},
     "memory": {"cgroups", "errors"},
     "network": {
         *("blas_threads", "checks", "core.batch", "core.objective", "core.plan", "derivatives"),
-        *("errors", "initialization", "losses", "modelfile", "scaling", "threads"),
+        *("errors", "initialization", "losses", "modelfile", "posterior", "scaling"),
+        "threads",
     },
     "plotting": {"checks", "errors", "history", "textcurve"},
+    # What predict(return_std=True) asks; it knows the network by name.
+    "posterior": {"blas_threads", "checks", "derivatives", "errors", "network", "threads"},
     "progress": {"errors"},
     "reference": set(),
     "reference_losses": {"reference"},

@@ -12,6 +12,7 @@ from .history import History
 from .losses import Huber, Quantile
 from .network import Network
 from .plotting import TrainingCurveDisplay
+from .posterior import Posterior
 from .solvers import LBFGS, SGD, Adam, RProp
 from .stopping import EarlyStopping
 from .trainer import Trainer
@@ -28,6 +29,7 @@ __all__ = [
     "History",
     "Huber",
     "Network",
+    "Posterior",
     "Quantile",
     "RProp",
     "Trainer",

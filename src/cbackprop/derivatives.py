@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "GradientCheck",
+    "blocks_at",
     "check_gradient",
     "input_gradient",
     "jacobian",
@@ -177,12 +178,13 @@ def parameter_jacobian_blocks(
         rows = max(1, BLOCK_BYTES // row_bytes)
     else:
         rows = checks.positive_int("rows", rows)
-    return _blocks(network, network.parameters.copy(), X, rows, threads.resolve(n_threads))
+    return blocks_at(network, network.parameters.copy(), X, rows, threads.resolve(n_threads))
 
 
-def _blocks(
+def blocks_at(
     network: "Network", parameters: np.ndarray, X: np.ndarray, rows: int, n_threads: int
 ) -> Iterator[tuple[slice, np.ndarray]]:
+    """What `parameter_jacobian_blocks` yields, of a network with these parameters; all checked."""
     for start in range(0, len(X), rows):
         which = slice(start, min(start + rows, len(X)))
         shape = (which.stop - start, network.sizes[-1], network.n_parameters)

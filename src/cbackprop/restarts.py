@@ -177,6 +177,7 @@ def _keep(trainer: Trainer, best: _Outcome, histories: list[History]) -> History
     trainer.network.parameters.data[:] = child.network.parameters.data
     trainer._state, trainer._plateau = child._state, child._plateau
     trainer.history = child.history
+    trainer.network._belief = child.network._belief
     history = copy.copy(histories[best.index])  # a copy: it would hold itself otherwise
     history.restarts, history.best_restart = histories, best.index
     return history
