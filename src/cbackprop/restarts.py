@@ -104,10 +104,12 @@ def fit_restarts(
             raise _all_diverged(errors)
         return _keep(trainer, best, [histories[i] for i in range(restarts)])
     finally:
-        pool.stop()
-        network._end_fit(claim)
-        if bar is not None:
-            bar.close()
+        try:
+            pool.stop()
+        finally:  # a second Ctrl-C may come while it waits
+            network._end_fit(claim)
+            if bar is not None:
+                bar.close()
 
 
 def _check(trainer: Trainer, restarts: int, settings: dict[str, Any]) -> None:
@@ -271,7 +273,7 @@ class _Pool:
             return _Outcome(index, None, child.history, error)
         finally:
             child._between_slices = None
-        self.epochs_done[index] = self._settings["epochs"]
+            self.epochs_done[index] = self._settings["epochs"]
         return _Outcome(index, child, history, None)
 
     def _between_slices(self, index: int) -> Callable[[int], None]:
