@@ -9,7 +9,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 import cbackprop
-from cbackprop import Network, Posterior, posterior
+from cbackprop import Network, Posterior, blas_threads, posterior
 from cbackprop.errors import BusyError, InputError, InputTypeError
 from cbackprop.scaling import Scaling
 
@@ -135,6 +135,20 @@ def test_the_same_bits_for_any_number_of_threads(dtype):
     for n_threads in (2, 5, None):
         more = net.predict(new, return_std=True, n_threads=n_threads)
         assert one[1].tobytes() == more[1].tobytes()
+
+
+def test_blas_runs_on_one_thread(net, monkeypatch):
+    """Its bits depend on their number, and two such products at once could be wrong."""
+    solve, inside = posterior.solve_triangular, []
+
+    def watched(*arguments, **settings):
+        inside.append(bool(blas_threads._inside))
+        return solve(*arguments, **settings)
+
+    monkeypatch.setattr(posterior, "solve_triangular", watched)
+    net.predict(X, return_std=True)
+    assert inside == [True]
+    assert not blas_threads._inside
 
 
 # ------------------------------------------------------------------------------- to whom it belongs
