@@ -20,6 +20,7 @@ from cbackprop import (
     Checkpoint,
     EarlyStopping,
     Network,
+    Posterior,
     Trainer,
     checkpoint,
     losses,
@@ -113,6 +114,23 @@ def test_every_field_to_the_bit(path, dtype):
     assert got.network.annotations == net.annotations
     assert got.network.output_scaling.scale.tolist() == [9, 1]
     assert list(got.history) == list(trainer.history)
+
+
+def test_a_posterior_goes_along(path):
+    trainer = trainer_of()
+    net = trainer.network
+    P = net.n_parameters
+    net.posterior = Posterior(np.eye(P), 0.1, 3.0, 5.5, net.parameters)
+    trainer.save(path)
+    assert parts(path.read_bytes())[0]["__metadata__"]["format_version"] == "2"
+    got = Trainer.load(path)
+    assert value_of(got) == value_of(trainer)
+    known = got.network.posterior
+    assert known.factor.tobytes() == np.eye(P).tobytes()
+    assert (known.alpha, known.beta, known.effective_parameters) == (0.1, 3.0, 5.5)
+    trainer.fit(X, Y, epochs=1)  # which moves the parameters away from it
+    trainer.save(path)
+    assert Trainer.load(path).network.posterior is None
 
 
 def test_a_new_trainer(path):
@@ -462,7 +480,7 @@ def test_a_memory_that_does_not_fit_the_solver_is_made_anew(solver):
 
 
 def test_the_format(path, trained):
-    """The final format, spelled out: whoever changes it raises FORMAT_VERSION."""
+    """The final format, spelled out: whoever changes it adds to modelfile.VERSIONS."""
     header, data = parts(trained)
     texts = header.pop("__metadata__")
     assert texts.pop("sha256") == checksum({"__metadata__": texts, **header}, data)

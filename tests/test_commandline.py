@@ -247,6 +247,15 @@ def test_train_save_predict_info(run, flowers, tmp_path):
         assert expected in out
 
 
+def test_info_tells_of_a_posterior(run, tmp_path):
+    net = cbackprop.Network((1, 1), seed=0)
+    net.posterior = cbackprop.Posterior(np.eye(2), 0.1, 9.0, 1.5, net.parameters)
+    net.save(tmp_path / "model")
+    _, out, _ = run("info", tmp_path / "model")
+    assert "format 2, checksum right" in out
+    assert "error bars   Posterior of 2 parameters, 1.5 effective; alpha 0.1, beta 9" in out
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_predicted_numbers_read_back_exactly(run, prices, tmp_path, dtype):
     model = tmp_path / "m.safetensors"
@@ -654,3 +663,48 @@ def test_a_full_disk_is_one_line(model_of_flowers, flowers):
         done = subprocess.run(words, stdout=full, stderr=subprocess.PIPE, text=True)
     assert done.stderr == "cbackprop: error: No space left on device\n"
     assert done.returncode == 2
+
+
+# -------------------------------------------------------------------------------------- restarts
+
+
+def test_restarts_keep_the_best(run, flowers, tmp_path):
+    words = ["--validation", 0.3, "--patience", 5, "--epochs", 60, "--restarts", 3]
+    words += ["--hidden", 4, "--save", tmp_path / "model"]
+    status, report, _ = run("train", flowers, *words, "--no-progress")
+    assert status == 0
+    assert "3 restarts, seed 0" in report
+    best = int(re.search(r"best restart +(\d) \(from 0\) of 3, whose network this is", report)[1])
+    status, text, _ = run("train", flowers, *words, "--json")
+    found = json.loads(text)
+    assert found["best_restart"] == best
+    assert found["training"]["restarts"] == 3
+    one = run("train", flowers, *words[:-4], "--restarts", 1, *words[-4:], "--json")
+    assert json.loads(one[1])["best_restart"] == 0
+
+
+def test_without_restarts_nothing_is_said_of_them(run, flowers):
+    assert " restart" not in run("train", flowers, *FAST)[1]
+    report = json.loads(run("train", flowers, *FAST, "--json")[1])
+    assert "best_restart" not in report and "restarts" not in report["training"]
+
+
+def test_restarts_that_diverge_are_counted():
+    histories = [cbackprop.History(), cbackprop.History()]
+    histories[0].stop_reason = "diverged"
+    histories[1].restarts, histories[1].best_restart = histories, 1
+    assert outcome.restarts(histories[1])[0][1].endswith("of 2, whose network this is; 1 diverged")
+
+
+@pytest.mark.parametrize(
+    ("words", "error"),
+    [
+        (["--restarts", "0"], "argument --restarts: '0' is not a whole number of at least 1"),
+        (["--restarts", "2", "--checkpoint", "c"], "--restarts goes without --checkpoint"),
+        (["--restarts", "2", "--init", "normal"], "--restarts goes without --init normal"),
+    ],
+)
+def test_what_does_not_go_with_restarts(run, flowers, words, error):
+    status, out, err = run("train", flowers, *words)
+    assert (status, out) == (2, "")
+    assert error in err

@@ -15,13 +15,13 @@ SOURCES = Path(__file__).parents[1] / "src" / "cbackprop"
 ARROWS = {
     "__init__": {
         *("checkpoint", "config", "errors", "formulas", "history", "losses", "network", "plotting"),
-        "least_squares",
-        *("schedules", "solvers", "stopping"),
+        *("least_squares", "posterior", "schedules", "solvers", "stopping"),
         *("trainer", "version"),
     },
     "__main__": {"commandline"},
     "blas_threads": set(),
     "callbacks": {"checks", "errors"},
+    "cgroups": set(),
     # checkpoint builds trainers; Trainer.save, load and fit call up to it, from within.
     "checkpoint": {
         *("checks", "core.descent", "core.state", "errors", "files", "history", "losses"),
@@ -32,7 +32,8 @@ ARROWS = {
     "config": {"blas_threads", "core.simd.dispatch", "threads", "version"},
     # Network's methods: they know it by name, and it imports them.
     "derivatives": {
-        *("blas_threads", "checks", "core.derivatives", "errors", "network", "threads"),
+        *("blas_threads", "checks", "core.derivatives", "errors", "memory", "network"),
+        "threads",
     },
     "errors": set(),
     "files": {"errors"},
@@ -40,16 +41,22 @@ ARROWS = {
     "history": {"checks", "errors"},
     "initialization": {"checks"},
     # modelfile builds networks; Network.save and load call up to it, from within.
-    "modelfile": {"checks", "errors", "network", "scaling", "tensorfile"},
+    "modelfile": {"checks", "errors", "network", "posterior", "scaling", "tensorfile"},
     "losses": {"checks", "core.objective", "errors"},
+    "memory": {"cgroups", "errors"},
     "network": {
         *("blas_threads", "checks", "core.batch", "core.objective", "core.plan", "derivatives"),
-        *("errors", "initialization", "losses", "modelfile", "scaling", "threads"),
+        *("errors", "initialization", "losses", "modelfile", "posterior", "scaling"),
+        "threads",
     },
     "plotting": {"checks", "errors", "history", "textcurve"},
+    # What predict(return_std=True) asks; it knows the network by name.
+    "posterior": {"blas_threads", "checks", "derivatives", "errors", "network", "threads"},
     "progress": {"errors"},
     "reference": set(),
     "reference_losses": {"reference"},
+    # restarts copies trainers; Trainer.fit calls up to it, from within.
+    "restarts": {"checks", "errors", "history", "progress", "stopping", "threads", "trainer"},
     "scaling": {"checks", "errors"},
     "schedules": {"checks", "errors"},
     "solvers": {"checks", "errors", "least_squares", "schedules"},
@@ -57,18 +64,26 @@ ARROWS = {
     "splits": {"checks", "errors"},
     "stopping": {"checks", "core.descent", "core.watch", "errors"},
     "textcurve": {"history"},
-    "threads": {"checks"},
+    "threads": {"cgroups", "checks"},
     # exams and delivery know the trainer by name; it imports them.
     "exams": {"callbacks", "checks", "core.exam", "core.objective", "errors", "losses", "trainer"},
     "delivery": {"history", "trainer"},
+    "evidence": {
+        *("blas_threads", "core.gauss_newton", "core.marquardt", "core.objective", "errors"),
+        *("least_squares", "posterior"),
+    },
     "least_squares": {"checks", "errors"},
-    "rule": {"core.descent", "core.lbfgs", "core.rules", "errors", "least_squares"},
-    # checkpoint builds trainers; Trainer.save and load call up to it, from within.
+    "rule": {
+        *("core.descent", "core.gauss_newton", "core.lbfgs", "core.plan", "core.rules", "errors"),
+        *("least_squares", "memory"),
+    },
+    # checkpoint builds trainers and restarts copies them; Trainer's methods call up to them, from
+    # within.
     "trainer": {
         *("blas_threads", "callbacks", "checkpoint", "checks", "core.descent", "core.objective"),
-        *("core.state", "delivery", "errors", "exams", "history", "least_squares", "losses"),
-        *("network", "progress", "rule"),
-        *("solvers", "splits", "stopping", "threads", "weights"),
+        *("core.state", "delivery", "errors", "evidence", "exams", "history", "least_squares"),
+        *("losses", "network", "progress", "restarts"),
+        *("rule", "solvers", "splits", "stopping", "threads", "weights"),
     },
     "version": set(),
     "weights": {"checks", "errors"},

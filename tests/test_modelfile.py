@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from cbackprop import Network
+from cbackprop import Network, Posterior, modelfile
 from cbackprop.errors import InputError, InputTypeError, ModelFormatError
 from cbackprop.scaling import Scaling
 from tensor_bytes import checksum, edited, joined, laid_out, mutated, parts, put, sealed
@@ -32,13 +32,25 @@ def scaled(net):
     return net
 
 
+def with_posterior(net):
+    P = net.n_parameters
+    factor = np.tril(np.random.default_rng(1).uniform(0.1, 1, (P, P)))
+    net.posterior = Posterior(factor, 1 / 3, 7e5, P - 1 / 7, net.parameters)
+    return net
+
+
 def value_of(net):
     """All that a file holds of a network, to the bit."""
     scalings = [
         s and (s.shift.tobytes(), s.scale.tobytes())
         for s in (net.input_scaling, net.output_scaling)
     ]
-    return repr(net), net.parameters.tobytes(), scalings, json.dumps(net.annotations)
+    known = net.posterior and (
+        net.posterior.factor.tobytes(),
+        [getattr(net.posterior, name) for name in modelfile.POSTERIOR_NUMBERS],
+        net.posterior.parameters.tobytes(),
+    )
+    return repr(net), net.parameters.tobytes(), scalings, json.dumps(net.annotations), known
 
 
 # ------------------------------------------------------------------------------------- round trip
@@ -85,7 +97,7 @@ def test_one_scaled_end_is_not_the_other(path, end):
 
 
 def test_the_format(path, net):
-    """The final format, spelled out: whoever changes it raises FORMAT_VERSION."""
+    """The final format, spelled out: whoever changes it adds to VERSIONS."""
     scaled(net).save(path)
     header, data = parts(path.read_bytes())
     metadata = header["__metadata__"]
@@ -302,8 +314,9 @@ def test_each_flipped_byte_is_noticed(path, net):
     [
         ({"format": "other"}, "of format 'other', not 'cbackprop'"),
         ({"format": "cbackprop checkpoint"}, "of format 'cbackprop checkpoint', not 'cbackprop'"),
-        ({"format_version": "2"}, "format version 2, .* reads version 1; a newer cbackprop"),
-        ({"format_version": "0"}, r"format version 0, and this cbackprop reads version 1$"),
+        ({"format_version": "3"}, "format version 3, .* reads versions 1 to 2; a newer cbackprop"),
+        ({"format_version": "0"}, r"format version 0, and this cbackprop reads versions 1 to 2$"),
+        ({"format_version": "2"}, "missing arrays: 'posterior_factor', 'posterior_numbers'"),
         ({"format_version": "true"}, "format version True"),
         ({"format_version": "x"}, "format_version in its metadata is not JSON"),
         ({"format_version": None}, "no format_version in its metadata"),
@@ -557,6 +570,138 @@ def test_a_false_file_with_the_right_checksum_is_refused_or_loads(path, net, cou
         got.save(path)
         assert value_of(Network.load(path)) == value_of(got)
     assert 0 < loads < count // 2
+
+
+# ---------------------------------------------------------------------------------- a posterior
+
+
+def test_a_posterior_is_written_and_read(path, dtype):
+    net = Network((3, 4, 2), output_activation="tanh", dtype=dtype, seed=2)
+    net.output_scaling = Scaling([-1, 1e3], [0.5, 7])
+    with_posterior(net)
+    net.save(path)
+    got = Network.load(path)
+    assert value_of(got) == value_of(net)
+    x = np.random.default_rng(0).normal(size=(5, 3))
+    for mine, theirs in zip(
+        net.predict(x, return_std=True), got.predict(x, return_std=True), strict=True
+    ):
+        np.testing.assert_array_equal(mine, theirs)
+
+
+def test_the_format_with_a_posterior(path, net):
+    net.save(path)
+    plain, _ = parts(path.read_bytes())
+    with_posterior(net).save(path)
+    header, _ = parts(path.read_bytes())
+    metadata = header.pop("__metadata__")
+    assert metadata.pop("format_version") == "2"
+    before = plain.pop("__metadata__")
+    assert before.pop("format_version") == "1"
+    assert {**metadata, "sha256": None} == {**before, "sha256": None}
+    entries = {name: (entry["dtype"], entry["shape"]) for name, entry in header.items()}
+    assert entries.pop("posterior_factor") == ("F64", [26, 26])
+    assert entries.pop("posterior_numbers") == ("F64", [3])
+    assert entries == {name: (entry["dtype"], entry["shape"]) for name, entry in plain.items()}
+    arrays = safetensors.numpy.load_file(path)
+    np.testing.assert_array_equal(arrays["posterior_factor"], net.posterior.factor)
+    assert arrays["posterior_numbers"].tolist() == [1 / 3, 7e5, 26 - 1 / 7]
+
+
+@pytest.mark.parametrize("change", ["parameters", "input_scaling", "output_scaling", "none"])
+def test_a_posterior_of_other_parameters_is_not_saved(path, net, change):
+    net.save(path)
+    before = parts(path.read_bytes())
+    with_posterior(net)
+    if change == "parameters":
+        net.parameters[3] += 1
+    elif change == "none":
+        net.posterior = None
+    else:
+        n = net.sizes[0 if change == "input_scaling" else -1]
+        setattr(net, change, Scaling([0] * n, [2] * n))
+    net.save(path)
+    assert Network.load(path).posterior is None
+    assert parts(path.read_bytes())[0]["__metadata__"]["format_version"] == "1"
+    if change == "none":
+        assert parts(path.read_bytes()) == before
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"posterior_factor": None}, "missing arrays: 'posterior_factor'"),
+        ({"posterior_numbers": None}, "missing arrays: 'posterior_numbers'"),
+        (
+            {"posterior_factor": ("F64", [26, 25], bytes(5200))},
+            r"posterior_factor has shape .26, 25.; expected .26, 26.",
+        ),
+        (
+            {"posterior_factor": ("F64", [676], bytes(5408))},
+            r"posterior_factor has shape .676,.; expected .26, 26.",
+        ),
+        (
+            {"posterior_factor": ("F32", [26, 26], bytes(2704))},
+            "posterior_factor has the type F32; expected float64",
+        ),
+        (
+            {"posterior_factor": ("F64", [26, 26], bytes(5408))},
+            r"its posterior cannot be: factor\[0, 0\] is 0; expected a diagonal above 0",
+        ),
+        (
+            {"posterior_factor": ("F64", [26, 26], (-np.eye(26)).tobytes())},
+            r"factor\[0, 0\] is -1; expected a diagonal above 0",
+        ),
+        (
+            {"posterior_factor": ("F64", [26, 26], (np.eye(26) + np.eye(26, k=1)).tobytes())},
+            "posterior_factor has numbers above its diagonal; expected zeros",
+        ),
+        (
+            {"posterior_factor": ("F64", [26, 26], np.full((26, 26), np.nan).tobytes())},
+            r"factor\[0, 0\] is nan; expected finite",
+        ),
+        (
+            {
+                "posterior_factor": (
+                    "F64",
+                    [26, 26],
+                    (np.eye(26) + np.diag([np.inf], -25)).tobytes(),
+                )
+            },
+            r"factor\[25, 0\] is inf; expected finite",
+        ),
+        (
+            {"posterior_numbers": ("F64", [2], doubles(1, 1))},
+            "numbers has shape .2,.; expected .3,.",
+        ),
+        ({"posterior_numbers": ("F64", [3], doubles(-1, 1, 1))}, "alpha is -1"),
+        ({"posterior_numbers": ("F64", [3], doubles(1, 0, 1))}, "beta is 0"),
+        ({"posterior_numbers": ("F64", [3], doubles(1, np.nan, 1))}, "beta is nan"),
+        ({"posterior_numbers": ("F64", [3], doubles(1, 1, np.inf))}, "effective_parameters is inf"),
+        ({"posterior_numbers": ("F64", [3], doubles(1, 1, 27))}, "27; expected at most 26"),
+        ({"format_version": "1"}, "unexpected arrays: 'posterior_factor', 'posterior_numbers'"),
+    ],
+)
+def test_false_posteriors(path, net, change, words):
+    with_posterior(net).save(path)
+    header, data = parts(path.read_bytes())
+    change = dict(change)
+    if "format_version" in change:
+        header["__metadata__"]["format_version"] = change.pop("format_version")
+    arrays = {name: rest for name, *rest in arrays_of(header, data)} | change
+    arrays = [(name, *rest) for name, rest in arrays.items() if rest is not None]
+    refused(path, laid_out(header["__metadata__"], arrays), words)
+
+
+def test_a_damaged_file_with_a_posterior_is_refused_or_loads_unchanged(path, net):
+    with_posterior(net).save(path)
+    whole, value, rng = path.read_bytes(), value_of(net), np.random.default_rng(3)
+    for _ in range(300):
+        put(path, mutated(whole, rng))
+        try:
+            assert value_of(Network.load(path)) == value
+        except ModelFormatError:
+            continue
 
 
 def test_loading_makes_a_network_of_its_own(path, net):

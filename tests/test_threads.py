@@ -8,6 +8,7 @@ import pytest
 
 from cbackprop import threads
 from cbackprop.errors import InputError, InputTypeError
+from cgroup_files import made_up_proc
 
 
 @pytest.fixture
@@ -148,23 +149,9 @@ def test_a_forked_child_starts_with_no_fits(machine):
 # ------------------------------------------------------------------------------------------ cgroups
 
 
-def quota(tmp_path, *, cgroup, mounts, files):
+def quota(tmp_path, **made_up):
     """The quota read from a made-up /proc/self and mounted folders."""
-    proc = tmp_path / "proc"
-    proc.mkdir(parents=True)
-    (proc / "cgroup").write_text(cgroup)
-    lines = []
-    for root, mount, kind, options in mounts:
-        place = str(tmp_path / mount).replace(" ", "\\040")
-        (tmp_path / mount).mkdir(parents=True, exist_ok=True)
-        lines.append(f"38 31 0:41 {root} {place} rw,nosuid shared:9 - {kind} {kind} rw{options}\n")
-    lines.append("22 27 0:21 / /proc rw,relatime - proc proc rw\n")
-    (proc / "mountinfo").write_text("".join(lines))
-    for name, text in files.items():
-        path = tmp_path / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-    return threads._cgroup_quota.__wrapped__(str(proc))
+    return threads._cgroup_quota.__wrapped__(made_up_proc(tmp_path, **made_up))
 
 
 V2 = [("/", "fs", "cgroup2", "")]

@@ -13,6 +13,7 @@ from .least_squares import BayesianRegularization, LevenbergMarquardt
 from .losses import Huber, Quantile
 from .network import Network
 from .plotting import TrainingCurveDisplay
+from .posterior import Posterior
 from .solvers import LBFGS, SGD, Adam, RProp
 from .stopping import EarlyStopping
 from .trainer import Trainer
@@ -31,6 +32,7 @@ __all__ = [
     "Huber",
     "LevenbergMarquardt",
     "Network",
+    "Posterior",
     "Quantile",
     "RProp",
     "Trainer",

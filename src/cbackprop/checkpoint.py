@@ -7,7 +7,6 @@ are handed over again.  It promises not to know what a solver or a stopping rule
 
 import copy
 import json
-import math
 import os
 import time
 from array import array
@@ -32,7 +31,6 @@ __all__ = ["Checkpoint", "Saver", "read", "write"]
 Kinds = dict[str, tuple[type, ...]]
 
 FORMAT = "cbackprop checkpoint"
-FORMAT_VERSION = 1
 
 # What is stored as JSON, and as what: attributes of the trainer and of its history, and what is no
 # array of its place in time; floats of the latter in hexadecimal.
@@ -176,7 +174,6 @@ def write(path: str | os.PathLike[str], trainer: Trainer) -> None:
     place = {name: state[name] for name in PLACE}
     texts = {
         "format": FORMAT,
-        "format_version": str(FORMAT_VERSION),
         **modelfile.texts_of(network),
         "trainer": json.dumps({name: _described(getattr(trainer, name)) for name in SETTINGS}),
         "state": json.dumps({k: v.hex() if type(v) is float else v for k, v in place.items()}),
@@ -227,7 +224,7 @@ def read(
     """
     keys = {*Description._fields, "trainer", "state", "history"}
     try:
-        with tensorfile.opened(path, FORMAT, FORMAT_VERSION, keys) as file:
+        with tensorfile.opened(path, FORMAT, modelfile.VERSIONS, keys) as file:
             return _trainer(file, {"loss": loss, "shuffle": shuffle})
     except ModelFormatError as error:
         previous = os.fsdecode(path) + PREVIOUS
@@ -243,7 +240,7 @@ def _trainer(file: TensorFile, functions: dict[str, Any]) -> Trainer:
     place = _members(file, "state", PLACE)
     record = _members(file, "history", RECORD)
     columns = [name for name in COLUMNS if name in History() or f"history.{name}" in file.shapes]
-    tensors = file.tensors(_arrays(described, columns, file.shapes))
+    tensors = file.tensors(_arrays(described, columns, file))
     try:
         trainer = Trainer(described.network(tensors), **settings)
     except (InputError, InputTypeError) as error:
@@ -286,11 +283,10 @@ def _state(place: dict[str, Any], arrays: dict[str, Any]) -> State:
 
 
 def _arrays(
-    described: Description, columns: list[str], shapes: dict[str, tuple[int, ...]]
+    described: Description, columns: list[str], file: TensorFile
 ) -> dict[str, tuple[str, tuple[int, ...]]]:
     """(dtype, shape) of each array; how many vectors and numbers there are is free."""
-    arrays = described.arrays(shapes)
-    n_parameters = sum(math.prod(shape) for name, (_, shape) in arrays.items() if name[0] in "Wb")
+    arrays, shapes, n_parameters = described.arrays(file), file.shapes, described.n_parameters
     for name in shapes.keys() & set(ARRAYS):
         length = shapes[name][0]
         arrays[name] = {

@@ -7,7 +7,6 @@ them.  This file promises not to sum derivatives into anything: no Fisher matrix
 
 import itertools
 import math
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -17,12 +16,14 @@ import numpy as np
 from . import blas_threads, checks, threads
 from .core import derivatives as core
 from .errors import InputError, InputMemoryError
+from .memory import available_memory
 
 if TYPE_CHECKING:
     from .network import Network
 
 __all__ = [
     "GradientCheck",
+    "blocks_at",
     "check_gradient",
     "input_gradient",
     "jacobian",
@@ -177,12 +178,13 @@ def parameter_jacobian_blocks(
         rows = max(1, BLOCK_BYTES // row_bytes)
     else:
         rows = checks.positive_int("rows", rows)
-    return _blocks(network, network.parameters.copy(), X, rows, threads.resolve(n_threads))
+    return blocks_at(network, network.parameters.copy(), X, rows, threads.resolve(n_threads))
 
 
-def _blocks(
+def blocks_at(
     network: "Network", parameters: np.ndarray, X: np.ndarray, rows: int, n_threads: int
 ) -> Iterator[tuple[slice, np.ndarray]]:
+    """What `parameter_jacobian_blocks` yields, of a network with these parameters; all checked."""
     for start in range(0, len(X), rows):
         which = slice(start, min(start + rows, len(X)))
         shape = (which.stop - start, network.sizes[-1], network.n_parameters)
@@ -324,7 +326,7 @@ def _new(shape: tuple[int, ...], dtype: np.dtype, advice: str) -> np.ndarray:
     n_bytes = dtype.itemsize
     for length in shape:
         n_bytes *= length
-    there = _available_bytes() if n_bytes > SMALL_BYTES else None
+    there = available_memory() if n_bytes > SMALL_BYTES else None
     error: BaseException | None = None
     if there is None or n_bytes <= there:
         try:
@@ -335,21 +337,3 @@ def _new(shape: tuple[int, ...], dtype: np.dtype, advice: str) -> np.ndarray:
     raise InputMemoryError(
         f"the result has shape {shape} and needs {n_bytes:,} bytes, {most}; {advice}"
     ) from error
-
-
-def _available_bytes() -> int | None:
-    """The memory that can be had without swapping; the machine's where that is not told.
-
-    The system hands out more than it has (Linux) and ends the process that uses it.
-    """
-    try:
-        with open("/proc/meminfo", encoding="ascii") as lines:
-            for line in lines:
-                if line.startswith("MemAvailable:"):
-                    return int(line.split()[1]) * 1024
-    except (OSError, ValueError):
-        pass
-    try:
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (AttributeError, OSError, ValueError):
-        return None

@@ -67,16 +67,24 @@ class History(Mapping[str, np.ndarray]):
         reset: row k is epoch ``first_epoch + k``.
     stop_reason : str or None
         Why training ended: "epochs", "seconds", "target_loss", "early_stopping", "callback",
-        "converged", "no_descent", "gradient_tolerance", "step_tolerance", "mu_max"; None where
-        nothing ended it yet.
+        "converged", "no_descent", "gradient_tolerance", "step_tolerance", "mu_max", and "diverged"
+        of a restart; None where nothing ended it yet.
     best_epoch : int or None
         The number, counted as `first_epoch` is, of the epoch with the best monitored value; None
         where nothing was monitored.
+    restarts : list of History, or None
+        Of a fit with `restarts`: every one's, diverged ones included.  Not in JSON.
+    best_restart : int or None
+        Which of them is this one's.
 
     Notes
     -----
     Two histories are equal if they are so in each bit, NaN included.
     """
+
+    # Of the class, where there are none: setting them would be part of the fixed cost of a fit.
+    restarts: "list[History] | None" = None
+    best_restart: int | None = None
 
     def __init__(self, first_epoch: int = 0) -> None:
         self._columns: dict[str, array[float]] = {

@@ -8,7 +8,6 @@ import copy
 import itertools
 import json
 import os
-from collections.abc import Container
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,13 +15,18 @@ import numpy as np
 from . import checks, tensorfile
 from .errors import InputError, InputTypeError
 from .network import Network
+from .posterior import Posterior
 from .scaling import Scaling
 from .tensorfile import FlawError, TensorFile
 
-__all__ = ["FORMAT", "FORMAT_VERSION", "Description", "read", "tensors_of", "texts_of", "write"]
+__all__ = ["FORMAT", "VERSIONS", "Description", "read", "tensors_of", "texts_of", "write"]
 
 FORMAT = "cbackprop"
-FORMAT_VERSION = 1
+
+# Of the format, here and in checkpoints.  The second has a posterior; what has none is still
+# written as the first, which older readers know.
+VERSIONS = range(1, 3)
+WITH_POSTERIOR = 2
 
 
 def write(path: str | os.PathLike[str], network: Network) -> None:
@@ -37,8 +41,7 @@ def write(path: str | os.PathLike[str], network: Network) -> None:
         If the file cannot be written; a file that was there before stays as it was.
     """
     network = copy.copy(network)  # with the parameters of a whole step, should a fit be running
-    texts = {"format": FORMAT, "format_version": str(FORMAT_VERSION), **texts_of(network)}
-    tensorfile.write(path, texts, tensors_of(network))
+    tensorfile.write(path, {"format": FORMAT, **texts_of(network)}, tensors_of(network))
 
 
 def read(path: str | os.PathLike[str]) -> Network:
@@ -51,17 +54,18 @@ def read(path: str | os.PathLike[str]) -> Network:
     OSError
         If the file cannot be read.
     """
-    with tensorfile.opened(path, FORMAT, FORMAT_VERSION, set(Description._fields)) as file:
+    with tensorfile.opened(path, FORMAT, VERSIONS, set(Description._fields)) as file:
         described = Description.read(file)
-        return described.network(file.tensors(described.arrays(file.shapes)))
+        return described.network(file.tensors(described.arrays(file)))
 
 
 # ------------------------------------------------------------------------------------------ writing
 
 
 def texts_of(network: Network) -> dict[str, str]:
-    """The description of a network, each entry as JSON."""
+    """The format's version and the description of a network, each entry as JSON."""
     return {
+        "format_version": json.dumps(WITH_POSTERIOR if _posterior(network) else VERSIONS[0]),
         "sizes": json.dumps(network.sizes),
         "activations": json.dumps(network.activations),
         "bias": json.dumps(network.bias),
@@ -71,7 +75,7 @@ def texts_of(network: Network) -> dict[str, str]:
 
 
 def tensors_of(network: Network) -> dict[str, np.ndarray]:
-    """W1, b1, ... and the shift and scale of each end that has them."""
+    """W1, b1, ..., the shift and scale of each end that has them, and the posterior's numbers."""
     tensors = {f"W{i}": W for i, W in enumerate(network.weights, 1)}
     tensors |= {f"b{i}": b for i, b in enumerate(network.biases, 1)}
     for name, A in tensors.items():
@@ -85,7 +89,21 @@ def tensors_of(network: Network) -> dict[str, np.ndarray]:
         scaling = getattr(network, f"{end}_scaling")
         if scaling is not None:
             tensors |= {f"{end}_shift": scaling.shift, f"{end}_scale": scaling.scale}
+    posterior = _posterior(network)
+    if posterior is not None:
+        numbers = [getattr(posterior, name) for name in POSTERIOR_NUMBERS]
+        tensors |= {"posterior_factor": posterior.factor, "posterior_numbers": np.array(numbers)}
     return tensors
+
+
+# In the order in which they stand in a file.
+POSTERIOR_NUMBERS = ("alpha", "beta", "effective_parameters")
+
+
+def _posterior(network: Network) -> Posterior | None:
+    """What is saved of it: a posterior of other parameters is of no use, and they are not saved."""
+    belief = network._belief
+    return None if belief is None or network._is_stale(belief) else belief.posterior
 
 
 def _annotations_text(annotations: Any) -> str:
@@ -132,7 +150,7 @@ class Description(NamedTuple):
             raise FlawError("annotations is not an object")
         return described
 
-    def arrays(self, names: Container[str]) -> dict[str, tuple[str, tuple[int, ...]]]:
+    def arrays(self, file: TensorFile) -> dict[str, tuple[str, tuple[int, ...]]]:
         """(dtype, shape) of each array; whether an end is scaled shows in the names there are."""
         arrays: dict[str, tuple[str, tuple[int, ...]]] = {}
         for i, (n_in, n_out) in enumerate(itertools.pairwise(self.sizes), 1):
@@ -140,9 +158,18 @@ class Description(NamedTuple):
             if self.bias:
                 arrays[f"b{i}"] = self.dtype, (n_out,)
         for end, n in (("input", self.sizes[0]), ("output", self.sizes[-1])):
-            if f"{end}_shift" in names:
+            if f"{end}_shift" in file.shapes:
                 arrays[f"{end}_shift"] = arrays[f"{end}_scale"] = "float64", (n,)
+        if file.version == WITH_POSTERIOR:
+            P = self.n_parameters
+            arrays["posterior_factor"] = "float64", (P, P)
+            arrays["posterior_numbers"] = "float64", (len(POSTERIOR_NUMBERS),)
         return arrays
+
+    @property
+    def n_parameters(self) -> int:
+        """Of the network."""
+        return sum((n_in + self.bias) * n_out for n_in, n_out in itertools.pairwise(self.sizes))
 
     def network(self, tensors: dict[str, np.ndarray]) -> Network:
         """The network whose arrays, among others, these are."""
@@ -166,5 +193,20 @@ class Description(NamedTuple):
                 A[...] = tensors[f"{kind}{i}"]
         if not np.isfinite(network.parameters).all():
             raise FlawError("a parameter is NaN or infinite")
+        if "posterior_factor" in tensors:
+            network.posterior = _restored(tensors, network.parameters)
         network.annotations = self.annotations
         return network
+
+
+def _restored(tensors: dict[str, np.ndarray], parameters: np.ndarray) -> Posterior:
+    """The posterior in a file."""
+    factor = tensors["posterior_factor"]
+    numbers = dict(zip(POSTERIOR_NUMBERS, tensors["posterior_numbers"].tolist(), strict=True))
+    try:
+        posterior = Posterior(factor, **numbers, parameters=parameters)
+    except InputError as error:
+        raise FlawError(f"its posterior cannot be: {error}") from error
+    if not np.array_equal(posterior.factor, factor):
+        raise FlawError("posterior_factor has numbers above its diagonal; expected zeros")
+    return posterior

@@ -12,15 +12,16 @@ import os
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Literal, NamedTuple, overload
 
 import numpy as np
 
-from . import blas_threads, checks, derivatives, initialization, losses, threads
+from . import blas_threads, checks, derivatives, initialization, losses, posterior, threads
 from .core import batch
 from .core.objective import Objective
 from .core.plan import Plan
 from .errors import BusyError, InputError, InputMemoryError, InputTypeError
+from .posterior import Posterior
 from .scaling import Scaling
 
 __all__ = ["ACTIVATIONS", "HIDDEN_ACTIVATIONS", "Network"]
@@ -76,6 +77,8 @@ class Network:
         Applied to X by every method and by training; saved with the network.
     output_scaling : Scaling or None
         Saved with the network.
+    posterior : Posterior or None
+        What ``predict(X, return_std=True)`` needs; saved with the network.
     annotations : dict
         Yours, of what JSON can hold; saved with the network.
 
@@ -137,6 +140,7 @@ class Network:
         self._scaling: tuple[np.ndarray, np.ndarray] | None = None
         self._output_scaling: Scaling | None = None
         self._target_scaling: tuple[np.ndarray, np.ndarray] | None = None
+        self._belief: _Belief | None = None
         self.annotations: dict[str, Any] = {}
 
     # ------------------------------------------------------------------------------ what it is
@@ -223,6 +227,61 @@ class Network:
                 )
         with self._writing("set output_scaling"):
             self._output_scaling, self._target_scaling = scaling, arrays
+
+    @property
+    def posterior(self) -> Posterior | None:
+        """How sure the network is of its parameters, where a fit has found that out; or None.
+
+        It belongs to the parameters and scalings that the network had then; later changes make it
+        useless, not None.
+        """
+        return None if self._belief is None else self._belief.posterior
+
+    @posterior.setter
+    def posterior(self, posterior: Posterior | None) -> None:
+        with self._writing("set posterior"):
+            self._set_posterior(posterior)
+
+    def _set_posterior(self, posterior: Posterior | None) -> None:
+        """The setter, for a fit that has claimed the network."""
+        if posterior is None:
+            self._belief = None
+            return
+        if not isinstance(posterior, Posterior):
+            raise InputTypeError(
+                f"posterior is {checks.describe(posterior)}; expected a Posterior or None"
+            )
+        if posterior.parameters.size != self.n_parameters:
+            raise InputError(
+                f"posterior is of {posterior.parameters.size} parameters; expected "
+                f"{self.n_parameters}, as many as the network has"
+            )
+        if posterior.parameters.dtype != self._dtype:
+            raise InputTypeError(
+                f"posterior is of parameters of {posterior.parameters.dtype}; expected "
+                f"{self._dtype}, the network's: Posterior(..., parameters=net.parameters)"
+            )
+        self._belief = _Belief(posterior, self._input_scaling, self._output_scaling)
+
+    def _is_stale(self, belief: "_Belief") -> bool:
+        """Whether parameters or scalings have changed since the posterior was set."""
+        return not (
+            np.array_equal(self._parameters, belief.posterior.parameters)
+            and _are_equal(self._input_scaling, belief.input_scaling)
+            and _are_equal(self._output_scaling, belief.output_scaling)
+        )
+
+    def _posterior_in_use(self) -> Posterior:
+        """The posterior, if there is one and it is of the network as it is."""
+        remedy = "fit with BayesianRegularization(keep_posterior=True)"
+        if self._belief is None:
+            raise InputError(f"return_std is True and the network has no posterior; {remedy}")
+        if self._is_stale(self._belief):
+            raise InputError(
+                "return_std is True and the network's posterior is of other parameters or "
+                f"scalings, which have changed since; {remedy} again"
+            )
+        return self._belief.posterior
 
     def fit_scaling(
         self, X: Any = None, Y: Any = None, *, inputs: str = "standard", targets: str = "standard"
@@ -315,29 +374,52 @@ class Network:
         with self._writing("initialize"):
             self._parameters[:] = drawn
 
-    def predict(self, X: Any, *, n_threads: int | None = None) -> np.ndarray:
-        """Y_hat, the outputs for each row of X.
+    @overload
+    def predict(
+        self, X: Any, *, return_std: Literal[False] = False, n_threads: int | None = None
+    ) -> np.ndarray: ...
+    @overload
+    def predict(
+        self, X: Any, *, return_std: Literal[True], n_threads: int | None = None
+    ) -> tuple[np.ndarray, np.ndarray]: ...
+    def predict(
+        self, X: Any, *, return_std: bool = False, n_threads: int | None = None
+    ) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
+        """Y_hat, the outputs for each row of X; on request, how far off they may be.
 
         Parameters
         ----------
         X : array-like, (N, n_in)
+        return_std : bool
+            Also return the standard deviation of a new measurement at each row, noise included, as
+            scikit-learn's BayesianRidge does.  It needs the `posterior` that a fit with
+            ``BayesianRegularization(keep_posterior=True)`` leaves, which says how to take the noise
+            out (`Posterior.noise_std`).
         n_threads : int, optional
             At most this many threads; None is as many as are available.  No effect on the result.
 
         Returns
         -------
-        ndarray, (N, n_out), of the network's dtype
+        Y_hat : ndarray, (N, n_out), of the network's dtype
+        std : ndarray, (N, n_out), of the network's dtype
+            With `return_std` alone: sqrt(1 / beta + j^T A^-1 j), in the units of Y_hat, where j are
+            an output's derivatives by the parameters.
 
         Raises
         ------
         InputError, InputTypeError
-            If X is not two-dimensional, of the right width and of finite real numbers.
+            If X is not two-dimensional, of the right width and of finite real numbers; with
+            `return_std`, if there is no posterior or it is of parameters that have changed.
         """
-        plan = self._plan
+        plan, parameters = self._plan, self._parameters
+        known: Posterior | None = None
+        if return_std is not False and checks.boolean("return_std", return_std):
+            known = self._posterior_in_use()
+            parameters = known.parameters  # as they are then, should a fit begin meanwhile
         X = checks.as_rows("X", X, self._sizes[0], self._dtype)
         Y_hat = np.empty((X.shape[0], self._sizes[-1]), self._dtype)
         n_threads = self._threads(n_threads, X)
-        arguments = (plan, self._parameters, X, Y_hat, n_threads, self._scaling)
+        arguments = (plan, parameters, X, Y_hat, n_threads, self._scaling)
         if plan.may_thread_blas:
             with blas_threads.single_threaded():
                 good = batch.predict(*arguments, self._target_scaling)
@@ -345,6 +427,8 @@ class Network:
             good = batch.predict(*arguments, self._target_scaling)
         if not good:
             checks.raise_non_finite(X, dtype=self._dtype)
+        if known is not None:
+            return Y_hat, posterior.standard_deviations(self, known, X, n_threads)
         return Y_hat
 
     def loss(
@@ -574,6 +658,7 @@ class Network:
             "parameters": np.frombuffer(self._parameters.tobytes(), self._dtype),
             "input_scaling": self._input_scaling,
             "output_scaling": self._output_scaling,
+            "belief": self._belief,
             "annotations": self.annotations,
         }
 
@@ -585,6 +670,7 @@ class Network:
         self._parameters[:] = state["parameters"]
         self.input_scaling = state["input_scaling"]
         self.output_scaling = state["output_scaling"]
+        self._belief = state["belief"]
         self.annotations = copy.deepcopy(state["annotations"])
 
     # --------------------------------------------------------------------------- one fit at a time
@@ -615,6 +701,20 @@ class Network:
             yield
         finally:
             self._end_fit(claim)
+
+
+class _Belief(NamedTuple):
+    """A posterior, and the scalings with which it was found."""
+
+    posterior: Posterior
+    input_scaling: Scaling | None
+    output_scaling: Scaling | None
+
+
+def _are_equal(one: Scaling | None, other: Scaling | None) -> bool:
+    if one is None or other is None:
+        return one is other
+    return np.array_equal(one.shift, other.shift) and np.array_equal(one.scale, other.scale)
 
 
 def _activations(hidden: Any, output: Any, n_hidden_layers: int) -> tuple[str, ...]:

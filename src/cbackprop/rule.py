@@ -2,13 +2,19 @@
 
 from typing import Any
 
-from .core import lbfgs
+from . import memory
+from .core import gauss_newton, lbfgs
 from .core.descent import numbers_of_marquardt
+from .core.plan import Plan
 from .core.rules import RuleSettings
 from .errors import InputError
 from .least_squares import BayesianRegularization, LevenbergMarquardt
 
-__all__ = ["check_goes_with", "memory_of", "rule_settings", "solves_a_system"]
+__all__ = ["check_goes_with", "check_room", "memory_of", "rule_settings", "solves_a_system"]
+
+
+# So many bytes are there, or nothing works.
+UNASKED = 32 * 1024 * 1024
 
 
 def solves_a_system(solver: Any) -> bool:
@@ -43,6 +49,20 @@ def check_goes_with(solver: Any, loss: Any, l1: float, l2: float) -> None:
         raise InputError(
             f"l1 is {l1:g} and the solver is {name}; expected 0: the penalty has no curvature, and "
             "a corner. Use l2, or cbackprop.LBFGS()"
+        )
+
+
+def check_room(solver: Any, rule: RuleSettings, plan: Plan, n_rows: int) -> None:
+    """A solver by J'J finds the memory that it needs; asked before any is taken."""
+    P = plan.n_parameters
+    needed = gauss_newton.memory_needed(plan, n_rows, rule.options["dual"])
+    if getattr(solver, "keep_posterior", False):
+        needed = max(needed, 0) + 3 * 8 * P * P
+    if needed > UNASKED:
+        memory.check_memory(
+            needed,
+            f"{type(solver).__name__} with {P:,} parameters",
+            "expected fewer parameters. Use cbackprop.LBFGS(), which needs 200 bytes for each",
         )
 
 

@@ -69,6 +69,13 @@ class EarlyStopping:
         start = checks.positive_int("start_epoch", self.start_epoch, at_least=0)
         set_(self, "start_epoch", start)
 
+    @property
+    def maximises(self) -> bool:
+        """Whether large values are good."""
+        if self.mode == "auto":
+            return self.monitor == "validation_metric"
+        return self.mode == "max"
+
 
 class Watcher:
     """What one fit watches; the numbers it keeps are in the trainer's state.
@@ -100,12 +107,9 @@ class Watcher:
         self._patience = np.inf
         if early_stopping is not None:
             self._check(early_stopping, metric, n_validation)
-            mode = early_stopping.mode
-            if mode == "auto":
-                mode = "max" if early_stopping.monitor == "validation_metric" else "min"
             settings = {
                 "monitored": NUMBERS[early_stopping.monitor],
-                "maximise": mode == "max",
+                "maximise": early_stopping.maximises,
                 "patience": early_stopping.patience,
                 "min_delta": early_stopping.min_delta,
                 "start_epoch": early_stopping.start_epoch,

@@ -92,9 +92,9 @@ def _checksum(texts: Mapping[str, str], tensors: Mapping[str, np.ndarray]) -> st
 
 @contextmanager
 def opened(
-    path: str | os.PathLike[str], format_name: str, version: int, keys: AbstractSet[str]
+    path: str | os.PathLike[str], format_name: str, versions: range, keys: AbstractSet[str]
 ) -> Iterator["TensorFile"]:
-    """Open a file of that format, version and metadata; a FlawError inside gets the file's name.
+    """Open a file of that format, these versions and metadata; a FlawError gets the file's name.
 
     Raises
     ------
@@ -109,16 +109,22 @@ def opened(
         if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):  # opening a pipe would wait
             raise FlawError("a device or pipe; expected a file")
         with open(name, "rb") as file:  # OSError for a folder
-            yield TensorFile(file, format_name, version, keys)
+            yield TensorFile(file, format_name, versions, keys)
     except FlawError as flaw:
         raise ModelFormatError(f"{name}: {flaw}") from flaw.__cause__
 
 
 class TensorFile:
-    """An open file whose header is in order."""
+    """An open file whose header is in order.
+
+    Attributes
+    ----------
+    version : int
+        Of the format.
+    """
 
     def __init__(
-        self, file: BufferedReader, format_name: str, version: int, keys: AbstractSet[str]
+        self, file: BufferedReader, format_name: str, versions: range, keys: AbstractSet[str]
     ) -> None:
         length = os.fstat(file.fileno()).st_size
         header = _header(file, length)
@@ -128,12 +134,13 @@ class TensorFile:
         if came != format_name:
             raise FlawError(f"a safetensors file of format {_short(came)}, not {format_name!r}")
         came = self.parsed("format_version")
-        if type(came) is not int or came != version:
-            newer = type(came) is int and came > version
+        if type(came) is not int or came not in versions:
+            newer = type(came) is int and came > versions[-1]
             raise FlawError(
-                f"format version {_short(came)}, and this cbackprop reads version {version}"
-                + ("; a newer cbackprop can read it" if newer else "")
+                f"format version {_short(came)}, and this cbackprop reads versions {versions[0]} "
+                f"to {versions[-1]}" + ("; a newer cbackprop can read it" if newer else "")
             )
+        self.version = came
         keys = keys | {"format", "format_version", "sha256"}
         _compare("metadata", self._texts.keys(), keys)
         self._entries = _entries(header, length - file.tell())

@@ -7,11 +7,10 @@ import functools
 import os
 import re
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from . import checks
+from . import cgroups, checks
 
 __all__ = ["available_threads", "resolve", "running_fit"]
 
@@ -120,66 +119,30 @@ def _cgroup_quota(proc: str = "/proc/self") -> int | None:
     """
     quotas = []
     try:
-        for folder, top, is_v2 in _cgroup_folders(Path(proc)):
-            while True:
-                quota = _quota_v2(folder) if is_v2 else _quota_v1(folder)
-                if quota is not None:
-                    quotas.append(quota)
-                if folder == top:
-                    break
-                folder = folder.parent
+        for folder, is_v2 in cgroups.folders("cpu", Path(proc)):
+            quota = _quota_v2(folder) if is_v2 else _quota_v1(folder)
+            if quota is not None:
+                quotas.append(quota)
     except (OSError, ValueError):
         pass  # not Linux, no /proc, or a form unknown to us: no limit that we can see
     return min(quotas, default=None)
 
 
-def _cgroup_folders(proc: Path) -> Iterator[tuple[Path, Path, bool]]:
-    """(the process's folder, the mount point above it, is it version 2) of each cpu hierarchy."""
-    groups = {}
-    for line in (proc / "cgroup").read_text().splitlines():
-        _, controllers, path = line.split(":", 2)
-        if not controllers or "cpu" in controllers.split(","):
-            groups[not controllers] = path
-    for line in (proc / "mountinfo").read_text().splitlines():
-        before, _, after = line.partition(" - ")
-        kind, _, options = after.split(" ", 2)
-        is_v2 = kind == "cgroup2"
-        if is_v2 not in groups or not (
-            is_v2 or (kind == "cgroup" and "cpu" in options.split(" ")[-1].split(","))
-        ):
-            continue
-        root, mount = (_unescaped(field) for field in before.split(" ")[3:5])
-        top = Path(mount)
-        # Inside a container the path may lie outside of what is mounted: its top is ours, then.
-        path = os.path.relpath(groups[is_v2], root)
-        folder = top if path.startswith("..") else top / path
-        yield (folder if folder.is_dir() else top), top, is_v2
-
-
-def _unescaped(field: str) -> str:
-    """Blanks in the paths of mountinfo are octal numbers."""
-    return re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), field)
-
-
 def _quota_v2(folder: Path) -> int | None:
     """cpu.max holds "max 100000" or "150000 100000"."""
-    fields = _words(folder / "cpu.max")
+    fields = cgroups.words(folder / "cpu.max")
     return _rounded_up(*fields) if len(fields) == 2 and fields[0] != "max" else None
 
 
 def _quota_v1(folder: Path) -> int | None:
     """cpu.cfs_quota_us is -1 for no limit."""
-    quota, period = _words(folder / "cpu.cfs_quota_us"), _words(folder / "cpu.cfs_period_us")
+    quota, period = (
+        cgroups.words(folder / "cpu.cfs_quota_us"),
+        cgroups.words(folder / "cpu.cfs_period_us"),
+    )
     return _rounded_up(*quota, *period) if len(quota) == len(period) == 1 else None
 
 
 def _rounded_up(quota: str, period: str) -> int | None:
     microseconds, of = int(quota), int(period)
     return -(-microseconds // of) if microseconds > 0 and of > 0 else None
-
-
-def _words(path: Path) -> list[str]:
-    try:
-        return path.read_text().split()
-    except OSError:
-        return []  # the root of a hierarchy has no quota

@@ -21,12 +21,13 @@ from .core.objective import Objective
 from .core.state import State
 from .delivery import Delivery, on_slice
 from .errors import DivergenceError, InputError, InputTypeError
+from .evidence import posterior_of_fit, wants_posterior
 from .exams import Exams
 from .history import History
 from .least_squares import BayesianRegularization
 from .network import Network
 from .progress import Progress
-from .rule import check_goes_with, memory_of, rule_settings, solves_a_system
+from .rule import check_goes_with, check_room, memory_of, rule_settings, solves_a_system
 from .solvers import SOLVERS, Adam, RProp, Solver
 from .stopping import EarlyStopping, Watcher, best_epoch
 
@@ -131,6 +132,8 @@ class Trainer:
         self._check_settings()
         self._warned = False
         self._most_steps = -1
+        # Called with the epochs done, in place of the progress bar, where this is a restart.
+        self._between_slices: Callable[[int], None] | None = None
         self.reset()
 
     def reset(self) -> None:
@@ -183,6 +186,7 @@ class Trainer:
         callbacks: Any = (),
         checkpoint: Any = None,
         progress: bool = False,
+        restarts: int | None = None,
     ) -> History:
         """Train for some epochs.
 
@@ -232,12 +236,23 @@ class Trainer:
             Where and how often the trainer is saved.
         progress : bool
             Show a progress bar, where tqdm is installed and standard error is a terminal.
+        restarts : int, optional
+            Make so many trainings from parameters drawn anew and keep the best: that of the best
+            monitored value with `early_stopping`, else of the lowest last validation loss, or
+            training loss with penalty where there is no validation.  The network's parameters so
+            far are not used.  Restart i draws them by the seed
+            ``numpy.random.SeedSequence(trainer.seed).spawn(restarts)[i]``, "auto" or as the solver
+            prefers; everything else is the same for all.  They run side by side, one thread each;
+            `max_seconds` holds for each.  A loss, a metric or a shuffle in Python is called from
+            their threads.  Only of a new trainer, or one after `reset`; without `callbacks` and
+            `checkpoint`.
 
         Returns
         -------
         History
             Of this call: ``history["loss"]``, ``history["validation_loss"]``, ...; its
-            ``stop_reason`` says why training stopped.
+            ``stop_reason`` says why training stopped.  With `restarts` the best one's, and
+            ``history.restarts`` has all of them.
 
         Raises
         ------
@@ -246,13 +261,15 @@ class Trainer:
             the first epoch reads the rows).  Network and trainer are as before the call.
         DivergenceError
             The loss or a parameter became infinite or NaN.  Network and trainer are as they were at
-            the start of the epoch, or some 50 ms before where epochs are shorter.
+            the start of the epoch, or some 50 ms before where epochs are shorter.  With `restarts`:
+            every one diverged; network and trainer are as before the call.
         BusyError
             The network is being trained by another call.
         OSError
             A checkpoint could not be written; training has stopped at a whole step.
         KeyboardInterrupt
-            Within 0.2 s of Ctrl-C; network and trainer hold the last whole step.
+            Within 0.2 s of Ctrl-C; network and trainer hold the last whole step.  With `restarts`
+            they are as before the call.
         """
         network = self.network
         self._check_settings()
@@ -261,6 +278,31 @@ class Trainer:
         gradient_norm = checks.boolean("gradient_norm", gradient_norm)
         checks.choice("missing", missing, ("error", "ignore"))
         X, Y = self._data("X", X, "Y", Y)
+        if restarts is not None:
+            from .restarts import fit_restarts
+
+            self._warn_about_range(Y)
+            return fit_restarts(
+                self,
+                restarts,
+                X,
+                Y,
+                epochs=epochs,
+                validation_data=validation_data,
+                test_data=test_data,
+                sample_weight=sample_weight,
+                class_weight=class_weight,
+                output_weight=output_weight,
+                missing=missing,
+                metric=metric,
+                early_stopping=early_stopping,
+                max_seconds=max_seconds,
+                target_loss=target_loss,
+                gradient_norm=gradient_norm,
+                callbacks=callbacks,
+                checkpoint=checkpoint,
+                progress=progress,
+            )
         rows, held_out = None, None
         if validation_data is not None or test_data is not None:
             rows, held_out = self._split(validation_data, test_data, Y)
@@ -283,6 +325,9 @@ class Trainer:
                 "loss is a function and weights or missing targets are given; expected the "
                 "function to deal with them, since it alone knows what they mean to it"
             )
+        keep_posterior = wants_posterior(self.solver, output_weight)
+        if solves_a_system(self.solver):
+            check_room(self.solver, self._rule, network._plan, n_rows)
         watcher = self._watcher(early_stopping, target_loss, metric, exams.n_rows[0])
         if max_seconds is not None:
             max_seconds = checks.positive_float("max_seconds", max_seconds)
@@ -320,7 +365,7 @@ class Trainer:
                     network._plan.may_thread_blas or solves_a_system(self.solver)
                 ),
             ):
-                settings = {
+                settings: dict[str, Any] = {
                     "objective": objective,
                     "rule": self._rule,
                     "rate": self._rate(),
@@ -351,8 +396,21 @@ class Trainer:
                     records=records,
                     threads_now=share.now,
                     hook=hook,
-                    on_slice=on_slice(self, bar.on_slice, saver, delivery),
+                    on_slice=on_slice(self, self._between_slices or bar.on_slice, saver, delivery),
                 )
+                if keep_posterior and outcome[0] == "stopped":
+                    assert self._state.numbers is not None
+                    posterior = posterior_of_fit(
+                        network,
+                        self._state.numbers,
+                        objective,
+                        X,
+                        Y,
+                        settings["weight"],
+                        rows,
+                        share.most(),
+                    )
+                    network._set_posterior(posterior)
         finally:
             delivery.deliver()
             network._end_fit(claim)

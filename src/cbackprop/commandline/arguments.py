@@ -15,7 +15,7 @@ from ..losses import LOSSES
 from ..network import ACTIVATIONS, HIDDEN_ACTIVATIONS
 from ..version import __version__
 
-SOLVERS = ("sgd", "adam", "rprop", "lbfgs")
+SOLVERS = ("sgd", "adam", "rprop", "lbfgs", "lm", "br")
 
 
 class Parser(argparse.ArgumentParser):
@@ -44,7 +44,27 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
             raise InputError("--patience needs --validation, such as 0.2")
         if arguments.resume and arguments.checkpoint is None:
             raise InputError("--resume needs --checkpoint FILE, which it goes on from")
+        if arguments.restarts is not None:
+            _check_restarts(arguments)
+        if arguments.error_bars and arguments.solver != "br":
+            raise InputError(
+                f"--error-bars goes with --solver br, not with {arguments.solver}: the others "
+                "know no posterior"
+            )
     return arguments
+
+
+def _check_restarts(arguments: argparse.Namespace) -> None:
+    """What a training made several times cannot do."""
+    if arguments.checkpoint is not None:
+        raise InputError(
+            "--restarts goes without --checkpoint, which holds one training; --save keeps the best"
+        )
+    if arguments.init is not None:
+        raise InputError(
+            f"--restarts goes without --init {arguments.init}: each draws the initial weights as "
+            "its solver prefers"
+        )
 
 
 def _parser() -> Parser:
@@ -142,9 +162,9 @@ def _data(data: argparse._ArgumentGroup) -> None:
     data.add_argument(
         "--scale",
         choices=("none", "standard", "minmax"),
-        default="standard",
         help="scale each input to mean 0 and deviation 1 (standard, the default) or to -1..1 "
-        "(minmax), as in the training rows; the scaling is saved with the model",
+        "(minmax, the default of --solver lm and br), as in the training rows; the scaling is "
+        "saved with the model",
     )
 
 
@@ -172,7 +192,9 @@ def _network(net: argparse._ArgumentGroup) -> None:
         "deviation 1 (unless --scale none), and the model answers in their own units",
     )
     net.add_argument(
-        "--init", choices=INITIALIZATIONS, default="auto", help="initial weights (default: auto)"
+        "--init",
+        choices=INITIALIZATIONS,
+        help="initial weights (default: nguyen_widrow with --solver lm and br, else auto)",
     )
     net.add_argument(
         "--dtype", choices=("float64", "float32"), default="float64", help="default: float64"
@@ -210,6 +232,13 @@ def _training(training: argparse._ArgumentGroup) -> None:
             help=f"add S times {penalty} of the weights to the loss (default: 0)",
         )
     training.add_argument(
+        "--restarts",
+        metavar="K",
+        type=_positive_int,
+        help="train K times from initial weights drawn anew, side by side, and keep the network "
+        "that is the best on the rows of --validation, or on the training rows without",
+    )
+    training.add_argument(
         "--checkpoint",
         metavar="FILE",
         help="save the training to FILE every minute, at its end and on Ctrl-C; the one before "
@@ -242,8 +271,9 @@ def _solver(solver: argparse._ArgumentGroup) -> None:
         "--solver",
         choices=SOLVERS,
         default="sgd",
-        help="sgd and adam step after each batch; rprop and lbfgs after each epoch, with nothing "
-        "to tune (default: sgd)",
+        help="sgd and adam step after each batch; rprop, lbfgs, lm (Levenberg-Marquardt) and br "
+        "(Bayesian regularisation) after each epoch, with nothing to tune; lm and br are for "
+        "networks of up to some thousand parameters (default: sgd)",
     )
     solver.add_argument(
         "--batch-size",
@@ -267,6 +297,12 @@ def _solver(solver: argparse._ArgumentGroup) -> None:
         help="of sgd (default: 0)",
     )
     solver.add_argument("--nesterov", action="store_true", help="Nesterov's momentum, of sgd")
+    solver.add_argument(
+        "--error-bars",
+        action="store_true",
+        help="of br: keep in the model what Network.predict(X, return_std=True) needs, 8 P^2 bytes "
+        "for P parameters",
+    )
 
 
 def _output(output: argparse._ArgumentGroup) -> None:

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from ..config import get_config
-from ..modelfile import FORMAT_VERSION
+from ..modelfile import VERSIONS, WITH_POSTERIOR
 from ..network import Network
 from . import report
 from .predict import coding_of
@@ -17,13 +17,15 @@ def run(arguments: argparse.Namespace) -> int:
     net = Network.load(arguments.model)  # checks format, sizes and checksum
     coding = coding_of(net)
     size = Path(arguments.model).stat().st_size
+    version = VERSIONS[0] if net.posterior is None else WITH_POSTERIOR
     lines = [
-        ("file", f"{arguments.model}, {size} bytes, format {FORMAT_VERSION}, checksum right"),
+        ("file", f"{arguments.model}, {size} bytes, format {version}, checksum right"),
         *report.network_facts(net),
         ("bias", "yes" if net.bias else "no"),
         ("inputs", _names(coding.features, net.sizes[0])),
         ("outputs", report.outputs_line(coding, net.sizes[-1])),
         ("scaling", _scalings(net)),
+        *([] if net.posterior is None else [("error bars", repr(net.posterior))]),
     ]
     training = net.annotations.get("training")
     if isinstance(training, dict):

@@ -63,6 +63,17 @@ def ending(history: History, settings: dict[str, Any]) -> list[tuple[str, str]]:
     return lines
 
 
+def restarts(history: History) -> list[tuple[str, str]]:
+    """Which restart is the best, and of how many, for `report.facts`."""
+    if history.restarts is None:
+        return []
+    reasons = [one.stop_reason for one in history.restarts]
+    words = f"{history.best_restart} (from 0) of {len(reasons)}, whose network this is"
+    if "diverged" in reasons:
+        words += f"; {reasons.count('diverged')} diverged"
+    return [("best restart", words)]
+
+
 def curve(history: History) -> str:
     """The loss curve, where standard output is a terminal."""
     if not sys.stdout.isatty():

@@ -93,6 +93,7 @@ def training_line(training: Mapping[str, Any]) -> str:
         ("momentum", "momentum {:g}" + " (Nesterov)" * bool(training.get("nesterov"))),
         ("l2", "l2 {:g}"),
         ("l1", "l1 {:g}"),
+        ("restarts", "{} restarts"),
     ):
         if training.get(name):
             words.append(text.format(training[name]))

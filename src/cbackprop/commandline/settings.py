@@ -6,11 +6,14 @@ It trains nothing.
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from ..errors import InputError
+from ..least_squares import BayesianRegularization, LevenbergMarquardt
 from ..network import Network
 from ..scaling import Scaling
 from ..solvers import LBFGS, SGD, Adam, RProp, Solver
@@ -28,6 +31,8 @@ SOLVER_OPTIONS = {
     "adam": ("learning_rate", "batch_size"),
     "rprop": (),
     "lbfgs": (),
+    "lm": (),
+    "br": (),
 }
 
 # What may differ between a checkpoint and the command that goes on from it.
@@ -52,14 +57,27 @@ def network_for(arguments: argparse.Namespace, train: Data) -> Network:
         activation=activation[0] if len(activation) == 1 else activation,
         output_activation=arguments.output_activation or _output_for(arguments.loss, train.Y),
         dtype=arguments.dtype,
-        init=arguments.init,
+        init=init_for(arguments),
         seed=arguments.seed,
     )
-    if arguments.scale != "none":
-        net.input_scaling = getattr(Scaling, arguments.scale)(train.X)
+    scale = scale_for(arguments)
+    if scale != "none":
+        net.input_scaling = getattr(Scaling, scale)(train.X)
         if net.activations[-1] == "identity":
             net.fit_scaling(Y=train.Y)
     return net
+
+
+def init_for(arguments: argparse.Namespace) -> str:
+    """--init, or what suits the solver."""
+    default = "nguyen_widrow" if arguments.solver in ("lm", "br") else "auto"
+    return arguments.init or default
+
+
+def scale_for(arguments: argparse.Namespace) -> str:
+    """--scale, or what suits the solver: Nguyen and Widrow's units lie in -1..1."""
+    default = "minmax" if arguments.solver in ("lm", "br") else "standard"
+    return arguments.scale or default
 
 
 def _output_for(loss: str, Y: np.ndarray) -> str:
@@ -88,7 +106,13 @@ def solver_for(arguments: argparse.Namespace, net: Network) -> Solver:
         return SGD(learning_rate=rate, momentum=momentum, nesterov=arguments.nesterov)
     if arguments.solver == "adam":
         return Adam(learning_rate=0.01 if rate is None else rate)
-    return RProp() if arguments.solver == "rprop" else LBFGS()
+    whole: dict[str, Callable[[], Solver]] = {
+        "rprop": RProp,
+        "lbfgs": LBFGS,
+        "lm": LevenbergMarquardt,
+        "br": partial(BayesianRegularization, keep_posterior=arguments.error_bars),
+    }
+    return whole[arguments.solver]()
 
 
 def default_learning_rate(net: Network, momentum: float, loss: str = "squared_error") -> float:
@@ -111,13 +135,19 @@ def record(arguments: argparse.Namespace, train: Data, solver: Solver) -> dict[s
     }
     if not solver.full_batch:
         heeded["batch_size"] = arguments.batch_size or BATCH_SIZE
-    optional = {name: getattr(arguments, name) for name in ("l2", "l1", "validation", "patience")}
+    optional = {
+        name: getattr(arguments, name)
+        for name in ("l2", "l1", "validation", "patience", "restarts")
+    }
+    init = init_for(arguments)
+    if arguments.restarts is not None:
+        init = getattr(solver, "preferred_init", "auto")
     return {
         "cbackprop": __version__,
         "data": arguments.data,
         "rows": len(train),
-        "scale": arguments.scale,
-        "init": arguments.init,
+        "scale": scale_for(arguments),
+        "init": init,
         "loss": arguments.loss,
         "solver": arguments.solver,
         **heeded,

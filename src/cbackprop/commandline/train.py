@@ -13,6 +13,7 @@ from .. import threads
 from ..checkpoint import Checkpoint
 from ..config import get_config
 from ..errors import InputError
+from ..history import History
 from ..stopping import EarlyStopping
 from ..trainer import Trainer
 from . import outcome, report, settings
@@ -28,7 +29,7 @@ def run(arguments: argparse.Namespace) -> int:
     parts, coding = _read(arguments)
     trainer = _trainer(arguments, parts["train"], coding)
     epochs_before, begin = trainer.epoch, time.perf_counter()
-    _fit(trainer, parts, arguments)
+    history = _fit(trainer, parts, arguments)
     seconds = time.perf_counter() - begin
     net = trainer.network
     qualities = {
@@ -38,7 +39,10 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.save is not None:
         net.save(arguments.save)
     outcome.write_files(arguments, trainer.history)
-    rows_seen = len(parts["train"]) * (trainer.epoch - epochs_before)
+    epochs = trainer.epoch - epochs_before
+    if history.restarts is not None:
+        epochs = sum(one.n_epochs for one in history.restarts)
+    rows_seen = len(parts["train"]) * epochs
     speed = {
         "seconds": seconds,
         "rows_per_second": rows_seen / max(seconds, 1e-9),
@@ -46,9 +50,9 @@ def run(arguments: argparse.Namespace) -> int:
         "threads": n_threads,
     }
     if arguments.json:
-        _print_json(trainer, coding, qualities, speed, arguments)
+        _print_json(trainer, history, coding, qualities, speed, arguments)
     elif not arguments.quiet:
-        _print_text(trainer, coding, qualities, speed, arguments)
+        _print_text(trainer, history, coding, qualities, speed, arguments)
     return 0
 
 
@@ -113,12 +117,12 @@ def _trainer(arguments: argparse.Namespace, train: Data, coding: Coding) -> Trai
     return trainer
 
 
-def _fit(trainer: Trainer, parts: dict[str, Data], arguments: argparse.Namespace) -> None:
+def _fit(trainer: Trainer, parts: dict[str, Data], arguments: argparse.Namespace) -> History:
     """Train up to --epochs in all."""
     train, validation = parts["train"], parts.get("validation")
     checkpoint, patience = arguments.checkpoint, arguments.patience
     try:
-        trainer.fit(
+        return trainer.fit(
             train.X,
             train.Y,
             epochs=max(0, arguments.epochs - trainer.epoch),
@@ -126,9 +130,12 @@ def _fit(trainer: Trainer, parts: dict[str, Data], arguments: argparse.Namespace
             early_stopping=None if patience is None else EarlyStopping(patience=patience),
             checkpoint=None if checkpoint is None else Checkpoint(checkpoint),
             progress=not (arguments.quiet or arguments.no_progress),
+            restarts=arguments.restarts,
         )
     except KeyboardInterrupt:
         where = f"interrupted in epoch {trainer.epoch + 1} of {arguments.epochs}"
+        if arguments.restarts is not None:
+            where = f"interrupted in the {arguments.restarts} restarts"
         if checkpoint is not None:
             trainer.save(checkpoint)
             where += f"; the same command with --resume goes on from {checkpoint}"
@@ -139,6 +146,7 @@ def _fit(trainer: Trainer, parts: dict[str, Data], arguments: argparse.Namespace
 
 def _print_text(
     trainer: Trainer,
+    fit: History,
     coding: Coding,
     qualities: dict[str, report.Quality],
     speed: dict[str, Any],
@@ -152,12 +160,17 @@ def _print_text(
         f"{speed['instruction_set']}, {report.counted(speed['threads'], 'thread')}"
     )
     training = net.annotations["training"]
+    scaling = settings.scale_for(arguments)
     lines = [
         ("data", f"{arguments.data}: {rows} rows, {report.counted(net.sizes[0], 'input')}, {what}"),
-        ("scaling", arguments.scale + "; targets standard" * (net.output_scaling is not None)),
+        (
+            "scaling",
+            settings.scale_for(arguments) + "; targets standard" * (net.output_scaling is not None),
+        ),
         *report.network_facts(net),
         ("training", report.training_line(training)),
         *outcome.ending(history, training),
+        *outcome.restarts(fit),
         ("time", time),
     ]
     for name in ("saved", "checkpoint", "history", "plot"):
@@ -170,6 +183,7 @@ def _print_text(
 
 def _print_json(
     trainer: Trainer,
+    fit: History,
     coding: Coding,
     qualities: dict[str, report.Quality],
     speed: dict[str, Any],
@@ -187,6 +201,7 @@ def _print_json(
         "epochs": history.n_epochs,
         "stop_reason": history.stop_reason,
         "best_epoch": history.best_epoch,
+        **({} if fit.restarts is None else {"best_restart": fit.best_restart}),
         **{name: part.as_dict() for name, part in qualities.items()},
         **speed,
         "saved": arguments.save,

@@ -1,0 +1,1 @@
+EVIDENCE: dict[str, int]

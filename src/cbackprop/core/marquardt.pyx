@@ -44,6 +44,9 @@ cdef double BEND_STEP = 0.1
 cdef double MOST_BEND = 0.75
 
 
+EVIDENCE = {"alpha": ALPHA, "beta": BETA, "gamma": GAMMA}     # where ``numbers`` has them
+
+
 cdef void weigh_evidence(System* s, const double* W, double* numbers) noexcept nogil:
     """alpha and beta for the step to come; gamma is that of the last ones."""
     cdef double squares = 2.0 * s.loss

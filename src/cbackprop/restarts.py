@@ -1,0 +1,285 @@
+"""Several trainings from parameters drawn anew, the best of which is kept.
+
+`Trainer.fit` comes here when it is asked for `restarts`.  Each restart is an ordinary fit, on one
+thread, of a copy of the network by a copy of the trainer; the network itself is written once, at
+the end.  The restarts differ in their first parameters alone: split and order of the rows follow
+from the trainer's own seed, so that later fits, checkpoints and resumed trainings go on with the
+bits of a trainer that had made the best restart itself.
+
+It promises to know no solver, and to draw nothing but first parameters.
+"""
+
+import contextvars
+import copy
+import math
+import queue
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from . import checks, threads
+from .errors import DivergenceError, InputError
+from .history import History
+from .progress import Progress
+from .stopping import EarlyStopping
+from .trainer import Trainer
+
+__all__ = ["fit_restarts"]
+
+# Seconds: how often the calling thread looks at progress (and, on Windows, at signals), and how
+# long it waits for restarts that were told to stop, which they do within a slice.
+GLANCE = 0.05
+GRACE = 0.13
+
+THREAD_NAME = "cbackprop restart"
+
+
+@dataclass(frozen=True)
+class _Outcome:
+    """What became of one restart."""
+
+    index: int
+    trainer: Trainer | None  # None: there is no result to keep
+    history: History | None
+    error: BaseException | None
+
+
+class _StoppedError(Exception):
+    """Another restart has failed, or the call was interrupted."""
+
+
+def fit_restarts(
+    trainer: Trainer, restarts: Any, X: np.ndarray, Y: np.ndarray, **settings: Any
+) -> History:
+    """`Trainer.fit` with `restarts`, whose docstring says what is returned and raised.
+
+    Parameters
+    ----------
+    restarts : int
+        How many.
+    X, Y : ndarray
+        As `Trainer._data` returns them.
+    **settings
+        The fit's other arguments, all of them.
+    """
+    restarts = checks.positive_int("restarts", restarts)
+    _check(trainer, restarts, settings)
+    settings.pop("checkpoint")
+    wanted, epochs = settings.pop("progress"), settings["epochs"]
+    network, claim = trainer.network, object()
+    with threads.running_fit(trainer.n_threads) as share:
+        n_threads = min(restarts, share.now())  # the restarts count as running fits themselves
+    pool, losses = _Pool(trainer, X, Y, settings), list[float]()
+    bar = None
+    try:
+        network._begin_fit("fit", claim)
+        bar = Progress(wanted, restarts * epochs, losses)
+        pool.start(restarts, n_threads)
+        best, best_score = None, math.inf
+        histories: dict[int, History] = {}
+        errors: dict[int, DivergenceError] = {}
+        while len(histories) < restarts:
+            outcome = pool.wait()
+            if bar.on_slice is not None:
+                bar.on_slice(sum(pool.epochs_done))
+            if outcome is None:
+                continue
+            if outcome.history is None:
+                assert outcome.error is not None
+                raise outcome.error
+            histories[outcome.index] = outcome.history
+            if isinstance(outcome.error, DivergenceError):
+                errors[outcome.index] = outcome.error
+                continue
+            score = _score(outcome.history, settings["early_stopping"])
+            # Of equal ones the first by number, whichever is done first.
+            if best is None or (score, outcome.index) < (best_score, best.index):
+                best, best_score = outcome, score
+                losses[:] = outcome.history["loss"][-1:]
+        if best is None:
+            raise _all_diverged(errors)
+        return _keep(trainer, best, [histories[i] for i in range(restarts)])
+    finally:
+        try:
+            pool.stop()
+        finally:  # a second Ctrl-C may come while it waits
+            network._end_fit(claim)
+            if bar is not None:
+                bar.close()
+
+
+def _check(trainer: Trainer, restarts: int, settings: dict[str, Any]) -> None:
+    """What does not go together with restarts."""
+    came = f"restarts is {restarts} and"
+    if settings["checkpoint"] is not None:
+        raise InputError(
+            f"{came} checkpoint is given; expected None: a checkpoint holds one training. "
+            "trainer.save(path) saves the best restart when the fit has returned"
+        )
+    callbacks = settings.pop("callbacks")
+    if not (isinstance(callbacks, (tuple, list)) and not callbacks):
+        raise InputError(
+            f"{came} callbacks are given; expected none: the epochs of several trainings end side "
+            "by side. Every restart's epochs are in history.restarts when the fit has returned"
+        )
+    if settings["epochs"] == 0:
+        raise InputError(f"{came} epochs is 0; expected at least 1, by whose loss one is the best")
+    state = trainer._state
+    if state.epoch or state.position:
+        raise InputError(
+            f"{came} the trainer has {trainer.epoch} epochs done, which redrawing the parameters "
+            "would throw away; expected a new trainer, or trainer.reset() before"
+        )
+
+
+def _score(history: History, early_stopping: EarlyStopping | None) -> float:
+    """How bad the network is that a restart ended with; infinite where that is unknown."""
+    if not history.n_epochs:  # by max_seconds
+        return math.inf
+    at, name, sign = -1, "validation_loss", 1.0
+    if early_stopping is not None:
+        name = early_stopping.monitor
+        if early_stopping.maximises:
+            sign = -1.0
+        if early_stopping.restore_best and history.best_epoch is not None:
+            at = history.best_epoch - history.first_epoch
+    elif name not in history:
+        name = "loss"
+    score = sign * float(history[name][at])
+    if early_stopping is None and name == "loss" and "penalty" in history:
+        score += float(history["penalty"][at])
+    return math.inf if math.isnan(score) else score
+
+
+def _all_diverged(errors: dict[int, DivergenceError]) -> DivergenceError:
+    first = errors[min(errors)]
+    with_rate, advice = "", "S"
+    if not math.isnan(first.learning_rate):
+        with_rate = f" with learning_rate={first.learning_rate:g}"
+        advice = "Use a smaller learning_rate, or s"
+    return DivergenceError(
+        f"training diverged in each of {len(errors)} restarts, the first after step {first.step} "
+        f"of epoch {first.epoch} (both from 0){with_rate}; the network is as it was before the "
+        f"call. {advice}cale the inputs and targets to about [-1, 1]",
+        first.epoch,
+        first.step,
+        first.learning_rate,
+    )
+
+
+def _keep(trainer: Trainer, best: _Outcome, histories: list[History]) -> History:
+    """The best restart becomes the network's and the trainer's."""
+    child = best.trainer
+    assert child is not None
+    # In one piece under the GIL: who predicts meanwhile sees the old or the new parameters.
+    trainer.network.parameters.data[:] = child.network.parameters.data
+    trainer._state, trainer._plateau = child._state, child._plateau
+    trainer.history = child.history
+    trainer.network._belief = child.network._belief
+    history = copy.copy(histories[best.index])  # a copy: it would hold itself otherwise
+    history.restarts, history.best_restart = histories, best.index
+    return history
+
+
+class _Pool:
+    """The threads that make the restarts, each one after the other.
+
+    Attributes
+    ----------
+    epochs_done : list of int
+        Of each restart.
+    """
+
+    def __init__(
+        self, trainer: Trainer, X: np.ndarray, Y: np.ndarray, settings: dict[str, Any]
+    ) -> None:
+        self._trainer, self._X, self._Y, self._settings = trainer, X, Y, settings
+        self._to_do: queue.SimpleQueue[int] = queue.SimpleQueue()
+        self._outcomes: queue.SimpleQueue[_Outcome] = queue.SimpleQueue()
+        self._stopping = threading.Event()
+        self._threads: list[threading.Thread] = []
+        self.epochs_done: list[int] = []
+
+    def start(self, restarts: int, n_threads: int) -> None:
+        """Begin with the first ones."""
+        self.epochs_done = [0] * restarts
+        for index in range(restarts):
+            self._to_do.put(index)
+        for _ in range(n_threads):
+            # With the caller's np.errstate, for a loss or a metric in Python.
+            context = contextvars.copy_context()
+            # A daemon: it may be left behind (`stop`), and nobody should wait for it at exit.
+            thread = threading.Thread(
+                target=context.run, args=(self._work,), name=THREAD_NAME, daemon=True
+            )
+            self._threads.append(thread)
+            thread.start()
+
+    def wait(self) -> _Outcome | None:
+        """The next that is done; None if there is none within a glance."""
+        try:
+            return self._outcomes.get(timeout=GLANCE)
+        except queue.Empty:
+            return None
+
+    def stop(self) -> None:
+        """End what goes on.
+
+        All threads are gone afterwards, except where one step takes longer than the time in which
+        Ctrl-C is to be answered: such a thread ends after that step, on a network of its own.
+        """
+        self._stopping.set()
+        latest = time.monotonic() + GRACE
+        for thread in self._threads:
+            while thread in threading.enumerate() and (left := latest - time.monotonic()) > 0:
+                if thread.is_alive():
+                    thread.join(left)
+                else:  # it is just starting, and its start was interrupted
+                    time.sleep(0.001)
+
+    def _work(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                index = self._to_do.get_nowait()
+            except queue.Empty:
+                return
+            try:
+                self._outcomes.put(self._restart(index))
+            except _StoppedError:
+                return
+            except BaseException as error:
+                self._outcomes.put(_Outcome(index, None, None, error))
+                return
+
+    def _restart(self, index: int) -> _Outcome:
+        """One training from the start; the same whoever makes it, and when."""
+        child = copy.copy(self._trainer)
+        child.network = copy.copy(self._trainer.network)
+        child.n_threads = 1
+        child.reset()
+        child.network.initialize(
+            init=getattr(child.solver, "preferred_init", "auto"),
+            seed=np.random.SeedSequence(child.seed, spawn_key=(index,)),
+        )
+        child._between_slices = self._between_slices(index)
+        try:
+            history = child.fit(self._X, self._Y, **self._settings)
+        except DivergenceError as error:
+            child.history.stop_reason = "diverged"
+            return _Outcome(index, None, child.history, error)
+        finally:
+            child._between_slices = None
+            self.epochs_done[index] = self._settings["epochs"]
+        return _Outcome(index, child, history, None)
+
+    def _between_slices(self, index: int) -> Callable[[int], None]:
+        def note(epochs_done: int) -> None:
+            self.epochs_done[index] = epochs_done
+            if self._stopping.is_set():
+                raise _StoppedError
+
+        return note
