@@ -163,10 +163,7 @@ def _print_text(
     scaling = settings.scale_for(arguments)
     lines = [
         ("data", f"{arguments.data}: {rows} rows, {report.counted(net.sizes[0], 'input')}, {what}"),
-        (
-            "scaling",
-            settings.scale_for(arguments) + "; targets standard" * (net.output_scaling is not None),
-        ),
+        ("scaling", scaling + "; targets standard" * (net.output_scaling is not None)),
         *report.network_facts(net),
         ("training", report.training_line(training)),
         *outcome.ending(history, training),
