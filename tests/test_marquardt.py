@@ -1,6 +1,11 @@
 """Levenberg-Marquardt and the evidence: against a NumPy twin, and in hard places."""
 
 import itertools
+import os
+import signal
+import sys
+import threading
+import time
 
 import numpy as np
 import pytest
@@ -285,6 +290,33 @@ def test_validation_and_units():
     np.testing.assert_allclose(history["loss_in_units"], history["loss"] / scale**2, rtol=1e-12)
     best = history.best_epoch
     assert history["validation_metric"][best] > 0.9
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals are sent by os.kill")
+@pytest.mark.parametrize("n_threads", [1, 2])
+def test_ctrl_c_leaves_a_long_step_in_its_middle(n_threads):
+    """An iteration takes a second or more; other programs may have the processors now and then."""
+    X, Y = data(60_000, n_in=20)
+    net = network((20, 40, 1))
+    trainer = Trainer(net, solver=LevenbergMarquardt(), n_threads=n_threads)
+    before = net.parameters.copy()
+    for _ in range(3):
+        sent = []
+
+        def kill(sent=sent):
+            sent.append(time.perf_counter())
+            os.kill(os.getpid(), signal.SIGINT)
+
+        timer = threading.Timer(0.1, kill)
+        timer.start()
+        with pytest.raises(KeyboardInterrupt):
+            trainer.fit(X, Y, epochs=10**6)
+        latency = time.perf_counter() - sent[0]
+        timer.join()
+        assert trainer.epoch or np.array_equal(net.parameters, before)
+        if latency < 0.3:
+            break
+    assert latency < 0.3
 
 
 # -- how it ends -----------------------------------------------------------------------------------

@@ -229,8 +229,8 @@ class _Pool:
     def stop(self) -> None:
         """End what goes on.
 
-        All threads are gone afterwards, except where one step takes longer than the time in which
-        Ctrl-C is to be answered: such a thread ends after that step, on a network of its own.
+        All threads are gone afterwards, except one that is in a factorisation longer than the time
+        in which Ctrl-C is to be answered: it ends after that, on a network of its own.
         """
         self._stopping.set()
         latest = time.monotonic() + GRACE

@@ -385,6 +385,7 @@ class Trainer:
                     "target_scaling": network._target_scaling,
                     "custom": custom,
                     "in_python": in_python,
+                    "listen": self._listener(records["loss"]),
                 }
                 outcome = descend(
                     network._plan,
@@ -652,6 +653,11 @@ class Trainer:
             if in_units:
                 wanted.append(f"{name}_loss_in_units")
         return wanted
+
+    def _listener(self, losses: "array[float]") -> Callable[[], None] | None:
+        """What a restart asks in the middle of a long step: whether it is to go on."""
+        note = self._between_slices
+        return None if note is None else lambda: note(len(losses))
 
     def _order(self, n_rows: int) -> Any:
         """What the core takes for an order: None, the seed, or a callable that is checked here."""

@@ -508,6 +508,7 @@ cdef class Descent:
         most_rows = c.n_rows if c.wants_norm else batch_rows
         self.space = workspace_for(net, most_rows, threads, not of_system)
         self.pulse = Pulse()
+        self.pulse.also = settings["listen"]
         c.job.net, c.job.goal = net, &objective.goal
         c.job.to = &self.space.buffers
         c.job.X, c.job.Y = &self.X.rows, &self.Y.rows
@@ -805,6 +806,9 @@ def descend(Plan plan, State state, parameters, X, Y, dict settings, *, dict rec
         scaling, target_scaling : pair (shift, scale) or None
         custom : callable or None
             The loss in Python, ``custom(Y, Y_hat)``.
+        listen : callable or None
+            Called without arguments now and then; what it raises leaves the training at a whole
+            step.
         in_python : bool
             Whether Python has a say in each epoch.
     records : dict of array.array("d")

@@ -7,6 +7,7 @@ ctypedef struct Beat:
 cdef class Pulse:
     cdef Beat beat
     cdef readonly object error
+    cdef object also
     cdef int reraise(self) except -1
 
 cdef void check_beat(Beat* beat) noexcept nogil

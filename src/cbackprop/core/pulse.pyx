@@ -2,8 +2,8 @@
 
 The calling thread asks ``check_beat`` between blocks of rows.  When a slice has passed, it takes
 the GIL, lets Python run its signal handlers, and keeps what they raise; ``stop`` then tells every
-thread to leave at its next block.  Python runs handlers in its main thread only: elsewhere nothing
-happens.
+thread to leave at its next block.  Python runs handlers in its main thread only; a call elsewhere
+that is to be stopped has ``also``, which is called then and raises to that end.
 """
 
 from cbackprop.core.team cimport team
@@ -22,7 +22,7 @@ cdef class Pulse:
         self.beat.due = team.clock() + PERIOD
         self.beat.stop = 0
         self.beat.pulse = <void*>self
-        self.error = None
+        self.error = self.also = None
 
     cdef int reraise(self) except -1:
         if self.error is not None:
@@ -34,6 +34,9 @@ cdef class Pulse:
 cdef void listen(Beat* beat) noexcept with gil:
     try:
         PyErr_CheckSignals()
+        also = (<Pulse>beat.pulse).also
+        if also is not None:
+            also()
     except BaseException as error:
         (<Pulse>beat.pulse).error = error
         beat.stop = 1
