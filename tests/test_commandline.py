@@ -325,6 +325,7 @@ def test_config(run):
             ["train", "CSV", "--solver", "lbfgs", "--batch-size", "10"],
             "--batch-size goes with --solver sgd and adam, not with lbfgs",
         ),
+        (["train", "CSV", "--solver", "lm", "--error-bars"], "--error-bars goes with --solver br"),
         (["train", "CSV", "--l2", "-1"], "'-1' is not a number of at least 0"),
         (["train", "CSV", "--patience", "3"], "--patience needs --validation, such as 0.2"),
         (["train", "CSV", "--resume"], "--resume needs --checkpoint FILE"),
@@ -463,7 +464,7 @@ def test_interrupted_training_saves_nothing(run, flowers, tmp_path, monkeypatch)
     assert not model.exists()
 
 
-@pytest.mark.parametrize("solver", ["sgd", "adam", "rprop", "lbfgs"])
+@pytest.mark.parametrize("solver", ["sgd", "adam", "rprop", "lbfgs", "lm", "br"])
 def test_an_interrupted_training_goes_on_from_its_checkpoint(
     run, flowers, tmp_path, monkeypatch, solver
 ):
@@ -484,7 +485,7 @@ def test_an_interrupted_training_goes_on_from_its_checkpoint(
     assert err.endswith(f"; the same command with --resume goes on from {checkpoint}\n")
 
     status, out, err = run(*words, "--checkpoint", checkpoint, "--resume", "--save", resumed)
-    assert (status, err) == (0, "") and re.search("^epochs +20 of 20", out, re.MULTILINE)
+    assert (status, err) == (0, "") and re.search(r"^epochs +\d+ of 20", out, re.MULTILINE)
     nets = [cbackprop.Network.load(path) for path in (whole, resumed)]
     assert_array_equal(nets[0].parameters, nets[1].parameters)
 
@@ -516,6 +517,8 @@ def test_only_the_same_training_is_resumed(run, flowers, prices, tmp_path):
     [
         (["--solver", "adam", "--learning-rate", 0.01], ["adam, batch 10, learning rate 0.01"]),
         (["--solver", "rprop", "--l2", 0.5, "--l1", 0.25], ["rprop, l2 0.5, l1 0.25, seed 0"]),
+        (["--solver", "lm"], ["minmax", "squared error, lm, seed 0"]),
+        (["--solver", "br", "--error-bars"], ["minmax", "squared error, br, seed 0"]),
         (
             ["--solver", "lbfgs", "--loss", "cross_entropy"],
             ["cross entropy, lbfgs", "softmax"],

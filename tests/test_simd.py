@@ -399,7 +399,7 @@ def test_outer_rows(level, dtype):
             out = np.full((rows, n_in * n_out + 2), 7, dtype)
             step = n_in * n_out + 2
             dispatch.run_outer_rows(level, A.ravel(), D.ravel(), rows, out.ravel(), step)
-            expected = np.einsum("ni,nj->nij", A, D).reshape(rows, -1)
+            expected = np.einsum("ni,nj->nij", A, D).reshape(rows, n_in * n_out)
             np.testing.assert_array_equal(out[:, :-2], expected)
             assert (out[:, -2:] == 7).all()
 
