@@ -67,7 +67,8 @@ def compile_args(name):
         # Undefined behaviour ends the process, so that no test can pass over it.
         flags += ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
         flags += ["-fno-omit-frame-pointer"]
-    flags += ["-O1", "-g", "-UNDEBUG"] if DEBUG or SANITIZE else ["-O3", "-g0"]
+    # -g1: a report's line numbers, at half of -g's time.
+    flags += ["-O1", "-g1", "-UNDEBUG"] if DEBUG or SANITIZE else ["-O3", "-g0"]
     return flags
 
 
