@@ -1,7 +1,5 @@
 """J'J and J'e of the core against the explicit Jacobian, by complex steps; bits and threads."""
 
-import itertools
-
 import numpy as np
 import pytest
 import scipy.linalg
@@ -72,7 +70,12 @@ def explicit(net, X, Y, loss, weight):
         curvature = np.einsum("nk,kj->nkj", weight * Y_hat * (1 - Y_hat), np.eye(net.sizes[-1]))
         slope = weight * (Y_hat - Y)
     else:
-        linear = Network(net.sizes, activation=net.activations[0], output_activation="identity")
+        linear = Network(
+            net.sizes,
+            activation=net.activations[0],
+            output_activation="identity",
+            bias=net.bias,
+        )
         linear.parameters[:] = p
         J = by_complex_step(lambda p: predict(linear, p, X), p)
         share = (weight * Y).sum(1)
@@ -94,12 +97,9 @@ def assert_near(got, expected, tolerance):
 def test_the_explicit_jacobian_by_complex_steps(loss, output, weighted, dtype):
     rng = np.random.default_rng(3)
     tolerance = 1e-10 if dtype == "float64" else 2e-4
-    shapes = itertools.product(((3,), (5,), (4, 3)), (1, 2, 3), (True, False))
-    for hidden, n_out, bias in shapes:
+    for hidden, n_out, bias in (((3,), 1, True), ((5,), 3, False), ((4, 3), 2, True)):
         if n_out == 1 and output == "softmax":
             continue
-        if not bias and loss == "cross_entropy" and output == "softmax":
-            continue  # the helper's second network has biases
         net = Network(
             (2, *hidden, n_out),
             activation="tanh",
@@ -109,7 +109,7 @@ def test_the_explicit_jacobian_by_complex_steps(loss, output, weighted, dtype):
             init="normal",
             seed=n_out,
         )
-        n_rows = 37
+        n_rows = 19
         X = rng.normal(size=(n_rows, 2)).astype(dtype)
         Y = targets(rng, net, loss, n_rows).astype(dtype)
         weight, options = np.ones((n_rows, n_out)), {}
