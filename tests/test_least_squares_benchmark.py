@@ -148,6 +148,25 @@ def test_end_to_end(tmp_path, capsys):
     assert (line["task"], line["met"]) == ("dual", None)
 
 
+@pytest.mark.parametrize("name", ["building", "robot"])
+def test_real_data(name, tmp_path, capsys):
+    rng = np.random.default_rng(0)
+    for part in ("train", "test"):
+        X = rng.uniform(0, 1, (40, 2))
+        Y = np.stack([X.mean(axis=1), X[:, 0] * X[:, 1]], axis=1)
+        rows = "\n".join(" ".join(map(str, row)) for pair in zip(X, Y, strict=True) for row in pair)
+        (tmp_path / f"{name}.{part}").write_text(f"40 2 2\n{rows}\n")
+    (data,) = least_squares.accuracy.read(tmp_path)
+    net = least_squares.data_network(data, 0, "nguyen_widrow")
+    assert (net.output_scaling is None) == (name == "robot")
+    runs = least_squares.data_runs(data, range(1), quick=True)
+    assert all(0 < run.error < 1 for (run,) in runs.values())
+    bayesian = {"BayesianRegularization, stopped", "BayesianRegularization, all rows"}
+    assert (bayesian <= set(runs)) == (name == "robot")
+    lm = runs["LevenbergMarquardt"][0]
+    assert least_squares.spread([lm]).startswith(f"{lm.error:.5f} (")
+
+
 def test_data_want_a_folder(capsys):
     with pytest.raises(SystemExit):
         least_squares.main(["--tasks", "data"])
