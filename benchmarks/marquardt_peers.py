@@ -201,10 +201,10 @@ PEERS = {peer.name: peer for peer in (Ours, Scipy, Torch, Pyrenn)}
 
 
 def serve(pipe, name, n_threads, arguments):
-    """Answer requests until the pipe is closed; ``n_threads`` None leaves the library its own."""
+    """Answer requests until the pipe is closed; ours takes the threads that it takes by default."""
     try:
-        if n_threads is not None and name != "cbackprop":
-            limit_threads(n_threads)
+        if name != "cbackprop":
+            limit_threads(n_threads, name == "torch")
         peer = PEERS[name](*arguments)
         pipe.send(("ready", None))
         while True:
@@ -217,11 +217,11 @@ def serve(pipe, name, n_threads, arguments):
         pipe.send(("error", f"{type(error).__name__}: {error} ({last.filename}:{last.lineno})"))
 
 
-def limit_threads(n):
+def limit_threads(n, of_torch):
     import threadpoolctl
 
     threadpoolctl.threadpool_limits(n)
-    if importlib.util.find_spec("torch") is not None:
+    if of_torch:
         import torch
 
         torch.set_num_threads(n)
@@ -231,6 +231,7 @@ class Process:
     """A peer that is running elsewhere: ``process.call("run", 20)``."""
 
     def __init__(self, name, n_threads, *arguments):
+        """``arguments``: those of `Peer`."""
         self.name = name
         self.pipe, theirs = multiprocessing.get_context("spawn").Pipe()
         self.process = multiprocessing.get_context("spawn").Process(
