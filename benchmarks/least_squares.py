@@ -21,11 +21,12 @@ data
     chosen by a test error.
     `building`: identity output, inputs and targets scaled to [-1, 1], 15 % of the rows for
     validation, patience 6, at most 1000 epochs: the defaults of MATLAB's fitnet, as they are.
-    `robot`: data as they come, 0 to 1, and sigmoid outputs, chosen among scaled and unscaled inputs
-    and both outputs by the loss of rows held out of the training rows, for RProp and for
-    BayesianRegularization alike.  "Stopped" is accuracy.py's: by a fifth of the rows, patience 50;
-    BayesianRegularization is given that as well.  Trained on all rows, as trainbr does, it has 835
-    parameters for 1,122 targets, and tends to interpolate them: that is measured, too.
+    `robot`: data as they come, 0 to 1, and sigmoid outputs.  Rows held out of the training rows
+    chose that for RProp, among inputs as they are and scaled, targets as they are with sigmoids
+    and scaled with the identity; it was the best of those tried for BayesianRegularization, too.
+    "Stopped" is accuracy.py's: by a fifth of the rows, patience 50; BayesianRegularization is
+    given that as well.  Trained on all rows, as trainbr does, it has 835 parameters for 1,122
+    targets, and tends to interpolate them: that is measured, too.
     Beside LevenbergMarquardt, RProp and Adam have its split and its seconds, seed by seed, and end
     with their best epoch.
 memory
