@@ -90,6 +90,8 @@ def test_the_limit_of_an_iteration():
     flops = least_squares.iteration_flops(2000, 61, 20)
     assert flops == 2000 * 61**2 + 61**3 / 3 + 2 * 49 * 2000 * 20
     assert limit.FLOPS_PER_UNIT["float64"] == 49
+    twice = least_squares.iteration_flops(2000, 61, 20, trials=2)
+    assert twice - flops == pytest.approx(61**3 / 3 + 49 * 2000 * 20)
 
 
 def test_sizes_have_about_as_many_parameters_as_their_key():
