@@ -101,16 +101,8 @@ def _anonymous_bytes():
     raise OSError("no RssAnon in /proc/self/status")
 
 
-def memory(X_path, Y_path, batch_size):
-    """Most MB a fit adds to the process, rows read from a read-only memmap; call it once a process.
-
-    Pages of the file are the system's cache and do not count.
-    """
-    import cbackprop
-
-    X, Y = (np.load(path, mmap_mode="r") for path in (X_path, Y_path))
-    net = cbackprop.Network((X.shape[1], 128, Y.shape[1]), dtype="float32", seed=0)
-    trainer = cbackprop.Trainer(net, batch_size=batch_size or len(X), seed=0)
+def most_added(call):
+    """Most bytes of anonymous pages that a call adds to the process, sampled every 2 ms."""
     gc.collect()
     before = _anonymous_bytes()
     most, done = [before], threading.Event()
@@ -122,11 +114,24 @@ def memory(X_path, Y_path, batch_size):
     watcher = threading.Thread(target=watch)
     watcher.start()
     try:
-        trainer.fit(X, Y, epochs=2)
+        call()
     finally:
         done.set()
         watcher.join()
-    added = (max(most[-1], _anonymous_bytes()) - before) / 1e6
+    return max(most[-1], _anonymous_bytes()) - before
+
+
+def memory(X_path, Y_path, batch_size):
+    """Most MB a fit adds to the process, rows read from a read-only memmap; call it once a process.
+
+    Pages of the file are the system's cache and do not count.
+    """
+    import cbackprop
+
+    X, Y = (np.load(path, mmap_mode="r") for path in (X_path, Y_path))
+    net = cbackprop.Network((X.shape[1], 128, Y.shape[1]), dtype="float32", seed=0)
+    trainer = cbackprop.Trainer(net, batch_size=batch_size or len(X), seed=0)
+    added = most_added(lambda: trainer.fit(X, Y, epochs=2)) / 1e6
     name = f"memory, {len(X)} x {X.shape[1]} float32 memmap, batch {batch_size or 'full'}"
     return [Measure(name, added, "MB", [added])]
 

@@ -118,7 +118,8 @@ def plot(curves, x_label, y_label, width=WIDTH, height=HEIGHT):
         yield f"{tick:>{margin}} {'+' if tick else '|'} {row}".rstrip()
     marks, labels = x_ticks(xs, x_axis)
     notes = [f"{letter} {curve.name}" for letter, curve in zip(LETTERS, curves, strict=False)]
-    notes += [". the limit", *(["* several"] if shared else [])]
+    notes += [". the limit"] if any(curve.limits for curve in curves) else []
+    notes += ["* several"] if shared else []
     yield f"{'':{margin}} +-{marks}"
     for text in (labels, x_label.center(x_axis.length).rstrip(), "   ".join(notes)):
         yield f"{'':{margin}}   {text}"

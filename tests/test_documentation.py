@@ -9,7 +9,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/training.md"])
+@pytest.mark.parametrize("page", ["README.md", "docs/training.md", "docs/fitnet.md"])
 def test_the_blocks_of_a_page_run(page, tmp_path, monkeypatch):
     path = ROOT / page
     if not path.exists():
