@@ -367,7 +367,7 @@ def real_data(options):
             asked, met = "", None
             if (name, label) == ("building", "LevenbergMarquardt"):
                 asked, met = f"< {BUILDING}", errors[label] < BUILDING
-            elif label == f"{BAYES}, stopped":
+            elif label.startswith(BAYES):
                 asked, met = "<= RProp, stopped", errors[label] <= errors["RProp, stopped"]
             lines.append(Line(name, f"{label}: test error", asked, spread(found), met))
     return lines
