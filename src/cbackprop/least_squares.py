@@ -110,8 +110,9 @@ class LevenbergMarquardt(_GaussNewton):
 
     Notes
     -----
-    Defaults are those of MATLAB's ``trainlm``; docs/fitnet.md maps the names.  Inputs and targets
-    scaled to about [-1, 1] and ``init="nguyen_widrow"`` are where it is best.
+    mu and its factors are those of MATLAB's ``trainlm``; docs/fitnet.md maps the names, and tells
+    what differs.  It is best with inputs and targets scaled to about [-1, 1] and
+    ``init="nguyen_widrow"``.
     """
 
     @property
