@@ -70,7 +70,7 @@ ARROWS = {
     "weights": {"checks", "errors"},
 }
 
-FRONT_ENDS = ("commandline", "__main__")
+FRONT_ENDS = ("commandline", "__main__", "sklearn")
 
 
 def python_imports(path, root):
