@@ -338,7 +338,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
         return self._decoded(self._outputs(X, network=fitted(self)))
 
     def predict_proba(self, X: Any) -> np.ndarray:
-        """The probabilities of the labels, in the order of `classes_`.
+        """The probabilities of the labels, in the order of `classes_`; none is 0.
 
         Parameters
         ----------
@@ -351,10 +351,13 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
         network = fitted(self)
         if network.sizes[-1] == 1:
             O = self._raw_outputs(X, network)  # noqa: E741
-            return expit(np.hstack([-O, O]))
-        P = self._outputs(X, network=network)
+            P = expit(np.hstack([-O, O]))
+        else:
+            P = self._outputs(X, network=network)
+        # What underflows is the smallest number instead: the logarithm stays finite.
+        np.maximum(P, np.finfo(P.dtype).tiny, out=P)
         if self._one_against_all():
-            P /= np.maximum(P.sum(axis=1, keepdims=True), np.finfo(P.dtype).tiny)
+            P /= P.sum(axis=1, keepdims=True)
         return P
 
     def predict_log_proba(self, X: Any) -> np.ndarray:
