@@ -14,7 +14,7 @@ with tarfile.open(sdist) as archive:
 # Read from the tree, not from MANIFEST.in: a suffix forgotten there is what this is to find.
 wanted = {
     path.relative_to(tree).as_posix()
-    for folder in ("src", "tests", "docs", "benchmarks", ".ci")
+    for folder in ("src", "tests", "docs", "examples", "benchmarks", ".ci")
     for path in (tree / folder).rglob("*")
     if path.is_file()
 }

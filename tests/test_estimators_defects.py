@@ -67,7 +67,7 @@ def test_a_batch_whose_weights_are_zero_is_a_step_like_another():
     weight = np.r_[np.zeros(8), 1.0, 1.0]
     model = MLPRegressor(batch_size=2, shuffle=False, max_iter=3).fit(X, y, sample_weight=weight)
     assert np.isfinite(model.loss_curve_).all()
-    with pytest.raises(ValueError, match=r"[Ww]eights"):
+    with pytest.raises(ValueError, match=r"[Ww]eight"):
         model.fit(X, y, sample_weight=np.zeros(10))
 
 
