@@ -4,10 +4,10 @@ python -m benchmarks.estimators
 python -m benchmarks.estimators --rounds 11 --rows digits predict
 
 float64.  A round times ours and scikit-learn's back to back, scikit-learn with the BLAS threads of
-its better setting (all, or one); what is reported is the median of the ratios of the pairs.  Where a
-row trains, the loss curves of both are compared first: a row whose curves differ is no row.  The last
-row is a search in two processes beside the same with every BLAS pinned to one thread: 1 means that
-nothing is oversubscribed.
+its better setting (all, or one); what is reported is the median of the ratios of the pairs.  Where
+a row trains, the loss curves of both are compared first: a row whose curves differ is no row.  The
+last row is a search in two processes beside the same with every BLAS pinned to one thread: 1 means
+that nothing is oversubscribed.
 """
 
 import argparse
@@ -93,7 +93,7 @@ def search(module, n_jobs=None):
     from sklearn.preprocessing import StandardScaler
 
     X, y = load_breast_cancer(return_X_y=True)
-    model = make_pipeline(StandardScaler(), module.MLPClassifier(random_state=0, max_iter=60))
+    model = make_pipeline(StandardScaler(), module.MLPClassifier(random_state=0, max_iter=30))
     grid = {
         "mlpclassifier__hidden_layer_sizes": [(10,), (30,), (10, 10)],
         "mlpclassifier__alpha": [1e-4, 1e-2],
@@ -164,8 +164,9 @@ def blas_threads(one):
 
 def compare(row, rounds):
     """(our seconds, the peer's, median ratio, the peer's better setting)."""
-    import cbackprop.sklearn as ours
     import sklearn.neural_network as peer
+
+    import cbackprop.sklearn as ours
 
     mine, theirs = row.prepare(ours), row.prepare(peer)
     np.testing.assert_allclose(mine(), theirs(), rtol=TOLERANCE, err_msg=row.name)

@@ -339,3 +339,43 @@ def test_max_fun_ends_lbfgs_and_is_told():
         warnings.simplefilter("error", ConvergenceWarning)
         with pytest.raises(ConvergenceWarning, match="max_fun=7 was reached"):
             MLPRegressor(solver="lbfgs", max_fun=7, tol=0).fit(X, y)
+
+
+def test_an_error_before_the_first_epoch_leaves_the_estimator_as_it_was():
+    X, y = data()
+    model = MLPRegressor(loss="poisson", max_iter=3, random_state=0).fit(X, np.abs(y))
+    before, expected = model.__dict__.copy(), model.predict(X)
+    for bad_X, bad_y in ((X[:, :3], -np.abs(y)), (X, -np.abs(y) - 1)):
+        with pytest.raises(ValueError, match="expected targets at least 0"):
+            model.fit(bad_X, bad_y)
+    assert model.__dict__ == before
+    np.testing.assert_array_equal(model.predict(X), expected)
+    fresh = MLPRegressor(loss="poisson")
+    with pytest.raises(ValueError, match="expected targets at least 0"):
+        fresh.fit(X, y - 10)
+    assert not hasattr(fresh, "coefs_")
+
+
+def test_warnings_point_at_the_line_that_called_fit():
+    X, y = data()
+    for model in (
+        MLPRegressor(max_iter=1),
+        MLPRegressor(solver="lbfgs", max_iter=1),
+        MLPRegressor(batch_size=1000, max_iter=500, tol=10),
+    ):
+        with pytest.warns(UserWarning, match="reached|clipped") as caught:
+            model.fit(X, y)
+        assert [w.filename for w in caught] == [__file__]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name != "posix", reason="sends SIGINT")
+def test_ctrl_c_ends_restarts_in_threads():
+    X, y = data(2000)
+    model = MLPRegressor(
+        max_iter=10**7, n_iter_no_change=np.inf, random_state=0, restarts=4, n_jobs=2
+    )
+    timer = threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT))
+    timer.start()
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(X, y)

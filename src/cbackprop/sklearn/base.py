@@ -5,6 +5,7 @@ fitted attributes.  No arithmetic of training stands here, and nothing is drawn 
 """
 
 import copy
+import operator
 import warnings
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -23,10 +24,10 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 
 from .. import checks
 from ..core.rows import SparseRows
-from ..errors import DivergenceError, InputError
+from ..errors import DivergenceError, InputError, InputTypeError
 from ..history import History
 from ..network import Network
-from .callbacks import CallbackSupport, Evaluations, Printer, Tasks
+from .callbacks import CallbackSupport, Evaluations, Halt, Printer, Tasks
 from .draws import Orders, another, draw_parameters, draw_validation_rows, stream
 from .solvers import SOLVERS, SolverKind
 from .training import Patience, PeerTrainer
@@ -44,6 +45,9 @@ NON_FINITE = (
     "Solver produced non-finite parameter weights. The input data may contain large values and "
     "need to be preprocessed."
 )
+
+# Frames between `_train` and who called `fit`.
+_TO_THE_CALLER = 7 if hasattr(CallbackSupport, "set_callbacks") else 6
 
 fitting = _fit_context(prefer_skip_nested_validation=True)
 
@@ -186,7 +190,12 @@ class BaseMLP(CallbackSupport, BaseEstimator):  # type: ignore[misc]
     def _hidden(self) -> tuple[tuple[int, ...], tuple[str, ...]]:
         """Sizes and activations of the hidden layers."""
         sizes: Any = self.hidden_layer_sizes
-        sizes = list(sizes) if isinstance(sizes, Iterable) else [sizes]
+        try:
+            sizes = list(map(operator.index, sizes if isinstance(sizes, Iterable) else [sizes]))
+        except TypeError:
+            raise InputTypeError(
+                f"hidden_layer_sizes is {sizes!r}; expected whole numbers, e.g. (100,)"
+            ) from None
         if any(size <= 0 for size in sizes):
             raise InputError(f"hidden_layer_sizes must be > 0, got {sizes}.")
         names = self.activation
@@ -198,7 +207,7 @@ class BaseMLP(CallbackSupport, BaseEstimator):  # type: ignore[misc]
             )
         for name in names:
             checks.choice("activation", name, ("identity", "logistic", "tanh", "relu"))
-        return tuple(map(int, sizes)), names
+        return tuple(sizes), names
 
     def _fit(
         self,
@@ -210,7 +219,34 @@ class BaseMLP(CallbackSupport, BaseEstimator):  # type: ignore[misc]
         incremental: bool = False,
         checked: tuple[Any, np.ndarray] | None = None,
     ) -> Any:
-        """Both `fit` and `partial_fit`; ``checked`` is X and targets that need no other look."""
+        """Both `fit` and `partial_fit`; ``checked`` is X and targets that need no other look.
+
+        After an error that was raised before the first epoch's end the estimator is what it was;
+        after a divergence or Ctrl-C it has the last weights that are whole and finite.
+        """
+        before = dict(self.__dict__)
+        curve = before.get("loss_curve_")
+        n_before = 0 if curve is None else len(curve)
+        try:
+            return self._train(X, y, sample_weight, validation_data, incremental, checked)
+        except DivergenceError:
+            raise
+        except Exception:
+            now = self.__dict__.get("loss_curve_")
+            if now is None or len(now) == (n_before if now is curve else 0):
+                self.__dict__.clear()
+                self.__dict__.update(before)
+            raise
+
+    def _train(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any,
+        validation_data: Any,
+        incremental: bool,
+        checked: tuple[Any, np.ndarray] | None,
+    ) -> Any:
         kind = SOLVERS[self.solver]
         hidden, activations = self._hidden()
         first = not hasattr(self, "coefs_") or not (self.warm_start or incremental)
@@ -254,7 +290,7 @@ class BaseMLP(CallbackSupport, BaseEstimator):  # type: ignore[misc]
             warnings.warn(
                 "Got `batch_size` less than 1 or larger than sample size. It is going to be "
                 f"clipped: batch_size is {self.batch_size} and there are {n_rows} rows",
-                stacklevel=3,
+                stacklevel=_TO_THE_CALLER,
             )
         order = resume.order if incremental and resume is not None else None
         score: float | None = None
@@ -271,8 +307,9 @@ class BaseMLP(CallbackSupport, BaseEstimator):  # type: ignore[misc]
             score = self._score_before(network, data, rows, validation, metric)
         stops_early = validation is not None and (self.early_stopping or validation_data is None)
         for run in runs:
+            begins = first or run is not first_run
             run.trainer.patience = self._patience(
-                kind, stops_early, incremental, first, resume, score
+                kind, stops_early, incremental, begins, resume, score
             )
         settings: dict[str, Any] = {
             "epochs": 1 if incremental else int(self.max_iter),
@@ -283,17 +320,20 @@ class BaseMLP(CallbackSupport, BaseEstimator):  # type: ignore[misc]
         if validation is not None:
             settings["validation_data"] = validation
 
+        halt = Halt()
+
         def train(run: Run) -> None:
+            callbacks = self._callbacks(run, first_run, X, y, kind)
             run.train(
                 data.X,
                 data.Y,
                 **settings,
                 metric=None if metric is None else metric(run.network),
-                callbacks=self._callbacks(run, first_run, X, y, kind),
+                callbacks=[*callbacks, halt] if len(runs) > 1 else callbacks,
             )
 
         try:
-            self._train_all(runs, train)
+            self._train_all(runs, train, halt)
         except DivergenceError as error:
             raise DivergenceError(
                 f"{NON_FINITE} {error}", error.epoch, error.step, error.learning_rate
@@ -431,6 +471,8 @@ class BaseMLP(CallbackSupport, BaseEstimator):  # type: ignore[misc]
         trainer.settings = settings
         if resume is not None:
             trainer._state = resume.state
+            if resume.trainer is not None:
+                trainer.history = resume.trainer.history
         return trainer
 
     def _rates(
@@ -456,14 +498,15 @@ class BaseMLP(CallbackSupport, BaseEstimator):  # type: ignore[misc]
         kind: SolverKind,
         stops_early: bool,
         incremental: bool,
-        first: bool,
+        begins: bool,
         resume: Resume | None,
         score: float | None,
     ) -> Patience | None:
+        """When the fit stops; what a warm start has to beat is known."""
         if not (kind.patient or stops_early):
             return None
         known = None
-        if not (first or incremental):
+        if not (begins or incremental):
             waited = 0.0
             if resume is not None and resume.trainer is not None:
                 waited = resume.trainer.waited
@@ -550,16 +593,23 @@ class BaseMLP(CallbackSupport, BaseEstimator):  # type: ignore[misc]
             wanted.append(run.tasks)
         return wanted
 
-    def _train_all(self, runs: list[Run], train: Callable[[Run], None]) -> None:
+    def _train_all(self, runs: list[Run], train: Callable[[Run], None], halt: Halt) -> None:
         n_jobs = min(joblib.effective_n_jobs(self.n_jobs), len(runs))
         if n_jobs == 1:
             for run in runs:
                 train(run)
             return
-        # The core trains without the GIL: threads share X, and one fit's Ctrl-C is the pool's.
+        # The core trains without the GIL, and the threads share X.
         with ThreadPoolExecutor(n_jobs) as pool:
-            for done in [pool.submit(train, run) for run in runs]:
-                done.result()
+            pending = [pool.submit(train, run) for run in runs]
+            try:
+                for done in pending:
+                    done.result()
+            except BaseException:
+                # Ctrl-C comes here alone: the fits end with their epochs.
+                halt.wanted = True
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
 
     @staticmethod
     def _rank(run: Run, stops_early: bool) -> float:
@@ -658,6 +708,8 @@ class BaseMLP(CallbackSupport, BaseEstimator):  # type: ignore[misc]
         if history is None or incremental:
             return
         reason = history.stop_reason
+        # Without anybody else's callbacks it was that of max_fun.
+        stopped = reason == "callback" and not (self.callbacks or "_skl_callbacks" in vars(self))
         if self.verbose and reason == "early_stopping":
             what = "Training loss" if self.best_loss_ is not None else "Validation score"
             print(
@@ -669,18 +721,16 @@ class BaseMLP(CallbackSupport, BaseEstimator):  # type: ignore[misc]
                 f"Stochastic Optimizer: Maximum iterations ({self.max_iter}) reached and the "
                 "optimization hasn't converged yet.",
                 ConvergenceWarning,
-                stacklevel=5,
+                stacklevel=_TO_THE_CALLER + 1,
             )
-        elif not kind.patient and (
-            reason == "epochs" or (reason == "callback" and self.callbacks is None)
-        ):
+        elif not kind.patient and (reason == "epochs" or stopped):
             limit = "max_iter" if reason == "epochs" else "max_fun"
             warnings.warn(
                 f"{self.solver} failed to converge after {self.n_iter_} iteration(s): "
                 f"{limit}={getattr(self, limit)} was reached. Increase {limit}, or scale the data "
                 "(https://scikit-learn.org/stable/modules/preprocessing.html)",
                 ConvergenceWarning,
-                stacklevel=5,
+                stacklevel=_TO_THE_CALLER + 1,
             )
 
     # ---------------------------------------------------------------------------------- prediction
@@ -750,7 +800,8 @@ class BaseMLP(CallbackSupport, BaseEstimator):  # type: ignore[misc]
     # --------------------------------------------------------------------------------------- rest
 
     def _check_solver(self) -> bool:
-        if not SOLVERS[self.solver].mini_batches if self.solver in SOLVERS else False:
+        kind = SOLVERS.get(self.solver)  # an unknown one is told by the parameters' check
+        if kind is not None and not kind.mini_batches:
             raise AttributeError(
                 "partial_fit is only available for stochastic optimizers. "
                 f"{self.solver} is not stochastic."

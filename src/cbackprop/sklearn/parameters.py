@@ -47,7 +47,8 @@ nesterovs_momentum : bool, default=True
     Of "sgd".
 early_stopping : bool, default=False
     Validate after each epoch, on a part of the rows or on the `validation_data` of `fit`; stop when
-    the score does not better, and keep the best weights.  `partial_fit` does not look at it.
+    the score does not better, and keep the best weights.  `partial_fit` does not look at it, and
+    "lbfgs" only with `validation_data`.
 validation_fraction : float, default=0.1
     The part that is set aside.
 beta_1, beta_2, epsilon : float, default=0.9, 0.999, 1e-8
