@@ -246,6 +246,12 @@ def test_multilabel_targets_and_several_outputs():
     model = MLPClassifier(solver="lbfgs", random_state=0, max_iter=200).fit(X, Y)
     assert model.score(X, Y) > 0.95 and model.predict(X).shape == Y.shape
     assert model.predict_proba(X).shape == model.predict_log_proba(X).shape == Y.shape
+    sparse = MLPClassifier(solver="lbfgs", random_state=0, max_iter=200, early_stopping=True)
+    sparse.fit(X, scipy.sparse.csr_array(Y))
+    assert scipy.sparse.issparse(sparse.predict(X))
+    np.testing.assert_array_equal(sparse.predict(X).toarray(), model.predict(X))
+    sparse.set_params(solver="adam", max_iter=3).fit(X, scipy.sparse.csr_array(Y))
+    assert len(sparse.validation_scores_) == 3
     Y = X[:, :2] / 30
     assert MLPRegressor(solver="lbfgs", random_state=0).fit(X, Y).predict(X).shape == Y.shape
 

@@ -319,6 +319,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
         if kind == "multiclass":
             return self.classes_[Y.argmax(axis=1)]  # type: ignore[no-any-return]
         if kind == "multilabel-indicator":
+            if self._label_binarizer.sparse_input_:  # then predictions are sparse as well
+                return self._label_binarizer.inverse_transform(Y)  # type: ignore[no-any-return]
             return (Y > 0.5).astype(int)
         if len(self.classes_) == 1:
             return np.repeat(self.classes_, len(Y))
