@@ -326,3 +326,12 @@ def test_the_additions_have_defaults_that_change_nothing():
         for name in ("scaling", "scoring", "callbacks", "max_time", "output_activation"):
             assert parameters[name].default is None
         assert parameters["restarts"].default == 1
+
+
+def test_what_is_watched_may_change_between_warm_starts():
+    X, y = data()
+    model = MLPRegressor(warm_start=True, max_iter=4, random_state=0, alpha_scaling="none")
+    for early_stopping in (False, True, True, False, False):
+        model.set_params(early_stopping=early_stopping).fit(X, y)
+        assert model.n_iter_ == 4
+        assert (model.best_loss_ is None) == early_stopping

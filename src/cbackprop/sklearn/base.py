@@ -507,10 +507,14 @@ class BaseMLP(CallbackSupport, BaseEstimator):  # type: ignore[misc]
             return None
         known = None
         if not (begins or incremental):
-            waited = 0.0
+            value, waited = self.best_loss_, 0.0
             if resume is not None and resume.trainer is not None:
-                waited = resume.trainer.waited
-            value = score if stops_early else self.best_loss_
+                waited, best = resume.trainer.waited, resume.trainer.best
+                # What was watched; with alpha_scaling="none" best_loss_ has the penalty besides.
+                if best is not None and value is not None:
+                    value = best[1]
+            if stops_early:
+                value = score
             if value is not None:
                 known = (float(value), waited)
         return Patience(
