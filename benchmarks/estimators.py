@@ -116,7 +116,7 @@ def rows():
         Row(
             "digits 64-100-10, Adam, batch 200",
             3,
-            trained("MLPClassifier", digits / 16, labels, max_iter=30),
+            trained("MLPClassifier", digits / 16, labels, max_iter=60),
         ),
         Row(
             "30-30-10, Adam, batch 32",
