@@ -89,7 +89,7 @@ ARROWS = {
     "weights": {"checks", "errors"},
 }
 
-FRONT_ENDS = ("commandline", "__main__")
+FRONT_ENDS = ("commandline", "__main__", "sklearn")
 
 
 def python_imports(path, root):
@@ -154,6 +154,23 @@ def test_every_file_imports_only_what_it_may():
         assert not extra, f"{name} imports {extra}"
         checked.add(name)
     assert {"network", "trainer", "checks", "formulas"} <= checked
+
+
+# The estimators' files, from the ground up: each imports from earlier ones only.
+ESTIMATORS = [
+    *("sklearn.parameters", "sklearn.draws", "sklearn.solvers", "sklearn.training"),
+    *("sklearn.callbacks", "sklearn.base", "sklearn.classifier", "sklearn.regressor"),
+    "sklearn.__init__",
+]
+
+
+def test_the_estimators_stand_on_each_other():
+    for path in (PACKAGE / "sklearn").glob("*.py"):
+        name = name_of(path, PACKAGE)
+        assert name in ESTIMATORS, f"{name} is new: give it a place in ESTIMATORS"
+        for imported in python_imports(path, PACKAGE):
+            if imported.startswith("sklearn."):
+                assert ESTIMATORS.index(imported) < ESTIMATORS.index(name), imported
 
 
 def test_the_front_ends_are_imported_by_nobody():

@@ -81,6 +81,7 @@ from cbackprop.core.rules cimport (
     RuleSettings,
     add_penalty,
     penalty_of,
+    share_penalty,
 )
 from cbackprop.core.shuffle cimport (
     BLOCK_ROWS,
@@ -256,11 +257,16 @@ cdef Outcome run_slice(Course* c, real* parameters) noexcept nogil:
 cdef Outcome one_step(Course* c, Py_ssize_t rows, real* parameters) noexcept nogil:
     """One step of the rule on the next ``rows`` rows, its loss added to the epoch's."""
     cdef double total
+    cdef double penalty = 0.0
     cdef Outcome outcome
     if c.rule.kind == LBFGS:
         return lbfgs_iteration(c, parameters)
     if c.system != NULL:
         return marquardt_iteration(c, parameters)
+    if c.rule.shared_l2 != 0:
+        # A penalty that belongs to the batch is part of the batch's loss.
+        share_penalty(&c.rule, rows)
+        penalty = rows * penalty_of(&c.rule, c.job.net, <const real*>parameters)
     if c.asked != NULL:
         outcome = turned_down(c, ask_python(c.asked, &c.job, c.position, rows,
                                             <const real*>parameters, &total))
@@ -273,7 +279,7 @@ cdef Outcome one_step(Course* c, Py_ssize_t rows, real* parameters) noexcept nog
         return BAD_ROWS
     if c.job.beat.stop:
         return INTERRUPTED
-    c.loss_sum += total
+    c.loss_sum += total + penalty / c.job.goal.factor
     if c.job.goal.units != NULL:
         c.unit_sum += unit_loss_of(&c.job, rows)
     return RUNNING
@@ -283,6 +289,7 @@ cdef double whole_norm(Course* c, const real* parameters) noexcept nogil:
     """The norm of the gradient over all of the epoch's rows, with the penalty's."""
     cdef real* gradient = <real*>c.job.to.gradient
     gradient_of(&c.job, 0, c.n_rows, 1.0 / c.n_rows, gradient)
+    share_penalty(&c.rule, c.n_rows)
     add_penalty(&c.rule, c.job.net, parameters, gradient)
     return sqrt(dot(<const real*>gradient, <const real*>gradient, c.job.net.n_parameters))
 
@@ -366,7 +373,7 @@ cdef void judge_epoch(Course* c, const real* parameters) noexcept nogil:
         return
     reason = judge(&c.watch, c.epoch - 1, c.columns[LOSS][at],
                    c.columns[monitored][at] if monitored >= 0 else 0.0,
-                   c.job.net.n_parameters, parameters, <real*>c.best)
+                   c.rule.learning_rate, c.job.net.n_parameters, parameters, <real*>c.best)
     if reason != NOT_YET:
         c.reason = reason
 

@@ -54,6 +54,11 @@ cpdef Py_ssize_t n_scratch() noexcept nogil:
     return 5
 
 
+def evaluations_of(numbers):
+    """Evaluations of the function in the last iteration."""
+    return int(numbers[EVALUATIONS])
+
+
 cdef bint sound(const double* numbers, Py_ssize_t memory) noexcept nogil:
     """Whether ``numbers``, read from somewhere, name slots that exist."""
     cdef double count = numbers[COUNT]

@@ -2,8 +2,8 @@
 
 A ``RowSource`` holds the buffer of a 2-D float32 or float64 array, never a copy of it.
 ``read_rows`` hands out ``count`` rows as a C-contiguous block of the network's own dtype: in place
-where the array stands so already, else through the caller's buffer.  This file does not know
-networks or batches.
+where the array stands so already, else through the caller's buffer.  Sparse rows become dense in
+that buffer, and nowhere else.  This file does not know networks or batches.
 """
 
 from cpython.buffer cimport (
@@ -15,6 +15,7 @@ from cpython.buffer cimport (
     PyObject_GetBuffer,
 )
 from libc.stdint cimport uintptr_t
+from libc.string cimport memset
 
 from cbackprop.core cimport elementwise
 
@@ -28,12 +29,52 @@ cdef bint is_float(const char* code) noexcept:
     return (code[0] == c"d" or code[0] == c"f") and code[1] == 0
 
 
+cdef class SparseRows:
+    """Rows that name their entries other than 0 (SciPy's CSR), as ``RowSource`` takes them.
+
+    Parameters
+    ----------
+    data : ndarray (n_entries,) of float32 or float64
+    columns : ndarray (n_entries,) of int64
+        Equal ones in a row are summed.
+    starts : ndarray (N + 1,) of int64
+        Row i has the entries starts[i] .. starts[i + 1].
+    n_columns : int
+
+    Raises
+    ------
+    ValueError
+        The three do not describe rows of so many columns.
+    """
+
+    def __cinit__(self, data, columns, starts, Py_ssize_t n_columns):
+        cdef const int64_t[::1] of_entries = columns
+        cdef const int64_t[::1] bounds = starts
+        cdef Py_ssize_t i
+        cdef Py_ssize_t n_rows = bounds.shape[0] - 1
+        cdef Py_ssize_t n_entries = of_entries.shape[0]
+        cdef bint good = n_rows >= 0 and len(data) >= n_entries
+        good = good and bounds[0] >= 0 and bounds[n_rows] <= n_entries
+        if good:
+            for i in range(n_rows):
+                good = good and bounds[i] <= bounds[i + 1]
+            for i in range(n_entries):
+                good = good and 0 <= of_entries[i] < n_columns
+        if not good:
+            raise ValueError("data, columns and starts are not those of sparse rows")
+        self.data, self.columns, self.starts = data, columns, starts
+        self.shape = (n_rows, n_columns)
+
+    def __len__(self):
+        return self.shape[0]
+
+
 cdef class RowSource:
     """The rows of ``array`` for a network whose elements have ``itemsize`` bytes.
 
     Parameters
     ----------
-    array : (N, n) array of float32 or float64
+    array : (N, n) array of float32 or float64, or SparseRows
         Inner dimension contiguous; any row stride, read-only or unaligned as it may be.
     itemsize : int
         8 or 4: the network's dtype.
@@ -52,6 +93,27 @@ cdef class RowSource:
             const double[::1] scale_64
             const float[::1] shift_32
             const float[::1] scale_32
+        self.rows.starts = self.rows.columns = NULL
+        if isinstance(array, SparseRows):
+            self.read_sparse(array)
+        else:
+            self.read_dense(array, itemsize)
+        self.rows.shift = NULL
+        self.rows.scale = NULL
+        if shift is not None:
+            if len(shift) != self.rows.n_columns or len(scale) != self.rows.n_columns:
+                raise ValueError("shift and scale need one number for each column")
+            self.rows.in_place = False
+            self.shift_array, self.scale_array = shift, scale
+            if self.rows.n_columns > 0:
+                if itemsize == 8:
+                    shift_64, scale_64 = shift, scale
+                    self.rows.shift, self.rows.scale = &shift_64[0], &scale_64[0]
+                else:
+                    shift_32, scale_32 = shift, scale
+                    self.rows.shift, self.rows.scale = &shift_32[0], &scale_32[0]
+
+    cdef int read_dense(self, array, Py_ssize_t itemsize) except -1:
         PyObject_GetBuffer(array, &self.view, PyBUF_STRIDES | PyBUF_FORMAT)
         if (self.view.ndim != 2 or not is_float(self.view.format)
                 or (self.view.shape[1] > 1 and self.view.strides[1] != self.view.itemsize)):
@@ -67,20 +129,26 @@ cdef class RowSource:
             and <uintptr_t>self.view.buf % itemsize == 0
             and (self.view.strides[0] == self.view.shape[1] * itemsize
                  or self.view.shape[0] == 1))
-        self.rows.shift = NULL
-        self.rows.scale = NULL
-        if shift is not None:
-            if len(shift) != self.view.shape[1] or len(scale) != self.view.shape[1]:
-                raise ValueError("shift and scale need one number for each column")
-            self.rows.in_place = False
-            self.shift_array, self.scale_array = shift, scale
-            if self.view.shape[1] > 0:
-                if itemsize == 8:
-                    shift_64, scale_64 = shift, scale
-                    self.rows.shift, self.rows.scale = &shift_64[0], &scale_64[0]
-                else:
-                    shift_32, scale_32 = shift, scale
-                    self.rows.shift, self.rows.scale = &shift_32[0], &scale_32[0]
+        return 0
+
+    cdef int read_sparse(self, SparseRows array) except -1:
+        cdef const int64_t[::1] columns = array.columns
+        cdef const int64_t[::1] starts = array.starts
+        PyObject_GetBuffer(array.data, &self.view, PyBUF_STRIDES | PyBUF_FORMAT)
+        if (self.view.ndim != 1 or not is_float(self.view.format)
+                or (self.view.shape[0] > 1 and self.view.strides[0] != self.view.itemsize)
+                or <uintptr_t>self.view.buf % self.view.itemsize != 0):
+            raise ValueError("the data of sparse rows are an array of float32 or float64")
+        self.sparse = array
+        self.rows.data = <const char*>self.view.buf
+        self.rows.n_rows, self.rows.n_columns = array.shape
+        self.rows.row_stride = 0
+        self.rows.is_double = self.view.itemsize == 8
+        self.rows.in_place = False
+        self.rows.starts = &starts[0]
+        # Without a single entry there is nothing to point to, and nothing is read.
+        self.rows.columns = &columns[0] if columns.shape[0] > 0 else NULL
+        return 0
 
     def __dealloc__(self):
         PyBuffer_Release(&self.view)
@@ -101,6 +169,22 @@ cdef char* memory_of(array, str name, Py_ssize_t n_bytes, bint writable) except 
     return memory
 
 
+cdef void scatter(const Rows* source, const int64_t* order, Py_ssize_t start, Py_ssize_t count,
+                  real* out) noexcept nogil:
+    """out (count, n_columns) = sparse rows."""
+    cdef Py_ssize_t i, row
+    cdef int64_t k
+    memset(out, 0, count * source.n_columns * sizeof(real))
+    for i in range(count):
+        row = start + i if order == NULL else order[start + i]
+        for k in range(source.starts[row], source.starts[row + 1]):
+            if source.is_double:
+                out[source.columns[k]] += <real>(<const double*>source.data)[k]
+            else:
+                out[source.columns[k]] += <real>(<const float*>source.data)[k]
+        out += source.n_columns
+
+
 cdef const real* read_rows(const Rows* source, const int64_t* order, Py_ssize_t start,
                            Py_ssize_t count, real* buffer, int* bad) noexcept nogil:
     """``count`` rows from ``start``: rows order[start], order[start + 1], ... or, without an order,
@@ -114,7 +198,9 @@ cdef const real* read_rows(const Rows* source, const int64_t* order, Py_ssize_t 
     if source.in_place and order == NULL:
         block = <const real*>(source.data + start * source.row_stride)
     else:
-        if order == NULL:
+        if source.starts != NULL:
+            scatter(source, order, start, count, buffer)
+        elif order == NULL:
             elementwise.gather(source.is_double, source.data + start * source.row_stride,
                                source.row_stride, NULL, count, source.n_columns, buffer)
         else:

@@ -28,6 +28,7 @@ ctypedef struct Rule:
     double max_norm             # 0: no clipping
     double l1
     double l2
+    double shared_l2            # not 0: l2 is this over a step's rows
     bint fusable                # W -= lr g and nothing else
     bint whole                  # wants the whole gradient before the first parameter moves
     void* vectors               # (n_vectors, n_parameters) of the network's dtype, or NULL
@@ -44,6 +45,7 @@ cdef class RuleSettings:
     cdef readonly str kind
     cdef readonly dict options
 
+cdef void share_penalty(Rule* rule, Py_ssize_t rows) noexcept nogil
 cdef void begin_step(Rule* rule) noexcept nogil
 cdef void end_step(Rule* rule, double loss) noexcept nogil
 cdef void apply_rule(const Rule* rule, bint weights, Py_ssize_t first, Py_ssize_t n,

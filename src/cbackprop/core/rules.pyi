@@ -5,4 +5,12 @@ KINDS: dict[str, int]
 class RuleSettings:
     kind: str
     options: dict[str, Any]
-    def __init__(self, kind: str, *, l1: float = 0.0, l2: float = 0.0, **options: Any) -> None: ...
+    def __init__(
+        self,
+        kind: str,
+        *,
+        l1: float = 0.0,
+        l2: float = 0.0,
+        l2_shared: bool = False,
+        **options: Any,
+    ) -> None: ...

@@ -9,6 +9,8 @@
     iRPROP+     a step size for each parameter, by the gradient's sign alone
 
 g is the gradient of the mean loss and of the penalty (l2/2) |W|^2 + l1 |W|_1, clipped on request.
+With ``shared_l2`` l2 is that over the rows of the step: scikit-learn's meaning, by which the
+strength depends on the batch size, and a short last batch has more of it.
 Penalty and decoupled decay, W *= 1 - lr weight_decay before the step, are the weights' alone:
 biases are free.  The elementwise loops stand in simd/updates_rules.h, without contraction into FMA:
 each equals its NumPy twin to the bit, wherever a run begins or ends.
@@ -45,13 +47,17 @@ cdef class RuleSettings:
         Those of the rule: momentum, beta_1, beta_2, epsilon, folded, increase, decrease, least,
         most, weight_decay, max_norm; L-BFGS and Levenberg-Marquardt read their own from
         ``options``.
+    l2_shared : bool
+        Whether l2 is divided by the rows of each step; L-BFGS and Levenberg-Marquardt do not look
+        at it.
     """
 
-    def __init__(self, str kind, *, double l1=0.0, double l2=0.0, **options):
+    def __init__(self, str kind, *, double l1=0.0, double l2=0.0, bint l2_shared=False,
+                 **options):
         cdef Rule* rule = &self.rule
         self.kind, self.options = kind, options
         rule.kind = KINDS[kind]
-        rule.l1, rule.l2 = l1, l2
+        rule.l1, rule.l2, rule.shared_l2 = l1, l2, l2 if l2_shared else 0.0
         rule.momentum = options.get("momentum", 0.0)
         rule.beta_1, rule.beta_2 = options.get("beta_1", 0.0), options.get("beta_2", 0.0)
         rule.epsilon, rule.folded = options.get("epsilon", 0.0), options.get("folded", False)
@@ -62,6 +68,12 @@ cdef class RuleSettings:
         rule.fusable = (rule.kind == SGD and l1 == 0 and l2 == 0 and rule.weight_decay == 0
                         and rule.max_norm == 0)
         rule.whole = rule.kind in (RPROP, LBFGS, MARQUARDT, EVIDENCE) or rule.max_norm > 0
+
+
+cdef void share_penalty(Rule* rule, Py_ssize_t rows) noexcept nogil:
+    """Set l2 for a step on so many rows, where it depends on them."""
+    if rule.shared_l2 != 0:
+        rule.l2 = rule.shared_l2 / rows
 
 
 cdef void begin_step(Rule* rule) noexcept nogil:

@@ -24,6 +24,9 @@ ctypedef struct Watch:
     double min_delta
     Py_ssize_t start_epoch
     bint keep_best
+    bint from_best              # patience counts from the best value, not from the last better one
+    double divisor              # of the learning rate when patience ends; 0: the fit stops,
+    double least_rate           # as it does at a rate of at most this
     double target_loss          # negative infinity: none
     # the plateau that lowers the learning rate; patience negative: none
     double plateau_factor
@@ -37,4 +40,5 @@ cdef class WatchSettings:
 
 cdef double plateau_rate(const Watch* watch, double rate) noexcept nogil
 cdef Reason judge(const Watch* watch, Py_ssize_t epoch, double loss, double monitored,
-                  Py_ssize_t n_parameters, const real* parameters, real* best) noexcept nogil
+                  double rate, Py_ssize_t n_parameters, const real* parameters,
+                  real* best) noexcept nogil

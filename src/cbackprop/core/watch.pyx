@@ -2,7 +2,9 @@
 
 The numbers belong to the trainer's state, so that a resumed training judges as an uninterrupted one
 does.  The best value is the best that was seen; patience counts the epochs that did not better by
-``min_delta`` the last value that did.
+``min_delta`` the last value that did.  With ``from_best`` it counts those that did not better the
+best by as much, as scikit-learn does: a slow descent then ends the fit.  With ``divisor`` the end
+of patience divides the learning rate instead, until that is at most ``least_rate``.
 """
 
 from libc.math cimport INFINITY
@@ -31,6 +33,7 @@ cdef class WatchSettings:
 
     def __cinit__(self, *, int monitored=-1, bint maximise=False, patience=None,
                   double min_delta=0.0, Py_ssize_t start_epoch=0, bint keep_best=False,
+                  bint from_best=False, double divisor=0.0, double least_rate=0.0,
                   target_loss=None, double plateau_factor=1.0,
                   double plateau_patience=-1.0, double plateau_delta=0.0,
                   double plateau_minimum=0.0):
@@ -38,6 +41,8 @@ cdef class WatchSettings:
         self.watch.patience = INFINITY if patience is None else patience
         self.watch.min_delta = min_delta
         self.watch.start_epoch, self.watch.keep_best = start_epoch, keep_best
+        self.watch.from_best = from_best
+        self.watch.divisor, self.watch.least_rate = divisor, least_rate
         self.watch.target_loss = -INFINITY if target_loss is None else target_loss
         self.watch.plateau_factor = plateau_factor
         self.watch.plateau_patience = plateau_patience
@@ -51,6 +56,11 @@ def fresh_best(numbers, double key):
     numbers[N_WATCHED - 1] = key
 
 
+def known_best(numbers, double value, Py_ssize_t epoch, double waited):
+    """A best value is known already, and so many epochs have not bettered it (``from_best``)."""
+    numbers[HAS_BEST:PLATEAU_STARTED] = 1.0, value, epoch, value, waited
+
+
 def wait_anew(numbers):
     """Patience begins from the start; the best value stays."""
     numbers[WAITED] = 0.0
@@ -60,6 +70,11 @@ def fresh_plateau(numbers):
     """The learning rate is as its schedule has it."""
     numbers[PLATEAU_STARTED:PLATEAU_SCALE] = 0.0
     numbers[PLATEAU_SCALE] = 1.0
+
+
+def plateau_scale(numbers):
+    """What the plateaus so far have made of the learning rate: a factor, or with a divisor that."""
+    return float(numbers[PLATEAU_SCALE])
 
 
 def waited(numbers):
@@ -76,6 +91,8 @@ def best_of(numbers):
 
 cdef double plateau_rate(const Watch* watch, double rate) noexcept nogil:
     """The learning rate after the plateaus so far."""
+    if watch.divisor != 0:
+        return rate / watch.numbers[PLATEAU_SCALE]
     if watch.plateau_patience < 0:
         return rate
     return max(rate * watch.numbers[PLATEAU_SCALE], min(rate, watch.plateau_minimum))
@@ -95,28 +112,40 @@ cdef void look_for_plateau(const Watch* watch, double loss) noexcept nogil:
 
 
 cdef Reason judge(const Watch* watch, Py_ssize_t epoch, double loss, double monitored,
-                  Py_ssize_t n_parameters, const real* parameters, real* best) noexcept nogil:
+                  double rate, Py_ssize_t n_parameters, const real* parameters,
+                  real* best) noexcept nogil:
     """The end of epoch number ``epoch``: whether and why to stop.
 
     monitored : the monitored column's value
+    rate : the learning rate of the epoch
     best : (n_parameters,), written with ``parameters`` when they are the best so far; or NULL
     """
     cdef double* numbers = watch.numbers
     cdef double value = -monitored if watch.maximise else monitored
+    cdef double lowest = -numbers[BEST] if watch.maximise else numbers[BEST]
+    cdef bint better
     if watch.plateau_patience >= 0:
         look_for_plateau(watch, loss)
     if watch.monitored >= 0 and epoch >= watch.start_epoch:
-        if not numbers[HAS_BEST] or value < (-numbers[BEST] if watch.maximise else numbers[BEST]):
+        if watch.from_best:
+            better = value <= lowest - watch.min_delta
+        else:
+            better = value < numbers[REFERENCE] - watch.min_delta
+        better = better or not numbers[HAS_BEST]
+        if not numbers[HAS_BEST] or value < lowest:
             if best != NULL:
                 memcpy(best, parameters, n_parameters * sizeof(real))
             numbers[BEST], numbers[BEST_EPOCH] = monitored, epoch
-        if not numbers[HAS_BEST] or value < numbers[REFERENCE] - watch.min_delta:
+        if better:
             numbers[REFERENCE], numbers[WAITED] = value, 0
         else:
             numbers[WAITED] += 1
         numbers[HAS_BEST] = 1
         if numbers[WAITED] >= watch.patience:
-            return EARLY_STOPPING
+            if watch.divisor == 0 or rate <= watch.least_rate:
+                return EARLY_STOPPING
+            numbers[PLATEAU_SCALE] *= watch.divisor
+            numbers[WAITED] = 0
     if loss <= watch.target_loss:
         return TARGET_LOSS
     return NOT_YET

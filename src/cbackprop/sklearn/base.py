@@ -1,0 +1,912 @@
+"""What both estimators are: parameters, fit, partial_fit, fitted attributes, pickles.
+
+An estimator translates: scikit-learn's parameters into a Network and a trainer, a history back into
+fitted attributes.  No arithmetic of training stands here, and nothing is drawn here (draws.py).
+"""
+
+import copy
+import operator
+import warnings
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from numbers import Integral, Real
+from typing import Any, ClassVar
+
+import joblib
+import numpy as np
+import scipy.sparse
+from sklearn.base import BaseEstimator, _fit_context
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.metrics import check_scoring
+from sklearn.utils._param_validation import Interval, Options, StrOptions
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+
+from .. import checks
+from ..core.rows import SparseRows
+from ..errors import DivergenceError, InputError, InputTypeError
+from ..history import History
+from ..network import Network
+from .callbacks import CallbackSupport, Evaluations, Halt, Printer, Tasks
+from .draws import (
+    Orders,
+    another,
+    draw_parameters,
+    draw_spread,
+    draw_validation_rows,
+    stream,
+)
+from .solvers import SOLVERS, SolverKind
+from .training import Patience, PeerTrainer
+
+__all__ = ["BaseMLP", "fitted", "fitting"]
+
+# scikit-learn's names of activations where they differ from ours.
+_OURS = {"logistic": "sigmoid"}
+_THEIRS = {"sigmoid": "logistic"}
+
+# Rows of a sparse X that are made dense at once to predict.
+_BLOCK = 1024
+
+NON_FINITE = (
+    "Solver produced non-finite parameter weights. The input data may contain large values and "
+    "need to be preprocessed."
+)
+
+# Frames between `_train` and who called `fit`.
+_TO_THE_CALLER = 7 if hasattr(CallbackSupport, "set_callbacks") else 6
+
+fitting = _fit_context(prefer_skip_nested_validation=True)
+
+
+@dataclass
+class Data:
+    """Rows that have been checked."""
+
+    X: Any
+    Y: np.ndarray
+    weight: np.ndarray | None
+
+    def __len__(self) -> int:
+        return len(self.Y)
+
+
+class Resume:
+    """What `partial_fit` goes on with: the stream, the last order, the solver's memory."""
+
+    def __init__(self, random: np.random.RandomState | None, trainer: PeerTrainer) -> None:
+        self.random = random  # None: NumPy's global stream
+        self.trainer: PeerTrainer | None = trainer
+        self.state = trainer._state
+        self.order: np.ndarray | None = None
+        self.settings: Any = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        # The trainer is made anew from the estimator's parameters.
+        return {**self.__dict__, "trainer": None, "settings": None}
+
+
+class Run:
+    """One training from one draw of weights."""
+
+    def __init__(
+        self, network: Network, random: np.random.RandomState, trainer: PeerTrainer
+    ) -> None:
+        self.network, self.random, self.trainer = network, random, trainer
+        self.orders: Orders | None = None
+        self.history: History | None = None
+        self.tasks: Tasks | None = None
+
+    def train(self, X: Any, Y: np.ndarray, **settings: Any) -> None:
+        """Fit; `history` is of this call even where it fails."""
+        before = self.trainer.history.n_epochs
+        try:
+            self.history = self.trainer.fit(X, Y, **settings)
+        except BaseException:
+            self.history = History()
+            whole = self.trainer.history
+            self.history._extend(**{name: whole[name][before:].tolist() for name in whole})
+            raise
+        finally:
+            if self.tasks is not None:
+                self.tasks.close()
+            if self.orders is not None and self.history is not None:
+                self.orders.catch_up(self.history.n_epochs)
+
+
+class BaseMLP(CallbackSupport, BaseEstimator):  # type: ignore[misc]
+    """The common part of `MLPClassifier` and `MLPRegressor`."""
+
+    _doc_link_module = "cbackprop"
+    _doc_link_template = "https://pypi.org/project/cbackprop/"
+
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
+        "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
+        "activation": [StrOptions({"identity", "logistic", "tanh", "relu"}), "array-like"],
+        "solver": [StrOptions(set(SOLVERS))],
+        "alpha": [Interval(Real, 0, None, closed="left")],
+        "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
+        "learning_rate": [StrOptions({"constant", "invscaling", "adaptive"})],
+        "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
+        "power_t": [Interval(Real, 0, None, closed="left")],
+        "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "shuffle": ["boolean"],
+        "random_state": ["random_state", np.random.Generator],
+        "tol": [Interval(Real, 0, None, closed="left")],
+        "verbose": ["verbose"],
+        "warm_start": ["boolean"],
+        "momentum": [Interval(Real, 0, 1, closed="both")],
+        "nesterovs_momentum": ["boolean"],
+        "early_stopping": ["boolean"],
+        "validation_fraction": [Interval(Real, 0, 1, closed="left")],
+        "beta_1": [Interval(Real, 0, 1, closed="left")],
+        "beta_2": [Interval(Real, 0, 1, closed="left")],
+        "epsilon": [Interval(Real, 0, None, closed="neither")],
+        "n_iter_no_change": [
+            Interval(Integral, 1, None, closed="left"),
+            Options(Real, {np.inf}),
+        ],
+        "max_fun": [Interval(Integral, 1, None, closed="left")],
+        "alpha_scaling": [StrOptions({"batch", "none"})],
+        "scaling": [StrOptions({"standard", "minmax"}), None],
+        "scoring": [str, callable, None],
+        "restarts": [Interval(Integral, 1, None, closed="left")],
+        "n_jobs": [Integral, None],
+        "callbacks": "no_validation",
+        "max_time": [Interval(Real, 0, None, closed="neither"), None],
+    }
+
+    # What a subclass has besides.
+    loss: Any
+    _metric: str  # the core's name of the metric that `score` is
+
+    # ------------------------------------------------------------------------- for the subclasses
+
+    def _validated(
+        self, X: Any, y: Any, *, first: bool, incremental: bool
+    ) -> tuple[Any, np.ndarray]:
+        """X and the targets as the network has them, (N, n_outputs)."""
+        raise NotImplementedError
+
+    def _encoded(self, X: Any, y: Any) -> tuple[Any, np.ndarray]:
+        """The same of validation data: nothing about the estimator changes."""
+        raise NotImplementedError
+
+    def _output(self) -> str:
+        """The activation of the output layer, by scikit-learn's name."""
+        raise NotImplementedError
+
+    def _core_loss(self) -> Any:
+        """The loss, as the trainer has it."""
+        raise NotImplementedError
+
+    def _score_of(self, Y: np.ndarray, Y_hat: np.ndarray, weight: np.ndarray | None) -> float:
+        """What `score` would say, from targets and outputs."""
+        raise NotImplementedError
+
+    def _plain_metric(self, weight: np.ndarray | None) -> bool:
+        """Whether the core's own metric is what `score` is."""
+        return weight is None
+
+    def _row_weights(self, sample_weight: np.ndarray | None, y: Any) -> np.ndarray | None:
+        """The rows' weights, class weights included."""
+        return sample_weight
+
+    # ------------------------------------------------------------------------------------ training
+
+    def _hidden(self) -> tuple[tuple[int, ...], tuple[str, ...]]:
+        """Sizes and activations of the hidden layers."""
+        sizes: Any = self.hidden_layer_sizes
+        try:
+            sizes = list(map(operator.index, sizes if isinstance(sizes, Iterable) else [sizes]))
+        except TypeError:
+            raise InputTypeError(
+                f"hidden_layer_sizes is {sizes!r}; expected whole numbers, e.g. (100,)"
+            ) from None
+        if any(size <= 0 for size in sizes):
+            raise InputError(f"hidden_layer_sizes must be > 0, got {sizes}.")
+        names = self.activation
+        names = (names,) * len(sizes) if isinstance(names, str) else tuple(names)
+        if len(names) != len(sizes):
+            raise InputError(
+                f"activation has {len(names)} names and hidden_layer_sizes {len(sizes)} layers; "
+                "expected one name, or one for each hidden layer"
+            )
+        for name in names:
+            checks.choice("activation", name, ("identity", "logistic", "tanh", "relu"))
+        return tuple(sizes), names
+
+    def _fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        *,
+        validation_data: Any = None,
+        incremental: bool = False,
+        checked: tuple[Any, np.ndarray] | None = None,
+    ) -> Any:
+        """Both `fit` and `partial_fit`; ``checked`` is X and targets that need no other look.
+
+        After an error that was raised before the first epoch's end the estimator is what it was;
+        after a divergence or Ctrl-C it has the last weights that are whole and finite.
+        """
+        before = dict(self.__dict__)
+        curve = before.get("loss_curve_")
+        n_before = 0 if curve is None else len(curve)
+        try:
+            return self._train(X, y, sample_weight, validation_data, incremental, checked)
+        except DivergenceError:
+            raise
+        except Exception:
+            now = self.__dict__.get("loss_curve_")
+            if now is None or len(now) == (n_before if now is curve else 0):
+                self.__dict__.clear()
+                self.__dict__.update(before)
+            raise
+
+    def _train(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any,
+        validation_data: Any,
+        incremental: bool,
+        checked: tuple[Any, np.ndarray] | None,
+    ) -> Any:
+        kind = SOLVERS[self.solver]
+        hidden, activations = self._hidden()
+        first = not hasattr(self, "coefs_") or not (self.warm_start or incremental)
+        if checked is None:
+            checked = self._validated(X, y, first=first, incremental=incremental)
+        X, Y = checked
+        if sample_weight is not None:
+            sample_weight = _check_sample_weight(sample_weight, X)
+        data = Data(_as_rows(X), Y, self._row_weights(sample_weight, y))
+        layers = (X.shape[1], *hidden, Y.shape[1])
+
+        resume: Resume | None = self.__dict__.get("_resume")
+        goes_on = resume is not None and (incremental or (not first and kind.goes_on))
+        if goes_on and resume is not None and resume.random is not None and incremental:
+            random = resume.random
+        else:
+            random = stream(self.random_state)
+        if first:
+            network = self._new_network(layers, activations, X.dtype)
+            self._draw(network, random, kind, activations)
+            if self.scaling is not None:
+                self._fit_scaling(network, data)
+        else:
+            network = self._current_network()
+            self._check_unchanged(network, layers, activations)
+        rows, places, validation = self._held_out(data, random, kind, validation_data, incremental)
+        n_rows = len(data) if rows is None else len(data) - len(rows)
+        if first:
+            self._begin(network)
+
+        trainer = self._trainer_for(network, kind, data, rows, resume if goes_on else None)
+        first_run = Run(network, random, trainer)
+        runs = [first_run]
+        if self.restarts > 1 and not incremental:
+            for number in range(1, int(self.restarts)):
+                other = another(random, number)
+                drawn = copy.deepcopy(network)
+                self._draw(drawn, other, kind, activations)
+                runs.append(Run(drawn, other, self._trainer_for(drawn, kind, data, rows, None)))
+        if self.batch_size != "auto" and self.batch_size > n_rows and kind.mini_batches:
+            warnings.warn(
+                "Got `batch_size` less than 1 or larger than sample size. It is going to be "
+                f"clipped: batch_size is {self.batch_size} and there are {n_rows} rows",
+                stacklevel=_TO_THE_CALLER,
+            )
+        order = resume.order if incremental and resume is not None else None
+        score: float | None = None
+        for run in runs:
+            if kind.mini_batches and (self.shuffle or places is not None):
+                run.orders = Orders(
+                    run.random, n_rows, places=places, shuffle=bool(self.shuffle), order=order
+                )
+                run.trainer.order = run.orders
+            run.trainer.rates = self._rates(run.trainer, n_rows, incremental)
+        metric = self._metric_for(data, rows, validation)
+        if validation is not None and not (first or incremental):
+            # The weights to beat are those that the fit begins with, on the rows of this fit.
+            score = self._score_before(network, data, rows, validation, metric)
+        stops_early = validation is not None and (self.early_stopping or validation_data is None)
+        for run in runs:
+            begins = first or run is not first_run
+            run.trainer.patience = self._patience(
+                kind, stops_early, incremental, begins, resume, score
+            )
+        settings: dict[str, Any] = {
+            "epochs": 1 if incremental else int(self.max_iter),
+            "sample_weight": data.weight,
+            "missing": getattr(self, "missing", "error"),
+            "max_seconds": None if self.max_time is None else float(self.max_time),
+        }
+        if validation is not None:
+            settings["validation_data"] = validation
+
+        halt = Halt()
+
+        def train(run: Run) -> None:
+            callbacks = self._callbacks(run, first_run, X, y, kind)
+            run.train(
+                data.X,
+                data.Y,
+                **settings,
+                metric=None if metric is None else metric(run.network),
+                callbacks=[*callbacks, halt] if len(runs) > 1 else callbacks,
+            )
+
+        try:
+            self._train_all(runs, train, halt)
+        except DivergenceError as error:
+            raise DivergenceError(
+                f"{NON_FINITE} {error}", error.epoch, error.step, error.learning_rate
+            ) from None
+        finally:
+            run = min(runs, key=lambda run: self._rank(run, stops_early))
+            self._collect(run, kind, data, rows, stops_early, incremental)
+            self._keep(run, kind, incremental)
+        self._tell_convergence(run, kind, incremental)
+        return self
+
+    def _fit_with_tasks(self, X: Any, y: Any, sample_weight: Any, validation_data: Any) -> Any:
+        """`_fit`, as a task of scikit-learn's callbacks where there are any."""
+        if not self.__dict__.get("_skl_callbacks"):
+            return self._fit(X, y, sample_weight, validation_data=validation_data)
+        context = self._init_callback_context(max_subtasks=None)
+        context.call_on_fit_task_begin(estimator=self, X=X, y=y)
+        self._fit(X, y, sample_weight, validation_data=validation_data)
+        context.call_on_fit_task_end(estimator=self, X=X, y=y, reconstruction_attributes=dict)
+        return self
+
+    def _new_network(
+        self, layers: tuple[int, ...], activations: tuple[str, ...], dtype: Any
+    ) -> Network:
+        names = tuple(_OURS.get(name, name) for name in (*activations, self._output()))
+        layers = checks.layer_sizes(layers, bias=True, itemsize=np.dtype(dtype).itemsize)
+        network = Network.__new__(Network)
+        network._build(layers, names, True, np.dtype(dtype))
+        return network
+
+    def _draw(
+        self,
+        network: Network,
+        random: np.random.RandomState,
+        kind: SolverKind,
+        activations: tuple[str, ...],
+    ) -> None:
+        """The initial weights."""
+        if kind.spread:
+            draw_spread(network, random)
+        else:
+            draw_parameters(network, random, _names(self.activation, activations))
+
+    def _fit_scaling(self, network: Network, data: Data) -> None:
+        if isinstance(data.X, SparseRows):
+            raise InputError(
+                f"scaling is {self.scaling!r} and X is sparse; expected scaling=None: shifted, no "
+                "entry would stay 0. MaxAbsScaler in a pipeline keeps them"
+            )
+        kind = self.scaling
+        network.fit_scaling(data.X, inputs=kind)
+        if self._metric == "r2" and network.activations[-1] not in ("exp", "softmax"):
+            network.fit_scaling(Y=data.Y, targets=kind)
+
+    def _check_unchanged(
+        self, network: Network, layers: tuple[int, ...], activations: tuple[str, ...]
+    ) -> None:
+        """What a fitted network cannot change: its shape and its activations."""
+        if layers != network.sizes:
+            raise InputError(
+                f"the layers have the sizes {layers} and those that are fitted {network.sizes}; "
+                "expected the same with warm_start=True or in partial_fit. To begin afresh with "
+                "other layers, call fit with warm_start=False"
+            )
+        names = tuple(_OURS.get(name, name) for name in (*activations, self._output()))
+        if names != network.activations:
+            raise InputError(
+                f"the activations are {names} and those that are fitted {network.activations}; "
+                "expected the same with warm_start=True or in partial_fit. To begin afresh with "
+                "others, call fit with warm_start=False"
+            )
+
+    def _held_out(
+        self,
+        data: Data,
+        random: np.random.RandomState,
+        kind: SolverKind,
+        validation_data: Any,
+        incremental: bool,
+    ) -> tuple[np.ndarray | None, np.ndarray | None, Any]:
+        """(rows held out, places of the others in their order, what the trainer validates on)."""
+        if incremental:
+            return None, None, None
+        if validation_data is not None:
+            return None, None, self._validation_pair(validation_data)
+        if not (self.early_stopping and kind.validates):
+            return None, None, None
+        stratify = None
+        if self._metric == "accuracy" and data.Y.shape[1] == 1:
+            stratify = data.Y.astype(bool)
+        train, held_out = draw_validation_rows(
+            len(data), self.validation_fraction, random, stratify
+        )
+        return held_out, np.argsort(np.argsort(train)), held_out
+
+    def _validation_pair(self, given: Any) -> tuple[Any, ...]:
+        if not isinstance(given, (tuple, list)) or len(given) not in (2, 3):
+            raise InputError(
+                f"validation_data is {checks.describe(given)}; expected a tuple (X, y) or "
+                "(X, y, sample_weight)"
+            )
+        X, Y = self._encoded(given[0], given[1])
+        if len(given) == 2:
+            return _as_rows(X), Y
+        return _as_rows(X), Y, _check_sample_weight(given[2], X)
+
+    def _trainer_for(
+        self,
+        network: Network,
+        kind: SolverKind,
+        data: Data,
+        rows: np.ndarray | None,
+        resume: Resume | None,
+    ) -> PeerTrainer:
+        """The trainer to go on with, or a new one; with the parameters as they are now."""
+        weight, n_rows = data.weight, len(data)
+        if weight is not None or rows is not None:
+            kept = np.ones(n_rows, bool)
+            if rows is not None:
+                kept[rows] = False
+            n_rows = int(kept.sum())
+            mean = 1.0 if weight is None else float(np.mean(weight[kept]))
+        else:
+            mean = 1.0
+        l2 = float(self.alpha) if kind.penalised else 0.0
+        shared = self.alpha_scaling == "batch"
+        if shared:
+            l2 = l2 / mean if mean > 0 else l2
+            if not kind.patient:  # all rows are one batch
+                l2, shared = l2 / n_rows, False
+        batch_size = None
+        if kind.mini_batches and self.batch_size != "auto":
+            batch_size = min(int(self.batch_size), n_rows)
+        settings = (
+            self.solver, self.learning_rate_init, self.momentum, self.nesterovs_momentum,
+            self.beta_1, self.beta_2, self.epsilon, self.tol, self._core_loss(), l2, shared,
+            batch_size,
+        )  # fmt: skip
+        if resume is not None and resume.trainer is not None and resume.settings == settings:
+            return resume.trainer
+        trainer = PeerTrainer(
+            network,
+            solver=kind.make(self),
+            loss=self._core_loss(),
+            batch_size=batch_size,
+            l2=l2,
+            l2_shared=shared,
+        )
+        trainer.settings = settings
+        if resume is not None:
+            trainer._state = resume.state
+            if resume.trainer is not None:
+                trainer.history = resume.trainer.history
+        return trainer
+
+    def _rates(
+        self, trainer: PeerTrainer, n_rows: int, incremental: bool
+    ) -> Callable[[np.ndarray], np.ndarray] | None:
+        """The learning rates of "invscaling", which count rows; others are the solver's."""
+        if self.solver != "sgd" or self.learning_rate != "invscaling":
+            return None
+        rate, power, seen = float(self.learning_rate_init), float(self.power_t), int(self.t_)
+        begin = trainer.epoch
+
+        def rates(epochs: np.ndarray) -> np.ndarray:
+            done = epochs - begin
+            rates = rate / (seen + done * n_rows + 1.0) ** power
+            if not incremental:
+                rates[done == 0] = rate
+            return np.asarray(rates, np.float64)
+
+        return rates
+
+    def _patience(
+        self,
+        kind: SolverKind,
+        stops_early: bool,
+        incremental: bool,
+        begins: bool,
+        resume: Resume | None,
+        score: float | None,
+    ) -> Patience | None:
+        """When the fit stops; what a warm start has to beat is known."""
+        if not (kind.patient or stops_early):
+            return None
+        known = None
+        if not (begins or incremental):
+            value, waited = self.best_loss_, 0.0
+            if resume is not None and resume.trainer is not None:
+                waited, best = resume.trainer.waited, resume.trainer.best
+                # What was watched; with alpha_scaling="none" best_loss_ has the penalty besides.
+                if best is not None and value is not None:
+                    value = best[1]
+            if stops_early:
+                value = score
+            if value is not None:
+                known = (float(value), waited)
+        return Patience(
+            "validation_metric" if stops_early else "loss",
+            float(self.tol),
+            float(self.n_iter_no_change),
+            adaptive=self.solver == "sgd" and self.learning_rate == "adaptive",
+            known=known,
+        )
+
+    def _as_of(self, network: Network) -> Any:
+        """A twin of this estimator with another network."""
+        seen = object.__new__(type(self))
+        seen.__dict__.update(self.__dict__)
+        seen._show(network)
+        return seen
+
+    def _metric_for(
+        self, data: Data, rows: np.ndarray | None, validation: Any
+    ) -> Callable[[Network], Any] | None:
+        """From a network that is trained to what the trainer takes for its metric."""
+        if validation is None:
+            return None
+        if rows is None:
+            held_out = Data(validation[0], validation[1], (*validation, None)[2])
+        else:
+            weight = None if data.weight is None else data.weight[rows]
+            held_out = Data(data.X, data.Y[rows], weight)
+        if self.scoring is None:
+            if self._plain_metric(held_out.weight):
+                return lambda network: self._metric
+            return lambda network: lambda Y, Y_hat: self._score_of(Y, Y_hat, held_out.weight)
+        X = _some_rows(held_out.X, rows)
+        y = self._decoded(held_out.Y)
+        scorer = check_scoring(self, scoring=self.scoring)
+        options = {} if held_out.weight is None else {"sample_weight": held_out.weight}
+
+        def metric(network: Network) -> Callable[[np.ndarray, np.ndarray], float]:
+            seen = self._as_of(network)
+            return lambda Y, Y_hat: float(scorer(seen, X, y, **options))
+
+        return metric
+
+    def _decoded(self, Y: np.ndarray) -> np.ndarray:
+        """Targets as the user has them."""
+        raise NotImplementedError
+
+    def _score_before(
+        self,
+        network: Network,
+        data: Data,
+        rows: np.ndarray | None,
+        validation: Any,
+        metric: Callable[[Network], Any] | None,
+    ) -> float:
+        """The validation score of the weights that a warm start begins with."""
+        if rows is None:
+            X, Y, weight = validation[0], validation[1], (*validation, None)[2]
+        else:
+            X, Y = data.X, data.Y[rows]
+            weight = None if data.weight is None else data.weight[rows]
+        Y_hat = _predict_rows(network, _some_rows(X, rows))
+        function = None if metric is None else metric(network)
+        if callable(function):
+            return float(function(Y, Y_hat))
+        return self._score_of(Y, Y_hat, weight)
+
+    def _callbacks(self, run: Run, first_run: Run, X: Any, y: Any, kind: SolverKind) -> list[Any]:
+        """What is told of each epoch."""
+        wanted: list[Any] = []
+        if self.verbose:
+            wanted.append(Printer(run.trainer.epoch))
+        if self.solver == "lbfgs" and self.max_fun < 30 * self.max_iter:
+            wanted.append(Evaluations(int(self.max_fun)))
+        if self.callbacks is not None:
+            given = self.callbacks
+            wanted += list(given) if isinstance(given, (list, tuple)) else [given]
+        if run is first_run and "_callback_fit_ctx" in self.__dict__:
+            run.tasks = Tasks(self, run.network, X, y)
+            wanted.append(run.tasks)
+        return wanted
+
+    def _train_all(self, runs: list[Run], train: Callable[[Run], None], halt: Halt) -> None:
+        n_jobs = min(joblib.effective_n_jobs(self.n_jobs), len(runs))
+        if n_jobs == 1:
+            for run in runs:
+                train(run)
+            return
+        # The core trains without the GIL, and the threads share X.
+        with ThreadPoolExecutor(n_jobs) as pool:
+            pending = [pool.submit(train, run) for run in runs]
+            try:
+                for done in pending:
+                    done.result()
+            except BaseException:
+                # Ctrl-C comes here alone: the fits end with their epochs.
+                halt.wanted = True
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+
+    @staticmethod
+    def _rank(run: Run, stops_early: bool) -> float:
+        """The smaller, the better the run."""
+        if run.history is None or not run.history.n_epochs:
+            return np.inf
+        best = run.trainer.best
+        if stops_early and best is not None:
+            return -best[1]
+        return float(_losses(run.history)[-1])
+
+    # --------------------------------------------------------------------------- fitted attributes
+
+    def _begin(self, network: Network) -> None:
+        """The attributes of a network that has its weights and nothing else."""
+        self._show(network)
+        self.n_iter_ = 0
+        self.t_ = 0
+        self.n_outputs_ = network.sizes[-1]
+        self.n_layers_ = len(network.sizes)
+        self.out_activation_ = _THEIRS.get(network.activations[-1], network.activations[-1])
+        self.loss_ = np.inf
+        self.loss_curve_: list[float] = []
+        self.best_loss_: float | None = np.inf
+        self.validation_scores_: list[float] | None = None
+        self.validation_loss_curve_: list[float] | None = None
+        self.best_validation_score_: float | None = None
+        self.learning_rate_: float | None = None
+        self._resume: Resume | None = None
+
+    def _show(self, network: Network) -> None:
+        """The network's arrays as attributes; views, so that writing into them counts."""
+        self._network = network
+        self.coefs_ = list(network.weights)
+        self.intercepts_ = list(network.biases)
+
+    def _collect(
+        self,
+        run: Run,
+        kind: SolverKind,
+        data: Data,
+        rows: np.ndarray | None,
+        stops_early: bool,
+        incremental: bool,
+    ) -> None:
+        """Attributes from a run, whole or cut short."""
+        history = run.history
+        if run.network is not self._network:
+            self._show(run.network)
+        if history is None:
+            return
+        n_rows = len(data) - (0 if rows is None else len(rows))
+        self.n_iter_ = history.n_epochs + (self.n_iter_ if incremental else 0)
+        if kind.patient:
+            self.t_ += history.n_epochs * n_rows
+        losses = _losses(history)
+        self.loss_curve_ += losses
+        if losses:
+            self.loss_ = losses[-1]
+        self.history_ = run.trainer.history if incremental else history
+        if "validation_metric" in history:
+            self.validation_scores_ = (self.validation_scores_ or []) + history[
+                "validation_metric"
+            ].tolist()
+            self.validation_loss_curve_ = (self.validation_loss_curve_ or []) + history[
+                "validation_loss"
+            ].tolist()
+        if stops_early:
+            best = run.trainer.best
+            self.best_loss_ = None
+            if best is not None:
+                self.best_validation_score_ = best[1]
+        elif losses:
+            lowest = np.inf if self.best_loss_ is None else self.best_loss_
+            self.best_loss_ = min(lowest, *losses)
+        if kind.mini_batches:
+            rate = float(self.learning_rate_init) / run.trainer.divided_by
+            if self.solver == "sgd" and self.learning_rate == "invscaling":
+                rate = float(self.learning_rate_init) / (self.t_ + 1) ** float(self.power_t)
+            self.learning_rate_ = rate
+
+    def _keep(self, run: Run, kind: SolverKind, incremental: bool) -> None:
+        """What a later call goes on with."""
+        if not kind.mini_batches and not self.warm_start:
+            self._resume = None
+            return
+        resume = Resume(None if self.random_state is None else run.random, run.trainer)
+        resume.settings = run.trainer.settings
+        if run.orders is not None:
+            resume.order = run.orders.order
+        self._resume = resume
+        self._resumable = incremental
+
+    def _tell_convergence(self, run: Run, kind: SolverKind, incremental: bool) -> None:
+        history = run.history
+        if history is None or incremental:
+            return
+        reason = history.stop_reason
+        # Without anybody else's callbacks it was that of max_fun.
+        stopped = reason == "callback" and not (self.callbacks or "_skl_callbacks" in vars(self))
+        if self.verbose and reason == "early_stopping":
+            what = "Training loss" if self.best_loss_ is not None else "Validation score"
+            print(
+                f"{what} did not improve more than tol={self.tol:f} for {self.n_iter_no_change} "
+                "consecutive epochs. Stopping."
+            )
+        if reason == "epochs" and kind.patient:
+            warnings.warn(
+                f"Stochastic Optimizer: Maximum iterations ({self.max_iter}) reached and the "
+                "optimization hasn't converged yet.",
+                ConvergenceWarning,
+                stacklevel=_TO_THE_CALLER + 1,
+            )
+        elif not kind.patient and (reason == "epochs" or stopped):
+            limit = "max_iter" if reason == "epochs" else "max_fun"
+            warnings.warn(
+                f"{self.solver} failed to converge after {self.n_iter_} iteration(s): "
+                f"{limit}={getattr(self, limit)} was reached. Increase {limit}, or scale the data "
+                "(https://scikit-learn.org/stable/modules/preprocessing.html)",
+                ConvergenceWarning,
+                stacklevel=_TO_THE_CALLER + 1,
+            )
+
+    # ---------------------------------------------------------------------------------- prediction
+
+    def _current_network(self) -> Network:
+        """The network, with the weights that `coefs_` and `intercepts_` hold."""
+        network: Network | None = self.__dict__.get("_network")
+        if network is None:
+            check_is_fitted(self)
+            raise InputError(
+                "coefs_ was set and the estimator has not been fitted; expected a call of fit or "
+                "partial_fit first"
+            )
+        for shown, own in ((self.coefs_, network.weights), (self.intercepts_, network.biases)):
+            for array, view in zip(shown, own, strict=True):
+                if array is not view:
+                    self._take_arrays(network)
+                    return network
+        return network
+
+    def _take_arrays(self, network: Network) -> None:
+        """Somebody has put other arrays into `coefs_` or `intercepts_`: they count."""
+        for name, shown, own in (
+            ("coefs_", self.coefs_, network.weights),
+            ("intercepts_", self.intercepts_, network.biases),
+        ):
+            for k, (array, view) in enumerate(zip(shown, own, strict=True)):
+                if np.shape(array) != view.shape:
+                    raise InputError(
+                        f"{name}[{k}] has the shape {np.shape(array)}; expected {view.shape}"
+                    )
+        for shown, own in ((self.coefs_, network.weights), (self.intercepts_, network.biases)):
+            for array, view in zip(shown, own, strict=True):
+                view[...] = array
+        self._show(network)
+
+    def _plain(self, X: Any, network: Network) -> bool:
+        """Whether X is such that scikit-learn's checks could find nothing but a NaN in it."""
+        return (
+            type(X) is np.ndarray
+            and X.ndim == 2
+            and (X.dtype == np.float64 or X.dtype == np.float32)
+            and X.flags.c_contiguous
+            and X.shape[1] == network.sizes[0]
+            and X.shape[0] > 0
+            and "feature_names_in_" not in self.__dict__
+        )
+
+    def _outputs(self, X: Any, *, network: Network | None = None) -> np.ndarray:
+        """The network's outputs for rows that have yet to be checked."""
+        if network is None:
+            network = self._current_network()
+        if self._plain(X, network):
+            try:
+                return network.predict(X)
+            except InputError:
+                pass  # not finite: the full validation says so in scikit-learn's words
+        X = validate_data(
+            self,
+            X,
+            accept_sparse=["csr", "csc"],
+            dtype=(np.float64, np.float32),
+            reset=False,
+        )
+        return _predict_rows(network, X)
+
+    # --------------------------------------------------------------------------------------- rest
+
+    def _check_solver(self) -> bool:
+        kind = SOLVERS.get(self.solver)  # an unknown one is told by the parameters' check
+        if kind is not None and not kind.mini_batches:
+            raise AttributeError(
+                "partial_fit is only available for stochastic optimizers. "
+                f"{self.solver} is not stochastic."
+            )
+        return True
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = dict(super().__getstate__())
+        if state.get("_network") is not None:
+            # The weights once: coefs_ and intercepts_ are views of the network's.
+            self._current_network()
+            del state["coefs_"], state["intercepts_"]
+            if not state.get("_resumable"):
+                # The solver's memory, twice the weights, serves a partial_fit that goes on at once.
+                state["_resume"] = None
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        network = self.__dict__.get("_network")
+        if network is not None:
+            self._show(network)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
+
+
+def fitted(estimator: BaseMLP) -> Network:
+    """The network of a fitted estimator; scikit-learn's NotFittedError otherwise."""
+    if "coefs_" not in estimator.__dict__:
+        check_is_fitted(estimator)
+    return estimator._current_network()
+
+
+def _names(activation: Any, activations: tuple[str, ...]) -> tuple[str, ...]:
+    """The hidden layers' activations for the draw of weights; at least one."""
+    return activations or ((activation,) if isinstance(activation, str) else ("relu",))
+
+
+def _losses(history: History) -> list[float]:
+    """Each epoch's loss with its penalty."""
+    losses = history._columns["loss"]
+    if "penalty" in history:
+        return (history["loss"] + history["penalty"]).tolist()  # type: ignore[no-any-return]
+    return losses.tolist()
+
+
+def _is_sparse(X: Any) -> bool:
+    return bool(scipy.sparse.issparse(X))
+
+
+def _as_rows(X: Any) -> Any:
+    """A checked X as the core reads it; sparse rows become dense in the buffer of a block."""
+    if not _is_sparse(X):
+        return X if X.strides[1] == X.itemsize else np.ascontiguousarray(X)
+    X = X.tocsr()
+    return SparseRows(
+        np.ascontiguousarray(X.data),
+        X.indices.astype(np.int64),
+        X.indptr.astype(np.int64),
+        X.shape[1],
+    )
+
+
+def _some_rows(X: Any, rows: np.ndarray | None) -> Any:
+    """Rows of X, sparse or not, as an array or a sparse array."""
+    if isinstance(X, SparseRows):
+        X = scipy.sparse.csr_array((X.data, X.columns, X.starts), shape=X.shape)
+    return X if rows is None else X[rows]
+
+
+def _predict_rows(network: Network, X: Any) -> np.ndarray:
+    """The outputs for checked rows; sparse ones become dense a block at a time."""
+    if not _is_sparse(X):
+        return network.predict(X)
+    X = X.tocsr()
+    blocks = [
+        network.predict(X[first : first + _BLOCK].toarray())
+        for first in range(0, X.shape[0], _BLOCK)
+    ]
+    return np.concatenate(blocks)

@@ -1,0 +1,105 @@
+"""What is told of each epoch: printing, max_fun, scikit-learn's tasks; the user's own besides.
+
+Each is a callback as ``Trainer.fit`` takes them.  scikit-learn has had callbacks since 1.9; before,
+`set_callbacks` is missing and all else is the same.
+"""
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+from ..network import Network
+
+try:
+    from sklearn.callback import CallbackSupportMixin, with_callbacks
+
+    CallbackSupport: Any = CallbackSupportMixin
+except ImportError:
+
+    class _NoCallbacks:
+        """scikit-learn before 1.9 has no callbacks."""
+
+    def with_callbacks(method: Callable[..., Any]) -> Callable[..., Any]:
+        """Nothing to manage."""
+        return method
+
+    CallbackSupport = _NoCallbacks
+
+
+__all__ = ["CallbackSupport", "Evaluations", "Halt", "Printer", "Tasks", "with_callbacks"]
+
+
+class Printer:
+    """Prints what scikit-learn's ``verbose`` prints."""
+
+    def __init__(self, first_epoch: int) -> None:
+        self._first = first_epoch
+
+    def on_epoch_end(self, trainer: Any, record: dict[str, float]) -> None:
+        """One line, and one for the validation."""
+        loss = record["loss"] + record.get("penalty", 0.0)
+        print(f"Iteration {record['epoch'] - self._first + 1:d}, loss = {loss:.8f}")
+        if "validation_metric" in record:
+            print(f"Validation score: {record['validation_metric']:f}")
+
+
+class Evaluations:
+    """Ends L-BFGS after so many evaluations of loss and gradient."""
+
+    def __init__(self, most: int) -> None:
+        self._left = most
+
+    def on_epoch_end(self, trainer: Any, record: dict[str, float]) -> bool:
+        """Count those of the iteration."""
+        self._left -= trainer.evaluations
+        return self._left <= 0
+
+
+class Halt:
+    """Ends a fit in another thread with its epoch."""
+
+    wanted = False
+
+    def on_epoch_end(self, trainer: Any, record: dict[str, float]) -> bool:
+        """Whether somebody wants it."""
+        return self.wanted
+
+
+class Tasks:
+    """scikit-learn's callbacks: an epoch is a task of the fit.
+
+    A task begins when the one before has ended; `close` ends the last, in which nothing was done.
+    """
+
+    def __init__(self, estimator: Any, network: Network, X: Any, y: Any) -> None:
+        self._network = network
+        self._of_fit = {"estimator": estimator, "X": X, "y": y}
+        self._context = estimator._callback_fit_ctx
+        self._begin()
+
+    def _attributes(self) -> dict[str, Any]:
+        """What makes a copy of the estimator one that is fitted as of now."""
+        network = copy.deepcopy(self._network)
+        return {
+            "_network": network,
+            "coefs_": list(network.weights),
+            "intercepts_": list(network.biases),
+        }
+
+    def _begin(self) -> None:
+        self._task = self._context.subcontext(task_name="epoch")
+        self._task.call_on_fit_task_begin(
+            **self._of_fit, reconstruction_attributes=self._attributes
+        )
+
+    def on_epoch_end(self, trainer: Any, record: dict[str, float]) -> bool:
+        """End the epoch's task and begin the next one's; a callback may stop the fit."""
+        stop = self._task.call_on_fit_task_end(
+            **self._of_fit, reconstruction_attributes=self._attributes
+        )
+        self._begin()
+        return bool(stop)
+
+    def close(self) -> None:
+        """End the task of the epoch that never came."""
+        self._task.call_on_fit_task_end(estimator=self._of_fit["estimator"])

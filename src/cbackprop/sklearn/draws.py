@@ -1,0 +1,120 @@
+"""What is drawn from ``random_state``, in scikit-learn's order and from its streams.
+
+    fit           the weights (first fit), the validation rows (early stopping), an order an epoch
+    partial_fit   the weights (first call), an order a call; the stream goes on from call to call
+
+The legacy ``RandomState`` is meant: its streams are frozen (NEP 19), which is why the numbers can
+agree.  This file draws, and decides nothing else.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from sklearn.model_selection import train_test_split
+from sklearn.utils import check_random_state
+
+from ..errors import InputError
+from ..network import Network
+
+__all__ = [
+    "Orders",
+    "another",
+    "draw_parameters",
+    "draw_spread",
+    "draw_validation_rows",
+    "stream",
+]
+
+
+def stream(random_state: Any) -> np.random.RandomState:
+    """The stream of a ``random_state``: None, an int, a RandomState or a Generator."""
+    if isinstance(random_state, np.random.Generator):
+        words = random_state.integers(2**32, size=4, dtype=np.uint32)
+        return np.random.RandomState(words)
+    return check_random_state(random_state)  # type: ignore[no-any-return]
+
+
+def another(random: np.random.RandomState, number: int) -> np.random.RandomState:
+    """Stream ``number`` of those that belong to ``random``, which is not advanced."""
+    words = random.get_state()[1][:8]  # type: ignore[index]
+    return np.random.RandomState(np.array([*words, number], np.uint32))
+
+
+def draw_parameters(
+    network: Network, random: np.random.RandomState, activations: Sequence[str]
+) -> None:
+    """Fill a network as scikit-learn does, layer by layer: W, then b, in +-sqrt(f / (in + out)).
+
+    f is 2 for "logistic" and 6 for any other activation; the output layer has the last hidden
+    layer's (Glorot and Bengio, AISTATS 2010, with biases drawn as well).
+    """
+    for k, (W, b) in enumerate(zip(network.weights, network.biases, strict=True)):
+        logistic = activations[min(k, len(activations) - 1)] == "logistic"
+        bound = np.sqrt((2.0 if logistic else 6.0) / sum(W.shape))
+        W[...] = random.uniform(-bound, bound, W.shape)
+        b[...] = random.uniform(-bound, bound, b.shape)
+
+
+def draw_spread(network: Network, random: np.random.RandomState) -> None:
+    """Fill a network as Nguyen and Widrow do, by one number of the stream."""
+    network.initialize(init="nguyen_widrow", seed=int(random.randint(2**31)))
+
+
+def draw_validation_rows(
+    n_rows: int, fraction: float, random: np.random.RandomState, stratify: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """(rows to train on, rows to validate on), each in the order drawn."""
+    rows, held_out = train_test_split(
+        np.arange(n_rows), random_state=random, test_size=fraction, stratify=stratify
+    )
+    if len(held_out) < 2:
+        raise InputError(
+            "The validation set is too small. Increase 'validation_fraction' or the size of your "
+            f"dataset. It has {len(held_out)} of {n_rows} rows; expected at least 2"
+        )
+    return rows, held_out
+
+
+class Orders:
+    """The order of each epoch's rows: last epoch's, shuffled again.
+
+    Parameters
+    ----------
+    random : RandomState
+    n_rows : int
+    places : ndarray, optional
+        Where row i of those that are trained on stands among them in ascending order.
+    shuffle : bool
+        False: every epoch has the rows as they are.
+    order : ndarray, optional
+        That of the epoch before.
+    """
+
+    def __init__(
+        self,
+        random: np.random.RandomState,
+        n_rows: int,
+        *,
+        places: np.ndarray | None = None,
+        shuffle: bool = True,
+        order: np.ndarray | None = None,
+    ) -> None:
+        self._random, self._places, self._shuffle = random, places, shuffle
+        # Fisher and Yates's exchanges do not look at what they exchange: shuffling the order
+        # itself is taking it by a shuffled range, which is how scikit-learn's ``shuffle`` goes on.
+        fresh = order is None or len(order) != n_rows
+        self.order = np.arange(n_rows, dtype=np.int64) if fresh else order
+        self.drawn = 0
+
+    def __call__(self, epoch: int) -> np.ndarray:
+        """The next epoch's order."""
+        if self._shuffle:
+            self._random.shuffle(self.order)  # type: ignore[arg-type]
+        self.drawn += 1
+        return self.order if self._places is None else self._places[self.order]  # type: ignore[return-value]
+
+    def catch_up(self, epochs: int) -> None:
+        """Leave the stream where scikit-learn would, which shuffles before a full batch as well."""
+        while self._shuffle and self.drawn < epochs:
+            self(0)

@@ -1,0 +1,278 @@
+"""MLPRegressor: numbers in, numbers out."""
+
+from typing import Any, ClassVar
+
+import numpy as np
+from sklearn.base import RegressorMixin
+from sklearn.metrics import r2_score
+from sklearn.utils import check_array, check_consistent_length, column_or_1d
+from sklearn.utils._param_validation import StrOptions
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import validate_data
+
+from ..errors import InputError
+from ..losses import Huber, Quantile
+from .base import BaseMLP, fitted, fitting
+from .callbacks import with_callbacks
+from .parameters import documented
+from .solvers import SOLVERS
+
+__all__ = ["MLPRegressor"]
+
+_LOSSES = {"squared_error", "poisson", "absolute_error", "huber", "quantile"}
+
+
+@documented
+class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
+    """Multi-layer perceptron regressor: scikit-learn's, faster and without its defects.
+
+    By default it gives the numbers of scikit-learn's ``MLPRegressor``, but for the loss that is
+    reported for several outputs.  docs/moving-from-scikit-learn.md tells the differences.
+
+    Parameters
+    ----------
+    loss : str, Huber, Quantile or callable, default="squared_error"
+        "squared_error" (half of it), "poisson" (half the deviance, with exponential outputs),
+        "absolute_error", "huber", "quantile"; ``cbackprop.Huber(threshold=...)`` and
+        ``cbackprop.Quantile(quantile=...)`` set their numbers.  Summed over the outputs.  A
+        function ``loss(y, y_hat)`` of two arrays (rows, outputs) returns the mean loss and its
+        derivative with respect to the second.
+    {common}
+    output_activation : {{"identity", "logistic", "tanh", "relu", "exp"}} or None, default=None
+        None is "exp" with the Poisson loss and "identity" otherwise.
+    missing : {{"error", "ignore"}}, default="error"
+        "ignore": a NaN in y is a missing target and adds nothing.
+    {beyond}
+
+    Attributes
+    ----------
+    {attributes}
+
+    See Also
+    --------
+    cbackprop.Trainer : What trains.
+
+    Examples
+    --------
+    >>> from cbackprop.sklearn import MLPRegressor
+    >>> from sklearn.datasets import make_regression
+    >>> X, y = make_regression(n_samples=100, n_features=4, random_state=0)
+    >>> model = MLPRegressor(hidden_layer_sizes=(10,), solver="lbfgs", random_state=0).fit(X, y)
+    >>> model.score(X, y) > 0.99
+    True
+    """
+
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
+        **BaseMLP._parameter_constraints,
+        "loss": [StrOptions(_LOSSES), Huber, Quantile, callable],
+        "output_activation": [
+            StrOptions({"identity", "logistic", "tanh", "relu", "exp"}),
+            None,
+        ],
+        "missing": [StrOptions({"error", "ignore"})],
+    }
+
+    _metric = "r2"
+
+    def __init__(
+        self,
+        *,
+        loss: Any = "squared_error",
+        hidden_layer_sizes: Any = (100,),
+        activation: Any = "relu",
+        solver: str = "adam",
+        alpha: float = 0.0001,
+        batch_size: Any = "auto",
+        learning_rate: str = "constant",
+        learning_rate_init: float = 0.001,
+        power_t: float = 0.5,
+        max_iter: int = 200,
+        shuffle: bool = True,
+        random_state: Any = None,
+        tol: float = 1e-4,
+        verbose: Any = False,
+        warm_start: bool = False,
+        momentum: float = 0.9,
+        nesterovs_momentum: bool = True,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-8,
+        n_iter_no_change: float = 10,
+        max_fun: int = 15000,
+        output_activation: str | None = None,
+        missing: str = "error",
+        alpha_scaling: str = "batch",
+        scaling: str | None = None,
+        scoring: Any = None,
+        restarts: int = 1,
+        n_jobs: int | None = None,
+        callbacks: Any = None,
+        max_time: float | None = None,
+    ) -> None:
+        self.loss = loss
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.activation = activation
+        self.solver = solver
+        self.alpha = alpha
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.learning_rate_init = learning_rate_init
+        self.power_t = power_t
+        self.max_iter = max_iter
+        self.shuffle = shuffle
+        self.random_state = random_state
+        self.tol = tol
+        self.verbose = verbose
+        self.warm_start = warm_start
+        self.momentum = momentum
+        self.nesterovs_momentum = nesterovs_momentum
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.beta_1 = beta_1
+        self.beta_2 = beta_2
+        self.epsilon = epsilon
+        self.n_iter_no_change = n_iter_no_change
+        self.max_fun = max_fun
+        self.output_activation = output_activation
+        self.missing = missing
+        self.alpha_scaling = alpha_scaling
+        self.scaling = scaling
+        self.scoring = scoring
+        self.restarts = restarts
+        self.n_jobs = n_jobs
+        self.callbacks = callbacks
+        self.max_time = max_time
+
+    # ------------------------------------------------------------------------------------ training
+
+    @with_callbacks  # type: ignore[untyped-decorator]
+    @fitting  # type: ignore[untyped-decorator]
+    def fit(self, X: Any, y: Any, sample_weight: Any = None, validation_data: Any = None) -> Any:
+        """Fit to targets.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix}, (n_samples, n_features)
+            Sparse rows become dense a batch at a time.
+        y : array-like, (n_samples,) or (n_samples, n_outputs)
+        sample_weight : array-like, (n_samples,), optional
+        validation_data : tuple (X, y) or (X, y, sample_weight), optional
+            Looked at after each epoch; with `early_stopping` it takes the place of a part of X.
+
+        Returns
+        -------
+        self
+        """
+        return self._fit_with_tasks(X, y, sample_weight, validation_data)
+
+    @available_if(lambda self: self._check_solver())  # type: ignore[untyped-decorator]
+    @fitting  # type: ignore[untyped-decorator]
+    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Any:
+        """Train for one epoch on these rows.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix}, (n_samples, n_features)
+        y : array-like, (n_samples,) or (n_samples, n_outputs)
+        sample_weight : array-like, (n_samples,), optional
+
+        Returns
+        -------
+        self
+        """
+        if sample_weight is None and "coefs_" in self.__dict__ and type(y) is np.ndarray:
+            network = self._current_network()
+            n_out = network.sizes[-1]
+            plain = self._plain(X, network) and y.dtype == np.float64 and self.missing == "error"
+            if plain and (y.shape == (len(X), n_out) or (n_out == 1 and y.shape == (len(X),))):
+                checked = X, np.ascontiguousarray(y).reshape(-1, n_out)
+                try:
+                    return self._fit(X, y, incremental=True, checked=checked)
+                except InputError:
+                    pass  # not finite, say: the full validation says so in scikit-learn's words
+        return self._fit(X, y, sample_weight, incremental=True)
+
+    def _checked(self, X: Any, y: Any, *, reset: bool) -> tuple[Any, np.ndarray]:
+        kinds = {"accept_sparse": ["csr", "csc"], "dtype": (np.float64, np.float32)}
+        if self.missing == "ignore":
+            X = validate_data(self, X, reset=reset, **kinds)
+            y = check_array(y, ensure_2d=False, ensure_all_finite="allow-nan", input_name="y")
+            check_consistent_length(X, y)
+        else:
+            X, y = validate_data(
+                self, X, y, multi_output=True, y_numeric=True, reset=reset, **kinds
+            )
+        if y.ndim == 2 and y.shape[1] == 1:
+            y = column_or_1d(y, warn=True)
+        if y.dtype not in (np.float64, np.float32):
+            y = y.astype(X.dtype)
+        return X, np.ascontiguousarray(y.reshape(len(y), -1))
+
+    def _validated(
+        self, X: Any, y: Any, *, first: bool, incremental: bool
+    ) -> tuple[Any, np.ndarray]:
+        return self._checked(X, y, reset=first)
+
+    def _encoded(self, X: Any, y: Any) -> tuple[Any, np.ndarray]:
+        return self._checked(X, y, reset=False)
+
+    def _output(self) -> str:
+        poisson = isinstance(self.loss, str) and self.loss == "poisson"
+        return self.output_activation or ("exp" if poisson else "identity")
+
+    def _core_loss(self) -> Any:
+        return self.loss
+
+    def _score_of(self, Y: np.ndarray, Y_hat: np.ndarray, weight: np.ndarray | None) -> float:
+        known = np.isfinite(Y)
+        if known.all():
+            return float(r2_score(Y, Y_hat, sample_weight=weight))
+        scores = [
+            r2_score(
+                Y[rows, column],
+                Y_hat[rows, column],
+                sample_weight=None if weight is None else weight[rows],
+            )
+            for column, rows in enumerate(known.T)
+            if rows.any()
+        ]
+        return float(np.mean(scores))
+
+    def _decoded(self, Y: np.ndarray) -> np.ndarray:
+        return Y[:, 0] if Y.shape[1] == 1 else Y
+
+    # ---------------------------------------------------------------------------------- prediction
+
+    def predict(self, X: Any, return_std: bool = False) -> Any:
+        """The numbers for rows.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix}, (n_samples, n_features)
+        return_std : bool
+            Also the standard deviations, after a fit by a solver that estimates them.
+
+        Returns
+        -------
+        ndarray, (n_samples,) or (n_samples, n_outputs); with `return_std` a pair of them
+        """
+        network = fitted(self)
+        if not return_std:
+            return self._decoded(self._outputs(X, network=network))
+        if not SOLVERS[self.solver].deviations:
+            able = ", ".join(repr(name) for name, kind in SOLVERS.items() if kind.deviations)
+            raise InputError(
+                f"return_std is True and the solver is {self.solver!r}, which does not estimate "
+                f"how sure it is; expected one that does ({able or 'none so far'})"
+            )
+        X = validate_data(self, X, dtype=(np.float64, np.float32), reset=False)
+        predict: Any = network.predict
+        Y, deviation = predict(X, return_std=True)
+        return self._decoded(Y), self._decoded(deviation)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        return tags

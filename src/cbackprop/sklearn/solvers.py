@@ -1,0 +1,86 @@
+"""From a solver's name to its settings: one table, a line for each solver.
+
+A new solver is its import and its line.  What the estimators do differently for one solver and
+another, they read here.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from ..least_squares import BayesianRegularization, LevenbergMarquardt
+from ..solvers import LBFGS, SGD, Adam, RProp, Solver
+
+__all__ = ["SOLVERS", "SolverKind"]
+
+# scikit-learn allows a momentum of 1, whose velocity never decays; this is the nearest to it.
+_MOST_MOMENTUM = math.nextafter(1.0, 0.0)
+
+
+@dataclass(frozen=True)
+class SolverKind:
+    """What an estimator knows of a solver.
+
+    Parameters
+    ----------
+    make : callable
+        From an estimator's parameters to the solver's settings.
+    mini_batches : bool
+        Steps take batches, and `partial_fit` makes sense.
+    patient : bool
+        The fit ends by `tol` and `n_iter_no_change`; others converge by their own rules.
+    goes_on : bool
+        A warm start goes on with what the solver remembers; scikit-learn's begin afresh.
+    validates : bool
+        `early_stopping` sets rows aside.
+    penalised : bool
+        `alpha` counts; else the solver finds the penalty itself.
+    spread : bool
+        The weights are drawn as Nguyen and Widrow do, not as scikit-learn does.
+    deviations : bool
+        ``Network.predict(X, return_std=True)`` knows the outputs' standard deviations after it.
+    """
+
+    make: Callable[[Any], Solver]
+    mini_batches: bool = False
+    patient: bool = False
+    goes_on: bool = True
+    validates: bool = False
+    penalised: bool = True
+    spread: bool = False
+    deviations: bool = False
+
+
+def _sgd(estimator: Any) -> Solver:
+    return SGD(
+        learning_rate=float(estimator.learning_rate_init),
+        momentum=min(float(estimator.momentum), _MOST_MOMENTUM),
+        nesterov=bool(estimator.nesterovs_momentum and estimator.momentum > 0),
+    )
+
+
+def _adam(estimator: Any) -> Solver:
+    return Adam(
+        learning_rate=float(estimator.learning_rate_init),
+        beta_1=float(estimator.beta_1),
+        beta_2=float(estimator.beta_2),
+        epsilon=float(estimator.epsilon),
+        epsilon_form="folded",
+    )
+
+
+SOLVERS: dict[str, SolverKind] = {
+    "sgd": SolverKind(_sgd, mini_batches=True, patient=True, goes_on=False, validates=True),
+    "adam": SolverKind(_adam, mini_batches=True, patient=True, goes_on=False, validates=True),
+    "lbfgs": SolverKind(lambda estimator: LBFGS(gradient_tolerance=float(estimator.tol))),
+    "rprop": SolverKind(lambda estimator: RProp(), patient=True, validates=True),
+    "lm": SolverKind(lambda estimator: LevenbergMarquardt(), validates=True, spread=True),
+    "br": SolverKind(
+        lambda estimator: BayesianRegularization(keep_posterior=True),
+        validates=True,
+        penalised=False,
+        spread=True,
+        deviations=True,
+    ),
+}

@@ -1,0 +1,185 @@
+"""A trainer that trains as scikit-learn's MLP does: its orders, rates, stopping and penalty.
+
+The differences are handed to the core as settings; the loop over epochs stays the compiled one.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from .. import losses
+from ..core.descent import COLUMNS, NUMBERS
+from ..core.lbfgs import evaluations_of
+from ..core.objective import Objective
+from ..core.rules import RuleSettings
+from ..core.watch import (
+    WatchSettings,
+    best_of,
+    fresh_best,
+    fresh_plateau,
+    known_best,
+    plateau_scale,
+    waited,
+)
+from ..exams import Exams
+from ..network import Network
+from ..solvers import Solver
+from ..trainer import Trainer
+
+__all__ = ["Patience", "PeerTrainer"]
+
+# scikit-learn's "adaptive" divides the rate by 5, and stops at 1e-6.
+_DIVISOR = 5.0
+_LEAST_RATE = 1e-6
+
+
+class Patience:
+    """When scikit-learn's MLP stops: a Watcher for the trainer.
+
+    An epoch counts unless it betters the best value before by `tol`; the fit ends after more than
+    `n_iter_no_change` such epochs in a row, or divides its learning rate then.
+
+    Parameters
+    ----------
+    monitor : str
+        The column of the history: "loss", "validation_metric" or "validation_loss".
+    tol, n_iter_no_change : float
+        Infinite, the second never ends a fit.
+    adaptive : bool
+        Divide the learning rate by 5 instead, until it is at most 1e-6.
+    known : tuple (value, waited), optional
+        The best value of an earlier fit, and the epochs since.
+    """
+
+    plateau = None
+
+    def __init__(
+        self,
+        monitor: str,
+        tol: float,
+        n_iter_no_change: float,
+        *,
+        adaptive: bool = False,
+        known: tuple[float, float] | None = None,
+    ) -> None:
+        self.keeps_best = monitor != "loss"
+        self._known = known
+        self._key = 1.0 + NUMBERS[monitor] + len(COLUMNS) * self.keeps_best
+        self.settings = WatchSettings(
+            monitored=NUMBERS[monitor],
+            maximise=monitor == "validation_metric",
+            # It is told after the epoch that makes the count exceed.
+            patience=n_iter_no_change + 1,
+            min_delta=tol,
+            keep_best=self.keeps_best,
+            from_best=True,
+            divisor=_DIVISOR if adaptive else 0.0,
+            least_rate=_LEAST_RATE,
+        )
+
+    def adopt(self, state: Any, parameters: np.ndarray, same_plateau: bool) -> None:
+        """Give the trainer's state the memory that this watching needs."""
+        if state.watch is None:
+            state.watch = np.zeros(16)
+            fresh_best(state.watch, 0.0)
+            fresh_plateau(state.watch)
+        if state.watch[-1] != self._key:
+            fresh_best(state.watch, self._key)
+        if self._known is not None:
+            known_best(state.watch, self._known[0], state.epoch, self._known[1])
+            self._known = None
+        if self.keeps_best and state.best_parameters is None:
+            state.best_parameters = np.array(parameters)
+
+
+class PeerTrainer(Trainer):
+    """A Trainer whose data are checked already and whose ways are scikit-learn's.
+
+    Parameters
+    ----------
+    network, solver, loss, batch_size
+        As a Trainer's.
+    l2 : float
+        The penalty's strength.
+    l2_shared : bool
+        Whether it is divided by each batch's rows (scikit-learn's meaning).
+
+    Attributes
+    ----------
+    order : callable or None
+        ``order(epoch)``: a permutation of the rows, int64; not looked at again.
+    rates : callable or None
+        The learning rates of an array of epochs; None is the solver's own.
+    patience : Patience or None
+    settings : object
+        What the estimator made the trainer from.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        *,
+        solver: Solver,
+        loss: Any,
+        batch_size: int | None,
+        l2: float,
+        l2_shared: bool,
+    ) -> None:
+        self._l2_shared = l2_shared
+        self.order: Callable[[int], np.ndarray] | None = None
+        self.rates: Callable[[np.ndarray], np.ndarray] | None = None
+        self.patience: Patience | None = None
+        self.settings: Any = None
+        super().__init__(network, solver=solver, loss=loss, batch_size=batch_size, l2=l2, seed=0)
+
+    @property
+    def best(self) -> tuple[int, float] | None:
+        """(epoch, value) of the best monitored value so far."""
+        return None if self._state.watch is None else best_of(self._state.watch)
+
+    @property
+    def waited(self) -> float:
+        """For how many epochs patience has been waiting."""
+        return 0.0 if self._state.watch is None else waited(self._state.watch)
+
+    @property
+    def evaluations(self) -> int:
+        """Of loss and gradient, in the last iteration of L-BFGS."""
+        numbers = self._state.numbers
+        return 0 if numbers is None else evaluations_of(numbers)
+
+    @property
+    def divided_by(self) -> float:
+        """What "adaptive" has divided the learning rate by so far."""
+        return 1.0 if self._state.watch is None else plateau_scale(self._state.watch)
+
+    def _check_settings(self) -> None:
+        before = self._checked
+        super()._check_settings()
+        if self._checked is not before and self._l2_shared and self.l2:
+            rule = self._rule
+            self._rule = RuleSettings(rule.kind, l2=self.l2, l2_shared=True, **rule.options)
+
+    def _data(self, X_name: str, X: Any, Y_name: str, Y: Any) -> tuple[np.ndarray, np.ndarray]:
+        if losses.name_of(self.loss) == "poisson":
+            losses.check_targets(self.loss, "exp", Y_name.replace("Y", "y"), Y)
+        return X, Y
+
+    def _order(self, n_rows: int) -> Any:
+        return self.order
+
+    def _rate(self) -> Any:
+        return super()._rate() if self.rates is None else self.rates
+
+    def _watcher(
+        self, early_stopping: Any, target_loss: Any, metric: Any, n_validation: int
+    ) -> Any:
+        return self.patience
+
+    def _columns(
+        self, exams: Exams, gradient_norm: bool, objective: Objective, unit: float
+    ) -> list[str]:
+        wanted = super()._columns(exams, gradient_norm, objective, unit)
+        # Shared out over the batches, the penalty is part of each batch's loss.
+        return [name for name in wanted if not (self._l2_shared and name == "penalty")]

@@ -1,0 +1,337 @@
+"""What the estimators have that scikit-learn's have not."""
+
+import inspect
+import json
+import time
+
+import numpy as np
+import pytest
+
+pytest.importorskip("sklearn", minversion="1.7")
+from sklearn.datasets import load_iris
+from sklearn.metrics import mean_poisson_deviance, mean_squared_error
+from sklearn.utils.class_weight import compute_class_weight, compute_sample_weight
+
+import cbackprop
+from cbackprop import Huber, Quantile
+from cbackprop.sklearn import MLPClassifier, MLPRegressor
+
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
+
+def data(n_rows=150, seed=0):
+    rng = np.random.default_rng(seed)
+    X = rng.uniform(-1, 1, (n_rows, 3))
+    return X, np.sin(3 * X[:, 0]) + X[:, 1] ** 2
+
+
+@pytest.mark.parametrize("cls", [MLPClassifier, MLPRegressor])
+def test_rprop_learns_without_a_learning_rate(cls):
+    X, y = data()
+    if cls is MLPClassifier:
+        y = np.digitize(y, [0, 0.8])
+    model = cls(
+        solver="rprop", hidden_layer_sizes=10, activation="tanh", alpha=0, random_state=0
+    ).fit(X, y)
+    assert model.score(X, y) > 0.97
+    assert not hasattr(model, "partial_fit")
+    more = cls(**{**model.get_params(), "warm_start": True, "max_iter": 5, "tol": 0})
+    whole = cls(**{**more.get_params(), "max_iter": 15}).fit(X, y)
+    for _ in range(3):
+        more.fit(X, y)
+    np.testing.assert_array_equal(more.coefs_[0], whole.coefs_[0])
+
+
+def test_losses_find_what_each_is_for():
+    """Without inputs that matter: the mean, the median, a quantile."""
+    rng = np.random.default_rng(0)
+    y = np.concatenate([rng.uniform(0, 1, 400), [50.0] * 5])
+    X = np.zeros((len(y), 1))
+    settings = dict(hidden_layer_sizes=(), solver="rprop", alpha=0, max_iter=400, tol=0)
+    expected = {
+        "squared_error": y.mean(),
+        "absolute_error": np.median(y),
+        Quantile(quantile=0.9): np.quantile(y, 0.9),
+        "quantile": np.median(y),
+    }
+    for loss, value in expected.items():
+        model = MLPRegressor(loss=loss, **settings).fit(X, y)
+        assert model.predict([[0.0]]) == pytest.approx(value, abs=0.02), loss
+    near, far = (
+        MLPRegressor(loss=Huber(threshold=t), **settings).fit(X, y).predict([[0.0]])[0]
+        for t in (0.01, 1e3)
+    )
+    assert near == pytest.approx(np.median(y), abs=0.05) and far == pytest.approx(y.mean())
+
+
+def test_a_loss_of_ones_own():
+    X, y = data()
+
+    def squared(Y, Y_hat):
+        d = Y_hat - Y
+        return 0.5 * (d**2).mean(), d / len(d)
+
+    settings = dict(random_state=0, max_iter=10, batch_size=32)
+    mine = MLPRegressor(loss=squared, **settings).fit(X, y)
+    named = MLPRegressor(**settings).fit(X, y)
+    np.testing.assert_allclose(mine.loss_curve_, named.loss_curve_, rtol=1e-12)
+
+
+def test_poisson_refuses_negative_counts_and_predicts_rates():
+    X, y = data()
+    counts = np.random.default_rng(0).poisson(np.exp(y))
+    model = MLPRegressor(loss="poisson", solver="lbfgs", random_state=0).fit(X, counts)
+    assert model.out_activation_ == "exp" and (model.predict(X) > 0).all()
+    assert mean_poisson_deviance(counts, model.predict(X)) < 1
+    with pytest.raises(ValueError, match="expected targets at least 0"):
+        model.fit(X, -counts)
+
+
+def test_an_activation_for_each_layer_and_one_for_the_output():
+    X, y = data()
+    model = MLPRegressor(
+        hidden_layer_sizes=(4, 3),
+        activation=("tanh", "logistic"),
+        output_activation="tanh",
+        max_iter=3,
+    ).fit(X, y / 3)
+    hidden = np.tanh(X @ model.coefs_[0] + model.intercepts_[0])
+    hidden = 1 / (1 + np.exp(-(hidden @ model.coefs_[1] + model.intercepts_[1])))
+    expected = np.tanh(hidden @ model.coefs_[2] + model.intercepts_[2]).ravel()
+    np.testing.assert_allclose(model.predict(X), expected, rtol=1e-12)
+    assert model.out_activation_ == "tanh"
+    positive = MLPRegressor(output_activation="exp", max_iter=3).fit(X, y + 2)
+    assert (positive.predict(X) > 0).all()
+
+
+def test_each_class_against_the_others():
+    X, y = load_iris(return_X_y=True)
+    model = MLPClassifier(solver="lbfgs", output_activation="logistic", random_state=0).fit(X, y)
+    assert model.score(X, y) > 0.95 and model.out_activation_ == "logistic"
+    np.testing.assert_allclose(model.predict_proba(X).sum(axis=1), 1)
+    np.testing.assert_array_equal(model.predict_proba(X).argmax(axis=1), model.predict(X))
+    with pytest.raises(ValueError, match="output_activation is 'softmax'"):
+        MLPClassifier(output_activation="softmax").fit(X, y > 0)
+
+
+@pytest.mark.parametrize("solver", ["lbfgs", "adam"])
+@pytest.mark.parametrize("class_weight", ["balanced", {0: 3.0, 1: 0.5, 2: 1.0}])
+def test_class_weights_are_sample_weights(solver, class_weight):
+    X, y = load_iris(return_X_y=True)
+    X, y = X[20:], y[20:]
+    settings = dict(solver=solver, random_state=0, max_iter=10)
+    mine = MLPClassifier(class_weight=class_weight, **settings).fit(X, y)
+    other = MLPClassifier(**settings).fit(
+        X, y, sample_weight=compute_sample_weight(class_weight, y)
+    )
+    np.testing.assert_array_equal(mine.coefs_[0], other.coefs_[0])
+
+
+def test_balanced_classes_in_parts_are_refused_with_the_way_to_mend_it():
+    X, y = load_iris(return_X_y=True)
+    with pytest.raises(ValueError, match="compute_class_weight on all labels"):
+        MLPClassifier(class_weight="balanced").partial_fit(X, y, classes=[0, 1, 2])
+    weights = dict(enumerate(compute_class_weight("balanced", classes=np.unique(y), y=y)))
+    MLPClassifier(class_weight=weights).partial_fit(X, y, classes=[0, 1, 2])
+
+
+@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
+def test_validation_data_are_looked_at_and_take_the_place_of_a_part(solver):
+    X, y = data()
+    train, held_out = (X[:100], y[:100]), (X[100:], y[100:])
+    model = MLPRegressor(solver=solver, random_state=0, max_iter=30, hidden_layer_sizes=8, tol=1e-9)
+    watched = MLPRegressor(**model.get_params()).fit(*train, validation_data=held_out)
+    model.fit(*train)
+    np.testing.assert_array_equal(model.coefs_[0], watched.coefs_[0])
+    assert len(watched.validation_loss_curve_) == watched.n_iter_
+    error = 0.5 * mean_squared_error(held_out[1], watched.predict(held_out[0]))
+    assert watched.validation_loss_curve_[-1] == pytest.approx(error, rel=1e-10)
+    assert watched.validation_scores_[-1] == pytest.approx(watched.score(*held_out), rel=1e-10)
+    assert watched.best_validation_score_ is None and model.validation_loss_curve_ is None
+
+    stopped = MLPRegressor(**{**model.get_params(), "early_stopping": True})
+    stopped.fit(*train, validation_data=held_out)
+    assert stopped.score(*held_out) == pytest.approx(max(stopped.validation_scores_), rel=1e-9)
+    assert stopped.best_validation_score_ == max(stopped.validation_scores_)
+    weighted = MLPRegressor(**stopped.get_params()).fit(
+        *train, validation_data=(*held_out, np.linspace(0, 1, len(held_out[1])))
+    )
+    assert weighted.validation_scores_[0] != stopped.validation_scores_[0]
+    with pytest.raises(ValueError, match=r"expected a tuple \(X, y\)"):
+        model.fit(*train, validation_data=0.2)
+
+
+def test_early_stopping_by_another_score():
+    X, y = load_iris(return_X_y=True)
+    settings = dict(early_stopping=True, random_state=0, max_iter=40, validation_fraction=0.3)
+    plain = MLPClassifier(**settings).fit(X, y)
+    named = MLPClassifier(scoring="accuracy", **settings).fit(X, y)
+    assert named.validation_scores_ == pytest.approx(plain.validation_scores_)
+    by_loss = MLPClassifier(scoring="neg_log_loss", **settings).fit(X, y)
+    np.testing.assert_allclose(
+        by_loss.validation_scores_, -np.array(by_loss.validation_loss_curve_), rtol=1e-10
+    )
+    assert by_loss.best_validation_score_ == max(by_loss.validation_scores_)
+    assert by_loss.validation_scores_ != plain.validation_scores_
+
+
+def test_restarts_keep_the_best_and_begin_with_the_single_fit():
+    X, y = data(60)
+    settings = dict(hidden_layer_sizes=3, max_iter=40, solver="lbfgs", activation="tanh")
+    single = MLPRegressor(random_state=0, **settings).fit(X, y)
+    kept = MLPRegressor(random_state=0, restarts=6, **settings).fit(X, y)
+    assert kept.loss_ < single.loss_
+    threaded = MLPRegressor(random_state=0, restarts=6, n_jobs=2, **settings).fit(X, y)
+    np.testing.assert_array_equal(kept.coefs_[0], threaded.coefs_[0])
+    one = MLPRegressor(random_state=0, restarts=1, **settings).fit(X, y)
+    np.testing.assert_array_equal(one.coefs_[0], single.coefs_[0])
+    stopped = MLPRegressor(
+        random_state=0, restarts=3, early_stopping=True, max_iter=30, hidden_layer_sizes=3
+    ).fit(X, y)
+    assert stopped.best_validation_score_ == max(stopped.validation_scores_)
+
+
+def test_scaling_inside_the_model():
+    X, y = data()
+    X, y = 1000 + 50 * X, 5000 + 800 * y
+    settings = dict(solver="lbfgs", random_state=0, max_iter=100, activation="tanh")
+    plain = MLPRegressor(**settings).fit(X, y)
+    for kind in ("standard", "minmax"):
+        scaled = MLPRegressor(scaling=kind, **settings).fit(X, y)
+        assert scaled.score(X, y) > 0.99 > plain.score(X, y)
+    labels = (y > 5000).astype(int)
+    scaled = MLPClassifier(scaling="standard", **settings).fit(X, labels)
+    assert scaled.score(X, labels) > 0.98
+    np.testing.assert_allclose(
+        scaled.predict_log_proba(X), np.log(scaled.predict_proba(X)), atol=1e-9
+    )
+    import scipy.sparse
+
+    with pytest.raises(ValueError, match="scaling is 'standard' and X is sparse"):
+        MLPRegressor(scaling="standard").fit(scipy.sparse.csr_array(X), y)
+
+
+def test_callbacks_are_told_and_may_stop():
+    X, y = data()
+    seen = []
+
+    class Stop:
+        def on_epoch_end(self, trainer, record):
+            seen.append(record["loss"])
+            return len(seen) == 4
+
+    model = MLPRegressor(callbacks=Stop(), random_state=0).fit(X, y)
+    assert model.loss_curve_ == seen and model.n_iter_ == 4
+    assert model.history_.stop_reason == "callback"
+
+
+def test_a_fit_ends_in_time():
+    X, y = data(5000)
+    model = MLPRegressor(max_time=0.2, max_iter=10**7, tol=0, n_iter_no_change=np.inf)
+    begin = time.monotonic()
+    model.fit(X, y)
+    assert time.monotonic() - begin < 30 and model.history_.stop_reason == "seconds"
+
+
+def test_missing_targets_add_nothing():
+    X, y = data()
+    Y = np.stack([y, -y], axis=1)
+    Y[::3, 0] = np.nan
+    Y[1::4, 1] = np.nan
+    model = MLPRegressor(
+        missing="ignore",
+        solver="lbfgs",
+        random_state=0,
+        hidden_layer_sizes=10,
+        activation="tanh",
+    ).fit(X, Y)
+    guess = model.predict(X)
+    np.testing.assert_allclose(guess[:, 0], y, atol=0.15)
+    with pytest.raises(ValueError, match="contains NaN"):
+        MLPRegressor().fit(X, Y)
+    early = MLPRegressor(missing="ignore", early_stopping=True, random_state=0, max_iter=5)
+    assert np.isfinite(early.fit(X, Y).validation_scores_).all()
+    alone = np.where(np.isnan(Y[:, 0]), np.nan, y)
+    kept = ~np.isnan(alone)
+    one = MLPRegressor(missing="ignore", solver="lbfgs", alpha=0, max_iter=5, random_state=0)
+    assert one.fit(X, alone).loss_ == pytest.approx(
+        0.5 * ((one.predict(X) - y)[kept] ** 2).sum() / len(y), rel=1e-10
+    )
+
+
+def test_the_deviations_of_outputs_are_refused_by_solvers_that_do_not_know_them():
+    X, y = data(30)
+    model = MLPRegressor(max_iter=2).fit(X, y)
+    with pytest.raises(ValueError, match="return_std is True and the solver is 'adam'"):
+        model.predict(X, return_std=True)
+
+
+def test_the_history_is_drawn_and_written():
+    X, y = data()
+    model = MLPRegressor(early_stopping=True, random_state=0, max_iter=6).fit(X, y)
+    assert {"loss", "learning_rate", "validation_loss"} <= set(model.history_)
+    assert json.loads(model.history_.to_json())
+    assert isinstance(model.history_, cbackprop.History)
+
+
+def test_verbose_prints_what_the_peer_prints(capsys):
+    from sklearn.neural_network import MLPRegressor as Peer
+
+    X, y = data()
+    settings = dict(verbose=True, random_state=0, early_stopping=True, n_iter_no_change=1, tol=0.3)
+    printed = []
+    for cls in (MLPRegressor, Peer):
+        cls(**settings).fit(X, y)
+        printed.append(capsys.readouterr().out)
+    assert printed[0] == printed[1] and "Iteration 1, loss" in printed[0]
+    MLPRegressor(verbose=True, solver="lbfgs", max_iter=2).fit(X, y)
+    assert "Iteration 2, loss" in capsys.readouterr().out
+
+
+def test_scikit_learns_callbacks_are_told_of_each_epoch():
+    callbacks = pytest.importorskip("sklearn.callback", reason="scikit-learn has them since 1.9")
+    X, y = data()
+
+    class Recorder:
+        def __init__(self):
+            self.scores, self.begun, self.ended, self.log = [], 0, 0, []
+
+        def setup(self, estimator, context):
+            self.log.append("setup")
+
+        def teardown(self, estimator, context):
+            self.log.append("teardown")
+
+        def on_fit_task_begin(self, estimator, context, *, X=None, y=None):
+            self.begun += 1
+
+        def on_fit_task_end(self, estimator, context, *, X=None, y=None, fitted_estimator=None):
+            self.ended += 1
+            if context.task_name == "epoch" and fitted_estimator is not None:
+                self.scores.append(fitted_estimator.score(X, y))
+            return len(self.scores) == 5
+
+    recorder = Recorder()
+    assert isinstance(recorder, callbacks.FitCallback)
+    model = MLPRegressor(random_state=0, learning_rate_init=0.01).set_callbacks(recorder)
+    model.fit(X, y)
+    assert model.n_iter_ == 5 and recorder.log == ["setup", "teardown"]
+    assert recorder.scores[-1] == model.score(X, y) and len(set(recorder.scores)) == 5
+    assert recorder.begun == recorder.ended == 5 + 1 + 1  # the fit, and an epoch that never came
+
+
+def test_the_additions_have_defaults_that_change_nothing():
+    for cls in (MLPClassifier, MLPRegressor):
+        parameters = inspect.signature(cls).parameters
+        for name in ("scaling", "scoring", "callbacks", "max_time", "output_activation"):
+            assert parameters[name].default is None
+        assert parameters["restarts"].default == 1
+
+
+def test_what_is_watched_may_change_between_warm_starts():
+    X, y = data()
+    model = MLPRegressor(warm_start=True, max_iter=4, random_state=0, alpha_scaling="none")
+    for early_stopping in (False, True, True, False, False):
+        model.set_params(early_stopping=early_stopping).fit(X, y)
+        assert model.n_iter_ == 4
+        assert (model.best_loss_ is None) == early_stopping
