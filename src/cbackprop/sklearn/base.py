@@ -626,9 +626,8 @@ class BaseMLP(CallbackSupport, BaseEstimator):  # type: ignore[misc]
             return
         # The core trains without the GIL, and the threads share X.
         with ThreadPoolExecutor(n_jobs) as pool:
-            pending = [pool.submit(train, run) for run in runs]
             try:
-                for done in pending:
+                for done in [pool.submit(train, run) for run in runs]:
                     done.result()
             except BaseException:
                 # Ctrl-C comes here alone: the fits end with their epochs.
