@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import pickle
 import time
 
 import numpy as np
@@ -335,3 +336,72 @@ def test_what_is_watched_may_change_between_warm_starts():
         model.set_params(early_stopping=early_stopping).fit(X, y)
         assert model.n_iter_ == 4
         assert (model.best_loss_ is None) == early_stopping
+
+
+# -- Levenberg-Marquardt and the evidence ----------------------------------------------------------
+
+
+def curve(n_rows=150, noise=0.05, seed=0):
+    rng = np.random.default_rng(seed)
+    X = rng.uniform(-1, 1, (n_rows, 2))
+    return X, np.sin(3 * X[:, 0]) * X[:, 1] + noise * rng.normal(size=n_rows)
+
+
+def test_lm_is_the_trainers_from_weights_by_nguyen_and_widrow():
+    X, y = curve()
+    settings = dict(hidden_layer_sizes=6, activation="tanh", random_state=3)
+    model = MLPRegressor(solver="lm", alpha=0.01, max_iter=12, **settings).fit(X, y)
+    net = cbackprop.Network(
+        (2, 6, 1),
+        activation="tanh",
+        output_activation="identity",
+        init="nguyen_widrow",
+        seed=int(np.random.RandomState(3).randint(2**31)),
+    )
+    trainer = cbackprop.Trainer(net, solver=cbackprop.LevenbergMarquardt(), l2=0.01 / len(X))
+    history = trainer.fit(X, y, epochs=12)
+    for W, ours in zip(model.coefs_, net.weights, strict=True):
+        np.testing.assert_array_equal(W, ours)
+    assert model.n_iter_ == history.n_epochs
+    assert model.score(X, y) > 0.97
+    np.testing.assert_array_equal(model.history_["mu"], history["mu"])
+
+
+def test_lm_classifies_and_stops_early():
+    X, _ = curve(300)
+    y = np.where(np.hypot(*X.T) > 0.7, "out", "in")
+    settings = dict(solver="lm", hidden_layer_sizes=6, activation="tanh", random_state=0)
+    model = MLPClassifier(early_stopping=True, max_iter=100, alpha=0.1, **settings).fit(X, y)
+    assert model.score(X, y) > 0.9
+    assert len(model.validation_scores_) == model.n_iter_ < 100
+    with pytest.raises(AttributeError, match="partial_fit"):
+        model.partial_fit(X, y)
+
+
+def test_br_returns_error_bars():
+    X, y = curve()
+    model = MLPRegressor(
+        solver="br", hidden_layer_sizes=8, activation="tanh", random_state=0, max_iter=100
+    ).fit(X, y)
+    Y_hat, std = model.predict(X, return_std=True)
+    np.testing.assert_array_equal(Y_hat, model.predict(X))
+    assert std.shape == Y_hat.shape
+    X_new, y_new = curve(2000, seed=1)
+    Y_hat, std = model.predict(X_new, return_std=True)
+    assert 0.9 < np.mean(np.abs(y_new - Y_hat) < 2 * std) < 0.99
+    again = pickle.loads(pickle.dumps(model)).predict(X, return_std=True)
+    np.testing.assert_array_equal(again, model.predict(X, return_std=True))
+    # The penalty is the solver's own.
+    other = MLPRegressor(
+        solver="br", hidden_layer_sizes=8, activation="tanh", random_state=0, max_iter=100, alpha=9
+    ).fit(X, y)
+    np.testing.assert_array_equal(other.predict(X), model.predict(X))
+
+
+def test_br_is_for_regressions():
+    X, y = curve()
+    with pytest.raises(ValueError, match="its noise is Gaussian"):
+        MLPClassifier(solver="br").fit(X, y > 0)
+    model = MLPRegressor(solver="lm", hidden_layer_sizes=3, max_iter=3).fit(X, y)
+    with pytest.raises(ValueError, match="expected one that does \\('br'\\)"):
+        model.predict(X, return_std=True)
