@@ -28,6 +28,10 @@ MSVC = sys.platform == "win32"
 
 CORE = Path("src/cbackprop/core")
 
+# Cython's own helpers, the memory views' above all: one extension has them for all others, whose C
+# is then half as long.  Its source is generated.
+UTILITY = "cbackprop.core._cyutility"
+
 # C sources that belong to an extension besides its .pyx.
 C_SOURCES = {
     "simd/dispatch": ["dispatch.c", "level_base.c", "level_avx2.c", "level_avx512.c"],
@@ -93,6 +97,12 @@ def extensions():
             extra_compile_args=compile_args(name),
             extra_link_args=link_args(),
         )
+    yield Extension(
+        UTILITY,
+        [str(CORE / "_cyutility.c")],
+        extra_compile_args=compile_args("_cyutility"),
+        extra_link_args=link_args(),
+    )
 
 
 class cython_build_ext(build_ext):
@@ -107,6 +117,7 @@ class cython_build_ext(build_ext):
             [Extension(extension.name, extension.sources[:1]) for extension in self.extensions],
             build_dir=f"build/{KIND}/cython",
             include_path=["src"],
+            shared_utility_qualified_name=UTILITY,
             compiler_directives=DIRECTIVES,
         )
         sources = {extension.name: extension.sources for extension in generated}
