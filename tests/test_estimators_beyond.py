@@ -405,3 +405,22 @@ def test_br_is_for_regressions():
     model = MLPRegressor(solver="lm", hidden_layer_sizes=3, max_iter=3).fit(X, y)
     with pytest.raises(ValueError, match="expected one that does \\('br'\\)"):
         model.predict(X, return_std=True)
+
+
+@pytest.mark.parametrize("solver", ["lm", "br"])
+def test_a_weight_is_a_number_of_rows(solver):
+    X, y = curve()
+    w = np.random.default_rng(1).integers(0, 4, len(y))
+    settings = dict(
+        solver=solver, hidden_layer_sizes=5, activation="tanh", random_state=0, max_iter=10
+    )
+    one = MLPRegressor(**settings).fit(X, y, sample_weight=w)
+    other = MLPRegressor(**settings).fit(np.repeat(X, w, axis=0), np.repeat(y, w))
+    np.testing.assert_allclose(one.predict(X), other.predict(X), rtol=1e-7, atol=1e-9)
+    if solver == "br":
+        for got, expected in zip(
+            one.predict(X, return_std=True), other.predict(X, return_std=True), strict=True
+        ):
+            np.testing.assert_allclose(got, expected, rtol=1e-6)
+        for name in ("alpha", "beta", "effective_parameters", "penalty"):
+            np.testing.assert_allclose(one.history_[name], other.history_[name], rtol=1e-6)

@@ -64,7 +64,7 @@ def estimators(settings):
 
 
 # Its noise is Gaussian: of regressions only.
-EVIDENCE = MLPRegressor(solver="br", activation="tanh", hidden_layer_sizes=5, max_iter=30)
+EVIDENCE = MLPRegressor(solver="br", activation="tanh", hidden_layer_sizes=5, max_iter=12)
 
 
 def expected_failures(estimator):

@@ -44,6 +44,7 @@ def posterior_of_fit(
     weight: np.ndarray | None,
     rows: np.ndarray | None,
     n_threads: int,
+    weight_mean: float = 1.0,
 ) -> Posterior | None:
     """The posterior about the network's parameters; None where no epoch has found alpha and beta.
 
@@ -55,6 +56,8 @@ def posterior_of_fit(
         Of the rows, of the network's dtype, with mean 1.
     rows : ndarray of int64, optional
         Those that were trained on; None is all.
+    weight_mean : float
+        The weights' own mean, where they count rows.
     """
     alpha, beta = (float(numbers[EVIDENCE[name]]) for name in ("alpha", "beta"))
     if not beta > 0:
@@ -66,7 +69,7 @@ def posterior_of_fit(
         *(network._scaling, network._target_scaling, rows),
     )
     assert answer is not None  # the fit has read the same rows
-    A *= beta
+    A *= beta * weight_mean
     A[np.diag_indices(P)] += alpha
     with blas_threads.single_threaded():
         # Rounding may leave A short of positive definite, where alpha is next to nothing beside it.

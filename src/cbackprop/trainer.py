@@ -410,6 +410,7 @@ class Trainer:
                         settings["weight"],
                         rows,
                         share.most(),
+                        self._rule.options.get("weight_mean", 1.0),
                     )
                     network._set_posterior(posterior)
         finally:

@@ -359,6 +359,7 @@ cdef void record_iteration(Course* c, Py_ssize_t at, const real* parameters) noe
         c.columns[ALPHA][at], c.columns[BETA][at] = numbers[AT_ALPHA], numbers[AT_BETA]
         c.columns[EFFECTIVE][at] = numbers[AT_GAMMA]
         c.columns[PENALTY][at] = (0.5 * numbers[AT_ALPHA] / numbers[AT_BETA] / c.n_rows
+                                  / c.marquardt.weight_mean
                                   * dot(parameters, parameters, c.job.net.n_parameters))
     elif c.columns[PENALTY] != NULL:
         c.columns[PENALTY][at] = penalty_of(&c.rule, c.job.net, parameters)
@@ -541,6 +542,7 @@ cdef class Descent:
             self.gauss_newton.prepare(&c.job, c.n_rows, rule.options["dual"],
                                       c.marquardt.bends)
             c.system = &self.gauss_newton.system
+            c.system.weight_mean = rule.options.get("weight_mean", 0.0)
 
         step_seconds = 0.2e-6 + net.flops_per_row * batch_rows / 20e9
         c.few = few_rows.takes(&c.job, &c.rule, batch_rows)
@@ -595,6 +597,7 @@ cdef class Descent:
         to.gradient_tolerance = options["gradient_tolerance"]
         to.step_tolerance = options["step_tolerance"]
         to.l2 = self.course.rule.l2
+        to.weight_mean = options.get("weight_mean", 1.0)
         if self.state.numbers is None or len(self.state.numbers) != N_NUMBERS:
             raise ValueError("the state is not one of Levenberg-Marquardt")
         return 0

@@ -8,6 +8,7 @@ ctypedef struct System:
     Py_ssize_t n_rows
     Py_ssize_t n_out
     Py_ssize_t M                # rows of J: n_rows n_out
+    double weight_mean          # of the rows, where their weights count rows; else 0
     bint dual
     bint by_leaves
     Py_ssize_t block_rows

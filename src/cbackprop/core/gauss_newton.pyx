@@ -159,12 +159,17 @@ cdef void delta_of_output(System* s, Py_ssize_t k, const real* Y, const real* Y_
 
 
 cdef double how_many(const System* s, const real* weight, Py_ssize_t rows) noexcept nogil:
-    """How many of the block's targets count."""
+    """How many of the block's targets count; their weights' sum where they count rows."""
     cdef Py_ssize_t i, n
     cdef Py_ssize_t none = 0
+    cdef double total = 0.0
     if weight == NULL:
         return rows * s.n_out
     n = rows if s.job.goal.plain else rows * s.n_out
+    if s.weight_mean > 0:
+        for i in range(n):
+            total += weight[i]
+        return s.weight_mean * total * (s.n_out if s.job.goal.plain else 1)
     for i in range(n):
         none += weight[i] == 0
     return (n - none) * (s.n_out if s.job.goal.plain else 1)

@@ -16,6 +16,7 @@ ctypedef struct Settings:
     double gradient_tolerance
     double step_tolerance
     double l2
+    double weight_mean          # of the rows, where their weights count rows; else 1
 
 ctypedef enum Outcome:
     MOVED

@@ -17,7 +17,8 @@ Evidence (MacKay, Neural Computation 4, 1992; Foresee and Hagan, ICNN 1997): the
     gamma = P - alpha trace (beta J'J + alpha)^-1
     alpha = gamma / |W|^2             beta = (targets - gamma) / sum e^2
 
-All in sums over the rows, of doubles.  This file knows no networks and no rows.
+All in sums over the rows, of doubles.  Weights have the mean 1; where they count rows (a weight of
+2 is a row twice) sums are ``weight_mean`` times as large, and so is the number of targets.  This file knows no networks and no rows.
 """
 
 from libc.math cimport INFINITY, isfinite, pow, sqrt
@@ -47,13 +48,14 @@ cdef double MOST_BEND = 0.75
 EVIDENCE = {"alpha": ALPHA, "beta": BETA, "gamma": GAMMA}     # where ``numbers`` has them
 
 
-cdef void weigh_evidence(System* s, const double* W, double* numbers) noexcept nogil:
+cdef void weigh_evidence(System* s, const double* W, double weight_mean,
+                         double* numbers) noexcept nogil:
     """alpha and beta for the step to come; gamma is that of the last ones."""
-    cdef double squares = 2.0 * s.loss
+    cdef double squares = 2.0 * weight_mean * s.loss
     cdef double length = dot(W, W, s.P)
     cdef double gamma = s.P
     if numbers[BETA] != 0:
-        gamma = effective_parameters(s, numbers[ALPHA] / numbers[BETA])
+        gamma = effective_parameters(s, numbers[ALPHA] / (weight_mean * numbers[BETA]))
         if gamma < 0:
             return                  # rounding: the last ones stay
     numbers[GAMMA] = gamma
@@ -124,7 +126,7 @@ cdef Outcome marquardt_step(const Settings* settings, System* s, void* context, 
         Damping damping
         Py_ssize_t P = s.P
         double N = s.n_rows
-        double scale = 1.0          # of mu: the evidence's damps beta J'J
+        double scale = 1.0 / settings.weight_mean   # of mu: the evidence's damps beta J'J
         double before, after, at_trial, quality, length
         double largest
         int abandoned = 0
@@ -138,9 +140,9 @@ cdef Outcome marquardt_step(const Settings* settings, System* s, void* context, 
     damping.diagonal = settings.diagonal
     damping.ridge_weights, damping.ridge_biases = N * settings.l2, 0.0
     if settings.bayesian:
-        weigh_evidence(s, W, now)
-        scale = 1.0 / now[BETA]
-        damping.ridge_weights = damping.ridge_biases = now[ALPHA] / now[BETA]
+        weigh_evidence(s, W, settings.weight_mean, now)
+        scale /= now[BETA]
+        damping.ridge_weights = damping.ridge_biases = now[ALPHA] * scale
     before = s.loss + ridge_of(s, &damping, W, s.c)
     if now[MU] == 0:
         now[MU], now[NU] = settings.mu, 2.0

@@ -477,7 +477,7 @@ class BaseMLP(CallbackSupport, BaseEstimator):  # type: ignore[misc]
         settings = (
             self.solver, self.learning_rate_init, self.momentum, self.nesterovs_momentum,
             self.beta_1, self.beta_2, self.epsilon, self.tol, self._core_loss(), l2, shared,
-            batch_size,
+            batch_size, mean,
         )  # fmt: skip
         if resume is not None and resume.trainer is not None and resume.settings == settings:
             return resume.trainer
@@ -488,6 +488,7 @@ class BaseMLP(CallbackSupport, BaseEstimator):  # type: ignore[misc]
             batch_size=batch_size,
             l2=l2,
             l2_shared=shared,
+            weight_mean=mean,
         )
         trainer.settings = settings
         if resume is not None:

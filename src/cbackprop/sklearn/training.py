@@ -24,6 +24,7 @@ from ..core.watch import (
 )
 from ..exams import Exams
 from ..network import Network
+from ..rule import solves_a_system
 from ..solvers import Solver
 from ..trainer import Trainer
 
@@ -104,6 +105,8 @@ class PeerTrainer(Trainer):
         The penalty's strength.
     l2_shared : bool
         Whether it is divided by each batch's rows (scikit-learn's meaning).
+    weight_mean : float
+        Of the rows' weights, which scikit-learn takes for numbers of rows.
 
     Attributes
     ----------
@@ -125,8 +128,9 @@ class PeerTrainer(Trainer):
         batch_size: int | None,
         l2: float,
         l2_shared: bool,
+        weight_mean: float,
     ) -> None:
-        self._l2_shared = l2_shared
+        self._l2_shared, self._weight_mean = l2_shared, weight_mean
         self.order: Callable[[int], np.ndarray] | None = None
         self.rates: Callable[[np.ndarray], np.ndarray] | None = None
         self.patience: Patience | None = None
@@ -160,6 +164,8 @@ class PeerTrainer(Trainer):
         if self._checked is not before and self._l2_shared and self.l2:
             rule = self._rule
             self._rule = RuleSettings(rule.kind, l2=self.l2, l2_shared=True, **rule.options)
+        if solves_a_system(self.solver) and self._weight_mean > 0:
+            self._rule.options["weight_mean"] = self._weight_mean
 
     def _data(self, X_name: str, X: Any, Y_name: str, Y: Any) -> tuple[np.ndarray, np.ndarray]:
         if losses.name_of(self.loss) == "poisson":
