@@ -18,7 +18,8 @@ Evidence (MacKay, Neural Computation 4, 1992; Foresee and Hagan, ICNN 1997): the
     alpha = gamma / |W|^2             beta = (targets - gamma) / sum e^2
 
 All in sums over the rows, of doubles.  Weights have the mean 1; where they count rows (a weight of
-2 is a row twice) sums are ``weight_mean`` times as large, and so is the number of targets.  This file knows no networks and no rows.
+2 is a row twice) sums are ``weight_mean`` times as large, and so is the number of targets.  This
+file knows no networks and no rows.
 """
 
 from libc.math cimport INFINITY, isfinite, pow, sqrt
