@@ -91,7 +91,8 @@ def compiled_modules():
 
 
 def test_every_compiled_module_has_its_stub_and_the_package_is_typed():
-    modules = compiled_modules()
+    # Cython's helpers have no names for anybody else.
+    modules = [path for path in compiled_modules() if not path.name.startswith("_cyutility")]
     assert modules
     without = [
         module.name
