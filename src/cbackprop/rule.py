@@ -1,4 +1,7 @@
-"""From a solver's settings to what the core reads: its rule, and the memory that the rule wants."""
+"""From a solver's settings to what the core reads: its rule, and the memory that the rule wants.
+
+What does not go together, a solver with a loss or a penalty or the memory there is, is told here.
+"""
 
 from typing import Any
 
@@ -11,7 +14,6 @@ from .errors import InputError
 from .least_squares import BayesianRegularization, LevenbergMarquardt
 
 __all__ = ["check_goes_with", "check_room", "memory_of", "rule_settings", "solves_a_system"]
-
 
 # So many bytes are there, or nothing works.
 UNASKED = 32 * 1024 * 1024
@@ -57,12 +59,13 @@ def check_room(solver: Any, rule: RuleSettings, plan: Plan, n_rows: int) -> None
     P = plan.n_parameters
     needed = gauss_newton.memory_needed(plan, n_rows, rule.options["dual"])
     if getattr(solver, "keep_posterior", False):
-        needed = max(needed, 0) + 3 * 8 * P * P
+        # When the fit has given its memory back: A, its factor, the inverse, what is kept.
+        needed = max(needed, 4 * 8 * P * P)
     if needed > UNASKED:
         memory.check_memory(
             needed,
             f"{type(solver).__name__} with {P:,} parameters",
-            "expected fewer parameters. Use cbackprop.LBFGS(), which needs 200 bytes for each",
+            "expected fewer parameters. Use cbackprop.LBFGS(), which needs less than 1 kB for each",
         )
 
 

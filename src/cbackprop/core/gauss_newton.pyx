@@ -332,7 +332,7 @@ cdef void tile(void* system, ptrdiff_t task, int worker) noexcept nogil:
         Py_ssize_t P = s.P
         Py_ssize_t row = 0
         Py_ssize_t first, column
-    # The long tiles first; the last ones even the threads' times out.
+    # Row by row of the triangle: task 0 is (0, 0), then (1, 0), (1, 1), (2, 0) ...
     while (row + 1) * (row + 2) // 2 <= task:
         row += 1
     first, column = row * s.side, (task - row * (row + 1) // 2) * s.side
