@@ -134,10 +134,21 @@ def test_the_explicit_jacobian_by_complex_steps(loss, output, weighted, dtype):
         assert total > 0
 
 
-@pytest.mark.parametrize("shape", [(3, 7, 2), (4, 30, 3), (2, 6, 5, 1), (40, 12, 2)])
+SHAPES = [
+    *((3, 7, 2), (4, 30, 3), (2, 6, 5, 1), (40, 12, 2)),
+    # J's rows themselves, one output and few inputs: by one tile, several, and beyond the leaves
+    *((1, 20, 1), (1, 50, 1), (1, 130, 1)),
+    # one unit in a layer; tiles of several segments, and of one that is longer than a tile
+    *((3, 1, 2), (2, 4, 1, 1), (2, 1, 3), (20, 21, 1), (2, 140, 2), (150, 2, 3)),
+    # one layer; more outputs than inputs; three layers of deltas that do not vanish
+    *((5, 1), (6, 4), (2, 3, 9), (3, 4, 5, 6, 2)),
+]
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
 @pytest.mark.parametrize("n_rows", [1, 8, 100, 701])
 def test_any_number_of_rows_by_leaves_and_by_tiles(shape, n_rows, dtype):
-    """P from 44 to 518: 256 KB of J'J, where leaves end, are P = 181."""
+    """P from 6 to 702: with sums of more than 256 KB by tiles."""
     rng = np.random.default_rng(5)
     net = Network(shape, activation="tanh", output_activation="identity", dtype=dtype, seed=1)
     X = rng.normal(size=(n_rows, shape[0])).astype(dtype)
@@ -151,7 +162,7 @@ def test_any_number_of_rows_by_leaves_and_by_tiles(shape, n_rows, dtype):
     assert counted == n_rows * shape[-1]
 
 
-@pytest.mark.parametrize("shape", [(3, 7, 2), (4, 30, 3)])
+@pytest.mark.parametrize("shape", [(3, 7, 2), (20, 21, 3), (1, 9, 1), (1, 130, 1)])
 @pytest.mark.parametrize("dual", [False, True])
 def test_the_bits_do_not_depend_on_the_threads(shape, dual, dtype):
     rng = np.random.default_rng(6)

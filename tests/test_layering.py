@@ -221,7 +221,8 @@ ROOMS = [
     *("core.vectors", "core.linesearch", "core.lbfgs", "core.pulse", "core.plan"),
     *("core.objective", "core.workspace", "core.rules", "core.watch", "core.backprop"),
     *("core.lapack", "core.batch", "core.few_rows", "core.derivatives", "core.exam"),
-    *("core.gauss_newton", "core.normal", "core.marquardt", "core.python_loss", "core.course"),
+    *("core.factors", "core.gram", "core.system", "core.dual", "core.gauss_newton"),
+    *("core.normal", "core.marquardt", "core.python_loss", "core.course"),
     *("core.iterations", "core.state", "core.descent", "core.passes"),
 ]
 

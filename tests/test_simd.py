@@ -392,16 +392,41 @@ def test_affine_rows(level, dtype):
         assert out[-1] == 7
 
 
-def test_outer_rows(level, dtype):
-    for rows in (0, 1, 3):
-        for n_in, n_out in itertools.product((1, 2, 3, 7, 9, 17, 33), (1, 2, 3, 8, 15, 16, 40)):
-            A, D = some((rows, n_in), dtype), some((rows, n_out), dtype, 1)
-            out = np.full((rows, n_in * n_out + 2), 7, dtype)
-            step = n_in * n_out + 2
-            dispatch.run_outer_rows(level, A.ravel(), D.ravel(), rows, out.ravel(), step)
-            expected = np.einsum("ni,nj->nij", A, D).reshape(rows, n_in * n_out)
-            np.testing.assert_array_equal(out[:, :-2], expected)
-            assert (out[:, -2:] == 7).all()
+def test_outer_sums(level, dtype):
+    for rows, n_sums in itertools.product((0, 1, 3), (1, 2, 5)):
+        for n_a, n_d in itertools.product((1, 2, 3, 7, 9, 17, 33), (1, 2, 3, 8, 15, 16, 40)):
+            # Small integers: every sum is exact, in any order and with any contraction.
+            A = np.round(4 * some((rows, n_sums, n_a), dtype))
+            D = np.round(4 * some((rows, n_sums, n_d), dtype, 1))
+            full = np.einsum("nki,nkj->nij", A, D)
+            for first, count in {(0, n_a), (n_a // 2, n_a - n_a // 2), (n_a - 1, 1), (0, 0)}:
+                expected = full[:, first : first + count].reshape(rows, count * n_d)
+                check_outer_sums(level, A, D, False, first, count, expected)
+        for n in (1, 2, 3, 7, 9, 17, 33):
+            A = np.round(4 * some((rows, n_sums, n), dtype))
+            full = np.einsum("nki,nkj->nij", A, A)
+            for first, count in {(0, n), (n // 2, n - n // 2), (n - 1, 1)}:
+                segments = [full[:, p, : p + 1] for p in range(first, first + count)]
+                expected = np.concatenate(segments, axis=1)
+                check_outer_sums(level, A, A, True, first, count, expected)
+
+
+def check_outer_sums(level, A, D, lower, first, count, expected):
+    """Nothing but the segments is written."""
+    n = expected.shape[1]
+    out = np.full((len(A), n + 2), 99, A.dtype)
+    dispatch.run_outer_sums(level, A, D, lower, first, count, out.ravel(), n + 2)
+    np.testing.assert_array_equal(out[:, :n], expected)
+    assert (out[:, n:] == 99).all()
+
+
+@pytest.mark.parametrize(
+    ("lower", "first", "count", "length"), [(False, 0, 4, 99), (True, 0, 3, 99), (False, 1, 2, 5)]
+)
+def test_outer_sums_that_do_not_fit(lower, first, count, length):
+    A, D = np.ones((2, 1, 3)), np.ones((2, 1, 4))
+    with pytest.raises(ValueError):
+        dispatch.run_outer_sums("base", A, D, lower, first, count, np.ones(length), 9)
 
 
 # -- product --------------------------------------------------------------------------------------

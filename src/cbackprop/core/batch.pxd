@@ -2,10 +2,11 @@ from libc.stdint cimport int64_t
 
 from cbackprop.core.objective cimport Goal
 from cbackprop.core.plan cimport Net, Plan
-from cbackprop.core.pulse cimport Beat
+from cbackprop.core.pulse cimport Beat, check_beat
 from cbackprop.core.rows cimport Rows
 from cbackprop.core.rules cimport Rule
-from cbackprop.core.team.team cimport cbp_team
+from cbackprop.core.team cimport team
+from cbackprop.core.team.team cimport cbp_task, cbp_team
 from cbackprop.core.types cimport real
 from cbackprop.core.workspace cimport Buffers
 
@@ -36,6 +37,30 @@ ctypedef struct Job:
     void* out                   # NULL, or (count, n_out): Y_hat
     const void* output_shift    # of the network's dtype: out = Y_hat / scale + shift; or NULL
     const void* output_scale
+
+
+cdef inline bint leave(const Job* job, int worker) noexcept nogil:
+    """Whether to abandon the call; the calling thread listens for signals here."""
+    if worker == 0:
+        check_beat(job.beat)
+    return job.beat.stop or job.bad
+
+
+cdef inline char* of_worker(const Job* job, char* region, int worker) noexcept nogil:
+    """A worker's part of the workspace."""
+    return region + worker * job.to.worker_bytes
+
+
+cdef inline void share_out(const Job* job, cbp_task task, void* context,
+                           Py_ssize_t n_tasks) noexcept nogil:
+    """Run tasks 0 .. n_tasks - 1, by the team where there is one and more than one task."""
+    cdef Py_ssize_t i
+    if job.team == NULL or job.active < 2 or n_tasks < 2:
+        for i in range(n_tasks):
+            task(context, i, 0)
+    else:
+        team.run(job.team, task, context, n_tasks, job.active)
+
 
 cdef double gradient_of(Job* job, Py_ssize_t start, Py_ssize_t count, double alpha,
                         real* gradient) noexcept nogil

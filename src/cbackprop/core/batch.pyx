@@ -29,7 +29,7 @@ from cbackprop.core.backprop cimport (
 )
 from cbackprop.core.objective cimport Goal, Objective
 from cbackprop.core.plan cimport Layer, Plan, Tile
-from cbackprop.core.pulse cimport Pulse, check_beat
+from cbackprop.core.pulse cimport Pulse
 from cbackprop.core.rows cimport RowSource, memory_of, read_rows
 from cbackprop.core.rules cimport (
     RPROP,
@@ -43,7 +43,6 @@ from cbackprop.core.rules cimport (
     penalty_of,
 )
 from cbackprop.core.team cimport team
-from cbackprop.core.team.team cimport cbp_task
 from cbackprop.core.vectors cimport dot
 from cbackprop.core.workspace cimport Workspace, workspace_for
 
@@ -71,17 +70,6 @@ def set_worthwhile(double seconds):
     return before
 
 
-cdef inline bint leave(Job* job, int worker) noexcept nogil:
-    """Whether to abandon the step; the calling thread listens for signals here."""
-    if worker == 0:
-        check_beat(job.beat)
-    return job.beat.stop or job.bad
-
-
-cdef inline char* of_worker(const Job* job, char* region, int worker) noexcept nogil:
-    return region + worker * job.to.worker_bytes
-
-
 cdef double pairwise_sum(const double* x, Py_ssize_t n) noexcept nogil:
     """The sum of x, split at the largest power of two below n, as the tree of leaves is."""
     cdef Py_ssize_t half = 1
@@ -90,16 +78,6 @@ cdef double pairwise_sum(const double* x, Py_ssize_t n) noexcept nogil:
     while 2 * half < n:
         half *= 2
     return pairwise_sum(x, half) + pairwise_sum(x + half, n - half)
-
-
-cdef void share_out(Job* job, cbp_task task, Py_ssize_t n_tasks) noexcept nogil:
-    """Run tasks 0 .. n_tasks - 1, by the team where there is one and more than one task."""
-    cdef Py_ssize_t i
-    if job.team == NULL or job.active < 2 or n_tasks < 2:
-        for i in range(n_tasks):
-            task(job, i, 0)
-    else:
-        team.run(job.team, task, job, n_tasks, job.active)
 
 
 # --- targets --------------------------------------------------------------------------------------
@@ -226,9 +204,9 @@ cdef double loss_of(Job* job, Py_ssize_t start, Py_ssize_t count,
     cdef Py_ssize_t n_blocks = (count + job.net.block_rows - 1) // job.net.block_rows
     job.start, job.count = start, count
     if real is double:
-        share_out(job, forward_block_f64, n_blocks)
+        share_out(job, forward_block_f64, job, n_blocks)
     else:
-        share_out(job, forward_block_f32, n_blocks)
+        share_out(job, forward_block_f32, job, n_blocks)
     return 0.0 if job.Y == NULL else pairwise_sum(job.to.losses, n_blocks)
 
 
@@ -325,9 +303,9 @@ cdef void tree(Job* job, const real* parameters) noexcept nogil:
         Py_ssize_t step = 1
         Py_ssize_t i
     if real is double:
-        share_out(job, subtree_f64, n_tasks)
+        share_out(job, subtree_f64, job, n_tasks)
     else:
-        share_out(job, subtree_f32, n_tasks)
+        share_out(job, subtree_f32, job, n_tasks)
     while step < n_tasks and not (job.beat.stop or job.bad):
         i = 0
         while i + step < n_tasks:
@@ -458,15 +436,15 @@ cdef void super_blocks(Job* job, double beta, const real* parameters) noexcept n
         job.beta = beta
         n_blocks = (job.super_count + block_rows - 1) // block_rows
         if real is double:
-            share_out(job, tiled_block_f64, n_blocks)
+            share_out(job, tiled_block_f64, job, n_blocks)
         else:
-            share_out(job, tiled_block_f32, n_blocks)
+            share_out(job, tiled_block_f32, job, n_blocks)
         if job.beat.stop or job.bad:
             return
         if real is double:
-            share_out(job, tile_gradient_f64, job.net.n_tiles)
+            share_out(job, tile_gradient_f64, job, job.net.n_tiles)
         else:
-            share_out(job, tile_gradient_f32, job.net.n_tiles)
+            share_out(job, tile_gradient_f32, job, job.net.n_tiles)
         beta = 1.0
         job.super_start += job.super_count
 
@@ -552,9 +530,9 @@ cdef void whole_step(Job* job, Rule* rule, double loss, real* gradient,
     job.rule = rule
     if net.tiled:
         if real is double:
-            share_out(job, tile_step_f64, net.n_tiles)
+            share_out(job, tile_step_f64, job, net.n_tiles)
         else:
-            share_out(job, tile_step_f32, net.n_tiles)
+            share_out(job, tile_step_f32, job, net.n_tiles)
     else:
         apply_everywhere(rule, net, gradient, parameters)
     end_step(rule, loss)

@@ -4,11 +4,11 @@ from libc.stdint cimport int64_t, uint64_t
 
 from cbackprop.core.batch cimport Job
 from cbackprop.core.exam cimport Sheet
-from cbackprop.core.gauss_newton cimport System
 from cbackprop.core.lbfgs cimport Settings as LbfgsSettings
 from cbackprop.core.marquardt cimport Settings as MarquardtSettings
 from cbackprop.core.python_loss cimport Asked
 from cbackprop.core.rules cimport Rule
+from cbackprop.core.system cimport System
 from cbackprop.core.watch cimport Reason, Watch
 
 ctypedef enum Outcome:         # of a slice, or of a step

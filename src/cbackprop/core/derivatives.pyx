@@ -148,8 +148,8 @@ cdef void parameter_rows(const Net* net, const real* X, const real* Z, const rea
         layer = &net.layers[i]
         a = X if i == 0 else layer_rows(<real*>Z, &net.layers[i - 1], rows, 0)
         layer_delta = layer_rows(<real*>delta, layer, rows, 0)
-        elementwise.outer_rows(a, <const real*>layer_delta, rows, layer.n_in, layer.n_out,
-                               out + layer.W, step)
+        elementwise.outer_sums(a, layer.n_in, layer.n_in, <const real*>layer_delta, layer.n_out,
+                               layer.n_out, 1, False, 0, layer.n_in, rows, out + layer.W, step)
         if layer.b >= 0:
             for n in range(rows):
                 memcpy(out + n * step + layer.b, layer_delta + n * layer.n_out,

@@ -175,13 +175,21 @@ cdef inline void affine_rows(const real* shift, const real* scale, Py_ssize_t ro
         dispatch.f32.affine_rows(shift, scale, rows, columns, X)
 
 
-cdef inline void outer_rows(const real* A, const real* D, Py_ssize_t rows, Py_ssize_t n_in,
-                            Py_ssize_t n_out, real* out, Py_ssize_t step) noexcept nogil:
-    """Row i's outer product A[i]^T D[i] (n_in, n_out), at i step of out."""
+cdef inline void outer_sums(const real* A, Py_ssize_t a_step, Py_ssize_t n_a, const real* D,
+                            Py_ssize_t d_step, Py_ssize_t n_d, Py_ssize_t n_sums, bint lower,
+                            Py_ssize_t first, Py_ssize_t count, Py_ssize_t rows, real* out,
+                            Py_ssize_t step) noexcept nogil:
+    """Rows ``first`` .. of sum_k A[i, k]^T D[i, k] (n_a, n_d), of each row i, at i step of out.
+
+    A[i] (n_sums, n_a) and D[i] (n_sums, n_d) begin at i a_step and i d_step.  ``lower``: of the
+    square products' rows only up to the diagonal, one after the other.
+    """
     if real is double:
-        dispatch.f64.outer_rows(A, D, rows, n_in, n_out, out, step)
+        dispatch.f64.outer_sums(A, a_step, n_a, D, d_step, n_d, n_sums, lower, first, count, rows,
+                                out, step)
     else:
-        dispatch.f32.outer_rows(A, D, rows, n_in, n_out, out, step)
+        dispatch.f32.outer_sums(A, a_step, n_a, D, d_step, n_d, n_sums, lower, first, count, rows,
+                                out, step)
 
 
 cdef inline void product(Py_ssize_t m, Py_ssize_t n, Py_ssize_t k, real alpha, const real* A,

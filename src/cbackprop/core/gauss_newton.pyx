@@ -1,68 +1,45 @@
 """J'J and J'e over row blocks: what a Gauss-Newton step is solved from.
 
-J has a row for each row n and output k: the derivative of the weighted residual of y_hat_nk by the
-parameters, made by the lines of backpropagation from another start (derivatives.pyx):
+Blocks of rows go forward and back, which gives J'e and the factors of J's rows (factors.pyx); sums
+of products of these are J'J (gram.pyx), or J J' (dual.pyx).  J is not stored, not even in part.
 
-    squared error       J'J = sum_nk w_nk j_nk' j_nk        j_nk = d y_hat_nk / d parameters
-    cross-entropy, Poisson: the generalised Gauss-Newton matrix (Schraudolph, Neural Computation 14,
-    2002), J'J = sum_n J_O' (d2l/dO2) J_O, by a root B of d2l/dO2 = B B'
-        sigmoid         B = sqrt(y_hat (1 - y_hat))
-        softmax         B = diag(q) (I - q q'),  q = sqrt(y_hat); times the root of sum_k y_k
-        Poisson         B = sqrt(y_hat)
-
-J'e is the gradient, by the four lines themselves.  J is never stored whole.
-
-By leaves (small P): a leaf is a run of blocks whose J'J accumulate in order; the leaves, whose
+By leaves (small sums): a leaf is a run of blocks whose sums accumulate in order; the leaves, whose
 number the rows alone decide, are joined by the pairwise tree.  By tiles: for a super-block of rows
-first J, blocks of rows in parallel, then J'J by fixed tiles of its lower triangle, rows in order
-inside a tile: one accumulator, however many threads.  Either way the bits do not depend on the
-threads.
-
-The dual, for fewer rows of J than parameters: J J' is P times smaller than J'J, and needs no J.  A
-row of J is, layer by layer, an outer product a' delta, so
-
-    (J J')_mm' = sum over layers  (a_m a_m' + 1) (delta_m delta_m')         1: the bias
+first the factors, blocks of rows in parallel, then fixed tiles of the sums, rows in order inside a
+tile: one accumulator, however many threads.  Either way the bits do not depend on the threads.
 
 This file knows no solver: what is done with the sums is normal.pyx's and marquardt.pyx's.
 """
 
 from cpython.mem cimport PyMem_RawCalloc
-from libc.math cimport sqrt
 from libc.stdint cimport int64_t
 from libc.string cimport memcpy, memset
 
-from cbackprop.core cimport blas, elementwise, product
-from cbackprop.core.backprop cimport (
-    backprop,
-    forward,
-    hidden_delta,
-    layer_rows,
-    transpose_weights,
-)
+from cbackprop.core cimport elementwise
+from cbackprop.core.backprop cimport backprop, forward, transpose_weights
 from cbackprop.core.batch cimport (
     copy_parameters,
+    leave,
+    of_worker,
     pairwise_sum,
     read_targets,
+    share_out,
     worthwhile_threads,
 )
-from cbackprop.core.derivatives cimport (
-    delta_below_output,
-    parameter_rows,
-    times_output_derivative,
+from cbackprop.core.dual cimport GRAM_ROWS, gram_rows, gram_scratch
+from cbackprop.core.factors cimport (
+    Factors,
+    block_factors,
+    deltas_per_row,
+    inputs_per_row,
+    width_of,
 )
-from cbackprop.core.objective cimport Goal, Objective
-from cbackprop.core.plan cimport Layer, Net, Plan
-from cbackprop.core.pulse cimport Pulse, check_beat
+from cbackprop.core.gram cimport add_products, unpack_rows
+from cbackprop.core.objective cimport Objective
+from cbackprop.core.plan cimport Net, Plan
+from cbackprop.core.pulse cimport Pulse
 from cbackprop.core.rows cimport RowSource, memory_of, read_rows
-from cbackprop.core.simd cimport dispatch
-from cbackprop.core.simd.dispatch cimport (
-    CBP_CROSS_ENTROPY,
-    CBP_POISSON,
-    CBP_SOFTMAX,
-    CBP_SQUARED_ERROR,
-)
 from cbackprop.core.team cimport team
-from cbackprop.core.team.team cimport cbp_task
 from cbackprop.core.workspace cimport Workspace, workspace_for
 
 cdef extern from *:
@@ -70,200 +47,64 @@ cdef extern from *:
 
 cdef enum:
     LINE = 64                   # bytes of a cache line
-    # J'J is updated by strips of so many of its rows: each ends at the diagonal, or little beyond.
-    # At P = 61 with AVX2 a system by 8, 16, 24 rows takes 1.3, 1.05, 1.09 times as long.
-    STRIP = 12
+    STRIP = 4096                # of the leaves' sums, joined by one task
 
-# Up to this many bytes of J'J each leaf has one of its own.
-cdef Py_ssize_t LARGEST_LEAF_MATRIX = 256 * 1024
+# Up to this many bytes of sums each leaf has its own.
+cdef Py_ssize_t LARGEST_LEAF_SUMS = 256 * 1024
 cdef Py_ssize_t MOST_LEAVES = 16
 cdef Py_ssize_t LEAF_ROWS = 256
-# A block of J is read back while it is in L1 or near it; a super-block's from the last cache.
-cdef Py_ssize_t BLOCK_BYTES = 64 * 1024
+# A leaf's block and its factors, by far the smallest part of the work.
+cdef Py_ssize_t LEAF_BLOCK = 64
+cdef Py_ssize_t TILED_BLOCK = 32
+# The factors and the blocks' gradients of a super-block, read back from the last cache.
 cdef Py_ssize_t SUPER_BYTES = 8 * 1024 * 1024
 
 
-cdef inline bint leave(System* s, int worker) noexcept nogil:
-    """Whether to abandon the call; the calling thread listens for signals here."""
-    if worker == 0:
-        check_beat(s.job.beat)
-    return s.job.beat.stop or s.job.bad
-
-
-cdef void share_out(System* s, cbp_task task, Py_ssize_t n_tasks) noexcept nogil:
-    """Run tasks 0 .. n_tasks - 1, by the team where there is one and more than one task."""
-    cdef Py_ssize_t i
-    if s.job.team == NULL or s.job.active < 2 or n_tasks < 2:
-        for i in range(n_tasks):
-            task(s, i, 0)
-    else:
-        team.run(s.job.team, task, s, n_tasks, s.job.active)
-
-
-cdef inline char* buffer_of(const System* s, char* region, int worker) noexcept nogil:
-    """A worker's region of the job's workspace."""
-    return region + worker * s.job.to.worker_bytes
-
-
-# --- a block of J ---------------------------------------------------------------------------------
-
-cdef void start(const Goal* goal, int activation, Py_ssize_t k, const real* Y, const real* Y_hat,
-                const real* weight, Py_ssize_t rows, Py_ssize_t n_out,
-                real* delta_O) noexcept nogil:
-    """delta_O (rows, n_out) from which the lines of backpropagation make row (n, k) of J."""
-    cdef Py_ssize_t n, j
-    cdef real root, share
-    cdef const real* p
-    cdef real* d
-    if goal.loss == CBP_CROSS_ENTROPY and activation == CBP_SOFTMAX:
-        for n in range(rows):
-            p, d = Y_hat + n * n_out, delta_O + n * n_out
-            share = 0
-            for j in range(n_out):
-                share += Y[n * n_out + j] * (1 if weight == NULL else weight[n * n_out + j])
-            root = <real>sqrt(share * p[k])
-            for j in range(n_out):
-                d[j] = -p[j] * root
-            d[k] += root
-        return
-    memset(delta_O, 0, rows * n_out * sizeof(real))
-    for n in range(rows):
-        root = 1 if weight == NULL else weight[n if goal.plain else n * n_out + k]
-        share = Y_hat[n * n_out + k]
-        if goal.loss == CBP_CROSS_ENTROPY:
-            root *= share * (1 - share)
-        elif goal.loss == CBP_POISSON:
-            root *= share
-        delta_O[n * n_out + k] = <real>sqrt(root)
-    if goal.loss == CBP_SQUARED_ERROR:
-        times_output_derivative(activation, Y_hat, rows, n_out, delta_O)
-
-
-cdef void delta_of_output(System* s, Py_ssize_t k, const real* Y, const real* Y_hat,
-                          const real* weight, Py_ssize_t rows, const real* parameters,
-                          const real* Z, real* delta) noexcept nogil:
-    """Every layer's delta of the block's rows (n, k) of J."""
-    cdef:
-        const Net* net = s.job.net
-        const Goal* goal = s.job.goal
-        const Layer* last = &net.layers[net.n_layers - 1]
-        Py_ssize_t i = net.n_layers - 1
-    start(goal, last.activation, k, Y, Y_hat, weight, rows, s.n_out,
-          layer_rows(delta, last, rows, 0))
-    if last.W_T >= 0 and last.activation != CBP_SOFTMAX:
-        delta_below_output(net, k, <const real*>s.transposed, rows, Z, delta)
-        i -= 1
-    while i > 0:
-        hidden_delta(net, i, parameters, <const real*>s.transposed, rows, Z, delta, rows, 0)
-        i -= 1
-
-
-cdef double how_many(const System* s, const real* weight, Py_ssize_t rows) noexcept nogil:
-    """How many of the block's targets count; their weights' sum where they count rows."""
-    cdef Py_ssize_t i, n
-    cdef Py_ssize_t none = 0
-    cdef double total = 0.0
-    if weight == NULL:
-        return rows * s.n_out
-    n = rows if s.job.goal.plain else rows * s.n_out
-    if s.weight_mean > 0:
-        for i in range(n):
-            total += weight[i]
-        return s.weight_mean * total * (s.n_out if s.job.goal.plain else 1)
-    for i in range(n):
-        none += weight[i] == 0
-    return (n - none) * (s.n_out if s.job.goal.plain else 1)
-
-
 cdef void block(System* s, Py_ssize_t first, Py_ssize_t rows, int worker, double beta,
-                real* gradient, double* J, const real* parameters) noexcept nogil:
-    """Loss, gradient = beta gradient + the block's, and J (rows n_out, P) of a block of rows.
-
-    J : not in the dual, which keeps what J is made of instead
-    """
-    cdef:
-        Job* job = s.job
-        const Net* net = job.net
-        const Layer* last = &net.layers[net.n_layers - 1]
-        int* bad = &job.bad if job.check else NULL
-        real* Z = <real*>buffer_of(s, job.to.Z, worker)
-        real* delta = <real*>(s.scratch + worker * s.worker_bytes)
-        real* rows_of_J = delta + rows * net.n_units
-        Py_ssize_t width = s.n_out * s.P
-        Py_ssize_t k
-        const real* X
-        const real* Y
-        const real* weight
-        real* Y_hat
-    X = read_rows(job.X, job.order, first, rows, <real*>buffer_of(s, job.to.X, worker), bad)
-    Y = read_targets(job, first, rows, worker, <real*>buffer_of(s, job.to.Y, worker), bad, &weight)
-    if job.bad:
-        return
-    s.counts[first // s.block_rows] = how_many(s, weight, rows)
-    s.losses[first // s.block_rows] = backprop(
-        net, job.goal, parameters, <const real*>s.transposed, X, Y, weight, rows, Z, delta, rows,
-        1.0, beta, gradient)
-    Y_hat = layer_rows(Z, last, rows, 0)
-    if job.goal.linear:
-        elementwise.output_sigma(last.activation, <const real*>Y_hat, Y_hat, rows, s.n_out)
-    if s.dual:
-        keep(s, first, rows, X, Y, <const real*>Y_hat, weight, <const real*>Z)
-    if real is double:
-        rows_of_J = J
-    for k in range(s.n_out):
-        delta_of_output(s, k, Y, <const real*>Y_hat, weight, rows, parameters, <const real*>Z,
-                        delta)
-        if s.dual:
-            keep_delta(s, first, rows, k, <const real*>delta)
-        else:
-            parameter_rows(net, X, <const real*>Z, <const real*>delta, rows, width,
-                           rows_of_J + k * s.P)
-    if real is float:
-        if not s.dual:
-            dispatch.f64.gather_f32(<const char*>rows_of_J, width * sizeof(float), NULL, rows,
-                                    width, J)
+                real* gradient, const Factors* to, Py_ssize_t at,
+                const real* parameters) noexcept nogil:
+    """Loss, gradient = beta gradient + the block's, and the factors, from ``at``, of a block."""
+    s.losses[first // s.block_rows] = block_factors(
+        s.job, parameters, <const real*>s.transposed, first, rows, worker, s.weight_mean,
+        <real*>(s.scratch + worker * s.worker_bytes), beta, gradient, to, at,
+        s.r + first * s.n_out if s.dual else NULL, s.counts + first // s.block_rows)
 
 
-cdef void rank_update(System* s, const double* J, Py_ssize_t rows, double beta,
-                      double* A) noexcept nogil:
-    """A = beta A + J'J in the lower triangle, J (rows, P)."""
-    cdef Py_ssize_t P = s.P
-    cdef Py_ssize_t i = 0
-    cdef Py_ssize_t m
-    cdef const double* no_bias = NULL
-    while i < P:
-        m = min(<Py_ssize_t>STRIP, P - i)
-        elementwise.product(m, i + m, rows, <double>1.0, J + i, 1, P, J, P, beta, A + i * P, P,
-                            no_bias)
-        i += m
+cdef inline Py_ssize_t deltas_bytes(const System* s) noexcept nogil:
+    """Of a worker's scratch memory: a block's deltas."""
+    return (s.block_rows * s.job.net.n_units * s.job.net.itemsize + LINE - 1) // LINE * LINE
 
 
 # --- by leaves ------------------------------------------------------------------------------------
 
-cdef inline double* matrix_of(System* s, Py_ssize_t leaf) noexcept nogil:
-    return s.A if leaf == 0 else s.leaf_A + (leaf - 1) * s.P * s.P
+cdef inline double* sums_of(System* s, Py_ssize_t leaf) noexcept nogil:
+    return s.F if leaf == 0 else s.leaf_sums + (leaf - 1) * s.sums.size
 
 
 cdef void leaf_of(System* s, Py_ssize_t leaf, int worker, const real* parameters) noexcept nogil:
-    """Task: gradient and J'J of one leaf's rows, block after block."""
+    """Task: gradient and sums of one leaf's rows, block after block."""
     cdef:
+        const Net* net = s.job.net
         Py_ssize_t first = leaf * s.leaf_rows
         Py_ssize_t last = min(first + s.leaf_rows, s.n_rows)
-        Py_ssize_t rows
-        # Behind the block's deltas, and where those are not double behind its J.
-        Py_ssize_t before = (s.block_rows * s.job.net.n_units * sizeof(real)
-                             + (0 if sizeof(real) == 8 else s.block_rows * s.n_out * s.P * 4))
-        double* J = <double*>(s.scratch + worker * s.worker_bytes + (before + LINE - 1)
-                              // LINE * LINE)
+        Py_ssize_t i, rows
+        Factors factors
+        double* scratch = <double*>(s.scratch + worker * s.worker_bytes + deltas_bytes(s))
         double beta = 0.0
+    factors.capacity = s.block_rows
+    factors.inputs = scratch + s.sums.scratch
+    factors.deltas = factors.inputs + s.block_rows * inputs_per_row(net)
     while first < last:
-        if leave(s, worker):
+        if leave(s.job, worker):
             return
         rows = min(s.block_rows, last - first)
-        block(s, first, rows, worker, beta, <real*>s.sums + leaf * s.P, J, parameters)
+        block(s, first, rows, worker, beta, <real*>s.gradients + leaf * s.P, &factors, 0,
+              parameters)
         if s.job.bad:
             return
-        rank_update(s, J, rows * s.n_out, beta, matrix_of(s, leaf))
+        for i in range(s.sums.n_parts):
+            add_products(net, s.sums, &s.sums.parts[i], &factors, 0, rows, beta, scratch,
+                         sums_of(s, leaf))
         beta = 1.0
         first += rows
 
@@ -277,17 +118,17 @@ cdef void leaf_f32(void* system, ptrdiff_t task, int worker) noexcept nogil:
 
 
 cdef void join_strip(void* system, ptrdiff_t task, int worker) noexcept nogil:
-    """Task: the pairwise sum over the leaves of a strip of J'J's rows."""
+    """Task: the pairwise sum over the leaves of a strip of their sums."""
     cdef:
         System* s = <System*>system
-        Py_ssize_t at = task * STRIP * s.P
-        Py_ssize_t n = min(STRIP, s.P - task * STRIP) * s.P
+        Py_ssize_t at = task * STRIP
+        Py_ssize_t n = min(<Py_ssize_t>STRIP, s.sums.size - at)
         Py_ssize_t step = 1
         Py_ssize_t i
     while step < s.n_leaves:
         i = 0
         while i + step < s.n_leaves:
-            elementwise.add(<const double*>(matrix_of(s, i + step) + at), matrix_of(s, i) + at, n)
+            elementwise.add(<const double*>(sums_of(s, i + step) + at), sums_of(s, i) + at, n)
             i += 2 * step
         step *= 2
 
@@ -296,11 +137,11 @@ cdef void join_gradients(System* s, const real* parameters) noexcept nogil:
     """The same of the leaves' gradients."""
     cdef Py_ssize_t step = 1
     cdef Py_ssize_t i
-    cdef real* sums = <real*>s.sums
+    cdef real* gradients = <real*>s.gradients
     while step < s.n_leaves:
         i = 0
         while i + step < s.n_leaves:
-            elementwise.add(<const real*>(sums + (i + step) * s.P), sums + i * s.P, s.P)
+            elementwise.add(<const real*>(gradients + (i + step) * s.P), gradients + i * s.P, s.P)
             i += 2 * step
         step *= 2
 
@@ -312,9 +153,9 @@ cdef void block_of(System* s, Py_ssize_t index, int worker, const real* paramete
     cdef:
         Py_ssize_t first = index * s.block_rows
         Py_ssize_t rows = min(s.block_rows, s.super_count - first)
-    if not leave(s, worker):
-        block(s, s.super_start + first, rows, worker, 0.0, <real*>s.sums + (index + 1) * s.P,
-              s.J + first * s.n_out * s.P, parameters)
+    if not leave(s.job, worker):
+        block(s, s.super_start + first, rows, worker, 0.0, <real*>s.gradients + (index + 1) * s.P,
+              &s.factors, first + (s.super_start if s.dual else 0), parameters)
 
 
 cdef void block_f64(void* system, ptrdiff_t task, int worker) noexcept nogil:
@@ -326,133 +167,52 @@ cdef void block_f32(void* system, ptrdiff_t task, int worker) noexcept nogil:
 
 
 cdef void tile(void* system, ptrdiff_t task, int worker) noexcept nogil:
-    """Task: A += J'J of the super-block, in one tile of the lower triangle."""
-    cdef:
-        System* s = <System*>system
-        Py_ssize_t P = s.P
-        Py_ssize_t row = 0
-        Py_ssize_t first, column
-    # Row by row of the triangle: task 0 is (0, 0), then (1, 0), (1, 1), (2, 0) ...
-    while (row + 1) * (row + 2) // 2 <= task:
-        row += 1
-    first, column = row * s.side, (task - row * (row + 1) // 2) * s.side
-    product.weight_gradient(
-        min(s.side, P - first), min(s.side, P - column), s.super_count * s.n_out, <double>1.0,
-        <const double*>s.J + first, P, <const double*>s.J + column, P,
-        <double>(0.0 if s.super_start == 0 else 1.0), s.A + first * P + column, P)
+    """Task: the super-block's products in one tile of the sums."""
+    cdef System* s = <System*>system
+    if not leave(s.job, worker):
+        add_products(s.job.net, s.sums, &s.sums.parts[task], &s.factors, 0, s.super_count,
+                     0.0 if s.super_start == 0 else 1.0,
+                     <double*>(s.scratch + worker * s.worker_bytes), s.F)
 
 
 cdef void super_blocks(System* s, const real* parameters) noexcept nogil:
-    """Every super-block: first its blocks, then the tiles of J'J."""
+    """Every super-block: first its blocks, then the tiles of the sums."""
     cdef:
-        Py_ssize_t n_tiles = (s.P + s.side - 1) // s.side
         Py_ssize_t n_blocks, i
-        real* sums = <real*>s.sums
-    memset(sums, 0, s.P * sizeof(real))
+        real* gradients = <real*>s.gradients
+    memset(gradients, 0, s.P * sizeof(real))
     s.super_start = 0
     while s.super_start < s.n_rows:
         s.super_count = min(s.super_rows, s.n_rows - s.super_start)
         n_blocks = (s.super_count + s.block_rows - 1) // s.block_rows
         if real is double:
-            share_out(s, block_f64, n_blocks)
+            share_out(s.job, block_f64, s, n_blocks)
         else:
-            share_out(s, block_f32, n_blocks)
+            share_out(s.job, block_f32, s, n_blocks)
         if s.job.beat.stop or s.job.bad:
             return
         for i in range(n_blocks):
-            elementwise.add(<const real*>(sums + (i + 1) * s.P), sums, s.P)
+            elementwise.add(<const real*>(gradients + (i + 1) * s.P), gradients, s.P)
         if not s.dual:
-            share_out(s, tile, n_tiles * (n_tiles + 1) // 2)
-            check_beat(s.job.beat)
+            share_out(s.job, tile, s, s.sums.n_parts)
+            if s.job.beat.stop:
+                return
         s.super_start += s.super_count
 
 
-# --- the dual -------------------------------------------------------------------------------------
+# --- called by solvers ----------------------------------------------------------------------------
 
-cdef void as_doubles(const real* x, Py_ssize_t rows, Py_ssize_t columns, Py_ssize_t step,
-                     double* out) noexcept nogil:
-    """Row i of x (rows, columns) to i step of out."""
-    cdef Py_ssize_t i, j
-    for i in range(rows):
-        for j in range(columns):
-            out[i * step + j] = x[i * columns + j]
-
-
-cdef void keep(System* s, Py_ssize_t first, Py_ssize_t rows, const real* X, const real* Y,
-               const real* Y_hat, const real* weight, const real* Z) noexcept nogil:
-    """What the block's rows of J are made of: X and every Z, and the residuals."""
-    cdef:
-        const Net* net = s.job.net
-        const Layer* layer
-        Py_ssize_t n_in = net.layers[0].n_in
-        Py_ssize_t i, n, k
-        double w
-    as_doubles(X, rows, n_in, n_in, s.X + first * n_in)
-    for i in range(net.n_layers):
-        layer = &net.layers[i]
-        as_doubles(<const real*>layer_rows(<real*>Z, layer, rows, 0), rows, layer.n_out,
-                   layer.n_out, layer_rows(s.Z, layer, s.n_rows, first))
-    for n in range(rows):
-        for k in range(s.n_out):
-            i = n * s.n_out + k
-            w = 1.0 if weight == NULL else weight[n if s.job.goal.plain else i]
-            s.r[first * s.n_out + i] = sqrt(w) * (<double>Y_hat[i] - <double>Y[i])
-
-
-cdef void keep_delta(System* s, Py_ssize_t first, Py_ssize_t rows, Py_ssize_t k,
-                     const real* delta) noexcept nogil:
-    """The deltas of rows (n, k) of J."""
-    cdef const Net* net = s.job.net
-    cdef const Layer* layer
-    cdef Py_ssize_t i
-    for i in range(net.n_layers):
-        layer = &net.layers[i]
-        as_doubles(<const real*>layer_rows(<real*>delta, layer, rows, 0), rows, layer.n_out,
-                   s.n_out * layer.n_out,
-                   layer_rows(s.D, layer, s.M, first * s.n_out + k))
-
-
-cdef void gram_rows(void* system, ptrdiff_t task, int worker) noexcept nogil:
-    """Task: some rows of J J', by the identity above."""
+cdef void unpack(void* system, ptrdiff_t task, int worker) noexcept nogil:
+    """Task: J'J's rows of one input of a layer, from the sums."""
     cdef:
         System* s = <System*>system
         const Net* net = s.job.net
-        const Layer* layer
-        Py_ssize_t K = s.n_out
-        Py_ssize_t M = s.M
-        Py_ssize_t first = task * STRIP
-        Py_ssize_t rows = min(STRIP, s.n_rows - first)
-        Py_ssize_t columns = first + rows
-        double* inputs = <double*>(s.scratch + worker * s.worker_bytes)
-        double* deltas = inputs + STRIP * s.n_rows
-        const double* A
-        const double* D
-        double* to
-        double one = 1.0
-        Py_ssize_t i, m, n
-    if leave(s, worker):
-        return
-    for i in range(net.n_layers):
-        layer = &net.layers[i]
-        A = s.X if i == 0 else layer_rows(s.Z, &net.layers[i - 1], s.n_rows, 0)
-        D = layer_rows(s.D, layer, M, 0)
-        blas.gemm(False, True, rows, columns, layer.n_in, one, A + first * layer.n_in, layer.n_in,
-                  A, layer.n_in, <double>0.0, inputs, columns)
-        blas.gemm(False, True, rows * K, columns * K, layer.n_out, one,
-                  D + first * K * layer.n_out, layer.n_out, D, layer.n_out, <double>0.0, deltas,
-                  columns * K)
-        for m in range(rows * K):
-            to = s.G_weights + (first * K + m) * M
-            for n in range(columns * K):
-                to[n] = ((0.0 if i == 0 else to[n])
-                         + inputs[(m // K) * columns + n // K] * deltas[m * columns * K + n])
-            if layer.b >= 0:
-                to = s.G_biases + (first * K + m) * M
-                for n in range(columns * K):
-                    to[n] = (0.0 if i == 0 else to[n]) + deltas[m * columns * K + n]
+        Py_ssize_t i = 0
+    while task >= width_of(&net.layers[i]):
+        task -= width_of(&net.layers[i])
+        i += 1
+    unpack_rows(net, s.sums, s.F, i, task, s.P, s.A)
 
-
-# --- called by solvers ----------------------------------------------------------------------------
 
 cdef void linearise(System* s, const real* parameters) noexcept nogil:
     """Loss, gradient, and J'J or J J', of all rows at the job's parameters.
@@ -465,21 +225,26 @@ cdef void linearise(System* s, const real* parameters) noexcept nogil:
     transpose_weights(s.job.net, parameters, <real*>s.transposed)
     if s.by_leaves:
         if real is double:
-            share_out(s, leaf_f64, s.n_leaves)
+            share_out(s.job, leaf_f64, s, s.n_leaves)
         else:
-            share_out(s, leaf_f32, s.n_leaves)
+            share_out(s.job, leaf_f32, s, s.n_leaves)
         if s.job.beat.stop or s.job.bad:
             return
-        share_out(s, join_strip, (s.P + STRIP - 1) // STRIP)
+        share_out(s.job, join_strip, s, (s.sums.size + STRIP - 1) // STRIP)
         join_gradients(s, parameters)
     else:
         super_blocks(s, parameters)
         if s.job.beat.stop or s.job.bad:
             return
-        if s.dual:
-            share_out(s, gram_rows, (s.n_rows + STRIP - 1) // STRIP)
+    if s.dual:
+        share_out(s.job, gram_rows, s, (s.n_rows + GRAM_ROWS - 1) // GRAM_ROWS)
+    elif s.by_leaves:
+        for i in range(inputs_per_row(s.job.net)):      # too little for a team
+            unpack(s, i, 0)
+    else:
+        share_out(s.job, unpack, s, inputs_per_row(s.job.net))
     for i in range(s.P):
-        s.g[i] = (<real*>s.sums)[i]
+        s.g[i] = (<real*>s.gradients)[i]
     s.loss = s.job.goal.factor * pairwise_sum(s.losses, n_blocks)
     s.measured = pairwise_sum(s.counts, n_blocks)
 
@@ -497,10 +262,10 @@ cdef void bending(System* s, double h, const real* parameters, const double* v,
         const Net* net = job.net
         real* moved = <real*>s.elsewhere
         real* W = moved + s.P
-        real* Z = <real*>buffer_of(s, job.to.Z, 0)
-        real* Y_buffer = <real*>buffer_of(s, job.to.Y, 0)
+        real* Z = <real*>of_worker(job, job.to.Z, 0)
+        real* Y_buffer = <real*>of_worker(job, job.to.Y, 0)
         real* delta = <real*>s.scratch
-        real* gradient = <real*>s.sums
+        real* gradient = <real*>s.gradients
         Py_ssize_t first = 0
         Py_ssize_t rows, i
         double beta = 0.0
@@ -510,9 +275,9 @@ cdef void bending(System* s, double h, const real* parameters, const double* v,
     for i in range(s.P):
         W[i] = <real>s.W[i]
         moved[i] = <real>(s.W[i] + h * v[i])
-    while first < s.n_rows and not leave(s, 0):
+    while first < s.n_rows and not leave(job, 0):
         rows = min(s.block_rows, s.n_rows - first)
-        X = read_rows(job.X, job.order, first, rows, <real*>buffer_of(s, job.to.X, 0), NULL)
+        X = read_rows(job.X, job.order, first, rows, <real*>of_worker(job, job.to.X, 0), NULL)
         read_targets(job, first, rows, 0, Y_buffer, NULL, &weight)      # the weight is wanted
         Y_hat = forward(net, <const real*>moved, X, rows, Z, rows, 0, False)
         for i in range(rows * s.n_out):
@@ -526,12 +291,6 @@ cdef void bending(System* s, double h, const real* parameters, const double* v,
         first += rows
     for i in range(s.P):
         out[i] = gradient[i]
-
-
-cdef Py_ssize_t even_side(Py_ssize_t P) noexcept nogil:
-    """The side of J'J's tiles: about eight by eight of them, of 32 to 192 rows."""
-    cdef Py_ssize_t side = (P // 8 + 15) // 16 * 16
-    return max(<Py_ssize_t>32, min(<Py_ssize_t>192, side))
 
 
 cdef class GaussNewton:
@@ -551,49 +310,44 @@ cdef class GaussNewton:
             Py_ssize_t P = net.n_parameters
             Py_ssize_t size = net.itemsize
             Py_ssize_t K = net.layers[net.n_layers - 1].n_out
+            Py_ssize_t of_factors = inputs_per_row(net) + deltas_per_row(net)
             Py_ssize_t widest = 1
-            Py_ssize_t row_bytes, n_sums, block_bytes, i, side
+            Py_ssize_t n_gradients, n_doubles, i, side
         for i in range(net.n_layers):
             widest = max(widest, net.layers[i].n_out)
         s.job, s.P, s.n_rows, s.n_out, s.M = job, P, n_rows, K, n_rows * K
         s.dual = dual and s.M < P
-        row_bytes = K * P * sizeof(double)
-        s.by_leaves = not s.dual and P * P * <Py_ssize_t>sizeof(double) <= LARGEST_LEAF_MATRIX
-        # The job's own blocks are no shorter.
-        s.block_rows = max(<Py_ssize_t>8, min(BLOCK_BYTES // row_bytes // 8 * 8, net.block_rows))
-        if s.dual or not s.by_leaves:
-            s.block_rows = min(<Py_ssize_t>32, net.block_rows)
-        s.block_rows = min(s.block_rows, min(net.block_rows, n_rows))
-        if s.by_leaves:
-            s.leaf_rows = max(LEAF_ROWS, (n_rows + MOST_LEAVES - 1) // MOST_LEAVES)
-            s.leaf_rows = (s.leaf_rows + s.block_rows - 1) // s.block_rows * s.block_rows
-            s.n_leaves = n_sums = (n_rows + s.leaf_rows - 1) // s.leaf_rows
-        else:
-            s.super_rows = 512 if s.dual else max(
-                s.block_rows, min(SUPER_BYTES // row_bytes, <Py_ssize_t>512) // s.block_rows
-                * s.block_rows)
-            s.super_rows = min(s.super_rows, n_rows)
-            n_sums = 1 + (s.super_rows + s.block_rows - 1) // s.block_rows
-            s.side = even_side(P)
-        # A worker's part: deltas, J in the network's dtype, J; or two strips of products.
-        block_bytes = s.block_rows * net.n_units * size + LINE
-        if s.dual:
-            block_bytes = max(block_bytes, STRIP * (n_rows + K * s.M) * <Py_ssize_t>sizeof(double))
-        else:
-            if size == 4:
-                block_bytes += s.block_rows * K * P * size
-            if s.by_leaves:
-                block_bytes += s.block_rows * row_bytes
-        s.worker_bytes = (block_bytes + LINE - 1) // LINE * LINE + LINE
         side = s.M if s.dual else P
         if side > 0 and side > PY_SSIZE_T_MAX // 64 // side:
             raise MemoryError("the system of equations is larger than memory can be")
+        self.gram = Gram()
+        if not s.dual:
+            self.gram.prepare(net)
+        s.sums = &self.gram.sums
+        s.by_leaves = (not s.dual
+                       and s.sums.size * <Py_ssize_t>sizeof(double) <= LARGEST_LEAF_SUMS)
+        s.block_rows = min(LEAF_BLOCK if s.by_leaves else TILED_BLOCK, min(net.block_rows, n_rows))
+        if s.by_leaves:
+            s.leaf_rows = max(LEAF_ROWS, (n_rows + MOST_LEAVES - 1) // MOST_LEAVES)
+            s.leaf_rows = (s.leaf_rows + s.block_rows - 1) // s.block_rows * s.block_rows
+            s.n_leaves = n_gradients = (n_rows + s.leaf_rows - 1) // s.leaf_rows
+            n_doubles = s.sums.scratch + s.block_rows * of_factors
+        else:
+            i = SUPER_BYTES // (of_factors * <Py_ssize_t>sizeof(double)
+                                + P * size // s.block_rows)
+            s.super_rows = min(max(i, <Py_ssize_t>512) // s.block_rows * s.block_rows, n_rows)
+            s.super_rows = max(s.super_rows, s.block_rows)
+            n_gradients = 1 + (s.super_rows + s.block_rows - 1) // s.block_rows
+            n_doubles = gram_scratch(s) if s.dual else s.sums.scratch
+            s.factors.capacity = n_rows if s.dual else s.super_rows
+        # A block's deltas, and behind them what a leaf takes; a tile and J J' take it all.
+        s.worker_bytes = n_doubles * sizeof(double)
+        if s.by_leaves:
+            s.worker_bytes += deltas_bytes(s)
+        s.worker_bytes = (max(s.worker_bytes, deltas_bytes(s)) + LINE - 1) // LINE * LINE + LINE
         for _ in range(2):
             space.n_bytes = 0
             if s.dual:
-                space.lay(<char**>&s.X, n_rows * net.layers[0].n_in * sizeof(double))
-                space.lay(<char**>&s.Z, n_rows * net.n_units * sizeof(double))
-                space.lay(<char**>&s.D, s.M * net.n_units * sizeof(double))
                 space.lay(<char**>&s.r, s.M * sizeof(double))
                 space.lay(<char**>&s.t, s.M * sizeof(double))
                 space.lay(<char**>&s.rows, n_rows * widest * sizeof(double))
@@ -602,7 +356,12 @@ cdef class GaussNewton:
                     space.lay(<char**>&s.G_biases, s.M * s.M * sizeof(double))
             else:
                 space.lay(<char**>&s.A, P * P * sizeof(double))
-            space.lay(<char**>&s.F, side * side * sizeof(double))
+            if not s.by_leaves:
+                i = s.factors.capacity * sizeof(double)
+                space.lay(<char**>&s.factors.inputs, i * inputs_per_row(net))
+                space.lay(<char**>&s.factors.deltas, i * deltas_per_row(net))
+            # The sums are no more than P P, but for the ends of their rows.
+            space.lay(<char**>&s.F, max(side * side, s.sums.size) * sizeof(double))
             space.lay(<char**>&s.g, P * sizeof(double))
             space.lay(<char**>&s.c, P * sizeof(double))
             space.lay(<char**>&s.W, P * sizeof(double))
@@ -613,13 +372,12 @@ cdef class GaussNewton:
             space.lay(<char**>&s.losses, i * sizeof(double))
             space.lay(<char**>&s.counts, i * sizeof(double))
             space.lay(&s.transposed, net.n_transposed * size)
-            space.lay(&s.sums, n_sums * P * size)
+            space.lay(&s.gradients, n_gradients * P * size)
             if bend:
                 space.lay(&s.elsewhere, 2 * P * size)
             if s.by_leaves:
-                space.lay(<char**>&s.leaf_A, (s.n_leaves - 1) * P * P * sizeof(double))
-            elif not s.dual:
-                space.lay(<char**>&s.J, s.super_rows * row_bytes)
+                space.lay(<char**>&s.leaf_sums,
+                          (s.n_leaves - 1) * s.sums.size * sizeof(double))
             space.lay(&s.scratch, job.to.n_workers * s.worker_bytes)
             if space.slab == NULL:
                 # Zeros: above the diagonal nothing is ever written, though a sum may pass over it.
@@ -631,13 +389,13 @@ cdef class GaussNewton:
 
 
 def memory_needed(Plan plan, Py_ssize_t n_rows, bint dual):
-    """About how many bytes a system takes: its two matrices and the blocks of J."""
+    """About how many bytes a system takes: its two matrices, and the factors of J's rows."""
     P = <object>plan.net.n_parameters
-    K = plan.net.layers[plan.net.n_layers - 1].n_out
-    M = n_rows * K
+    M = n_rows * plan.net.layers[plan.net.n_layers - 1].n_out
+    per_row = inputs_per_row(&plan.net) + deltas_per_row(&plan.net)
     if dual and M < P:
-        return 8 * (3 * M * M + (M + n_rows) * plan.net.n_units)
-    return 8 * (2 * P * P) + min(SUPER_BYTES + 256 * K * P * 8, 512 * K * P * 8)
+        return 8 * (3 * M * M + n_rows * per_row)
+    return 8 * 2 * P * P + min(2 * SUPER_BYTES, 8 * n_rows * per_row)
 
 
 # --- called from Python: the posterior, and the tests ---------------------------------------------

@@ -12,7 +12,7 @@ from libc.string cimport memcpy
 
 from cbackprop.core.batch cimport gradient_of, loss_of, unit_loss_of
 from cbackprop.core.course cimport BAD_ROWS, DIVERGED, FAILED, INTERRUPTED, RUNNING
-from cbackprop.core.gauss_newton cimport System, bending, linearise
+from cbackprop.core.gauss_newton cimport bending, linearise
 from cbackprop.core.lbfgs cimport ABANDONED, KNOWN, LOSS, MOVED, NO_DESCENT, NOT_FINITE, lbfgs_step
 from cbackprop.core.lbfgs cimport Function as LbfgsFunction
 from cbackprop.core.lbfgs cimport Outcome as LbfgsOutcome
@@ -24,6 +24,7 @@ from cbackprop.core.marquardt cimport Outcome as MarquardtOutcome
 from cbackprop.core.marquardt cimport bend_at, loss_at, marquardt_step
 from cbackprop.core.python_loss cimport ANSWERED, BAD, STOPPED, ask_python
 from cbackprop.core.rules cimport add_penalty, penalty_of
+from cbackprop.core.system cimport System
 from cbackprop.core.vectors cimport dot
 from cbackprop.core.watch cimport CONVERGED, GRADIENT_TOLERANCE, NO_STEP, STEP_TOLERANCE
 from cbackprop.core.watch cimport NO_DESCENT as STOPPED_DESCENDING

@@ -1,4 +1,4 @@
-from cbackprop.core.gauss_newton cimport System
+from cbackprop.core.system cimport System
 
 # The summed loss at W, of what the caller trains on; W may be rounded to the network's dtype.
 ctypedef double (*loss_at)(void* context, double* W, int* abandoned) noexcept nogil

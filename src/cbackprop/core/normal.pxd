@@ -1,4 +1,4 @@
-from cbackprop.core.gauss_newton cimport System
+from cbackprop.core.system cimport System
 
 ctypedef struct Damping:
     double mu                   # of the sums, not of the mean

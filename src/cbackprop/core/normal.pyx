@@ -2,20 +2,12 @@
 
     (J'J + R + mu D) s = -(J'r + c)         R: the penalty's ridge, c = R W;  D: 1 or diag(J'J)
 
-With fewer residuals than parameters, and D = 1, by the dual.  With L = R + mu, constant over the
-weights and over the biases, the solution is
-
-    s = -L^-1 (J' t + c)          (J L^-1 J' + 1) t = r - J L^-1 c
-
-whose matrix has the size of r.  J' t is backpropagation from the deltas summed with t; J v is
-a V delta, layer by layer (gauss_newton.pyx).
+With fewer residuals than parameters, and D = 1, by the dual (dual.pyx).
 """
 
 from libc.string cimport memcpy
 
-from cbackprop.core cimport elementwise, product
-from cbackprop.core.backprop cimport layer_rows
-from cbackprop.core.gauss_newton cimport System
+from cbackprop.core.dual cimport factorise_dual, solve_dual
 from cbackprop.core.lapack cimport cholesky, cholesky_solve, trace_of_inverse
 from cbackprop.core.plan cimport Layer, Net
 from cbackprop.core.vectors cimport axpy, dot
@@ -68,24 +60,12 @@ cdef bint factorise(System* s, const Damping* damping) noexcept nogil:
     cdef:
         const Net* net = s.job.net
         const Layer* layer
-        Py_ssize_t M = s.M
         Py_ssize_t P = s.P
         Py_ssize_t i, j
-        double of_weights = damping.mu + damping.ridge_weights
-        double of_biases = damping.mu + damping.ridge_biases
-        double share, least
+        double least
     if s.dual:
-        # Times L's entry of the biases, so that nothing is divided by a small mu.
-        if s.G_biases == NULL:
-            of_biases = of_weights
-        share = of_biases / of_weights
-        for i in range(M):
-            for j in range(i + 1):
-                s.F[i * M + j] = share * s.G_weights[i * M + j]
-                if s.G_biases != NULL:
-                    s.F[i * M + j] += s.G_biases[i * M + j]
-            s.F[i * M + i] += of_biases
-        return cholesky(M, s.F)
+        return factorise_dual(s, damping.mu + damping.ridge_weights,
+                              damping.mu + damping.ridge_biases)
     copy_lower(s.A, P, s.F)
     least = least_scaling(s) if damping.diagonal else 0.0
     for i in range(net.n_layers):
@@ -111,85 +91,13 @@ cdef void solve_for(System* s, const double* right, double* step) noexcept nogil
 
 cdef void solve(System* s, const Damping* damping, double* step) noexcept nogil:
     """step = -(J'J + R + mu D)^-1 (J'r + c), after ``factorise``; c is s.c."""
-    cdef:
-        const Net* net = s.job.net
-        const Layer* layer
-        Py_ssize_t i, j
-        double of_weights = damping.mu + damping.ridge_weights
-        double of_biases = damping.mu + damping.ridge_biases
-    if not s.dual:
-        for i in range(s.P):
-            step[i] = s.g[i] + s.c[i]
-        solve_for(s, step, step)
+    cdef Py_ssize_t i
+    if s.dual:
+        solve_dual(s, damping.mu + damping.ridge_weights, damping.mu + damping.ridge_biases, step)
         return
-    if s.G_biases == NULL:
-        of_biases = of_weights
-    memcpy(s.t, s.r, s.M * sizeof(double))
-    if damping.ridge_weights != 0 or damping.ridge_biases != 0:
-        for i in range(net.n_layers):
-            layer = &net.layers[i]
-            for j in range(layer.n_in * layer.n_out):
-                step[layer.W + j] = s.c[layer.W + j] / of_weights
-            if layer.b >= 0:
-                for j in range(layer.n_out):
-                    step[layer.b + j] = s.c[layer.b + j] / of_biases
-        subtract_J_times(s, step, s.t)
-    cholesky_solve(s.M, s.F, s.t)                               # t / L of the biases
-    J_transposed_times(s, s.t, step)
-    for i in range(net.n_layers):
-        layer = &net.layers[i]
-        for j in range(layer.n_in * layer.n_out):
-            step[layer.W + j] = -(of_biases * step[layer.W + j] + s.c[layer.W + j]) / of_weights
-        if layer.b >= 0:
-            for j in range(layer.n_out):
-                step[layer.b + j] = -(step[layer.b + j] + s.c[layer.b + j] / of_biases)
-
-
-cdef void J_transposed_times(System* s, const double* t, double* out) noexcept nogil:
-    """out (P,) = J't: (1) and (2) of the deltas summed with t."""
-    cdef:
-        const Net* net = s.job.net
-        const Layer* layer
-        const double* A
-        const double* D
-        Py_ssize_t i, j, k, n, m
-        Py_ssize_t rows = s.n_rows
-    for i in range(net.n_layers):
-        layer = &net.layers[i]
-        A = s.X if i == 0 else layer_rows(s.Z, &net.layers[i - 1], rows, 0)
-        D = layer_rows(s.D, layer, s.M, 0)
-        for n in range(rows):
-            for j in range(layer.n_out):
-                s.rows[n * layer.n_out + j] = 0.0
-            for k in range(s.n_out):
-                m = n * s.n_out + k
-                axpy(t[m], D + m * layer.n_out, s.rows + n * layer.n_out, layer.n_out)
-        product.weight_gradient(layer.n_in, layer.n_out, rows, <double>1.0, A, layer.n_in,
-                                <const double*>s.rows, layer.n_out, <double>0.0, out + layer.W,
-                                layer.n_out)
-        if layer.b >= 0:
-            elementwise.column_sums(<double>1.0, <const double*>s.rows, rows, layer.n_out,
-                                    <double>0.0, out + layer.b)
-
-
-cdef void subtract_J_times(System* s, const double* v, double* t) noexcept nogil:
-    """t (M,) -= J v"""
-    cdef:
-        const Net* net = s.job.net
-        const Layer* layer
-        const double* A
-        const double* D
-        const double* b
-        Py_ssize_t i, m
-    for i in range(net.n_layers):
-        layer = &net.layers[i]
-        A = s.X if i == 0 else layer_rows(s.Z, &net.layers[i - 1], s.n_rows, 0)
-        D = layer_rows(s.D, layer, s.M, 0)
-        b = v + layer.b if layer.b >= 0 else NULL
-        product.affine(s.n_rows, layer.n_in, layer.n_out, A, v + layer.W, b, s.rows)
-        for m in range(s.M):
-            t[m] -= dot(<const double*>(s.rows + m // s.n_out * layer.n_out),
-                        D + m * layer.n_out, layer.n_out)
+    for i in range(s.P):
+        step[i] = s.g[i] + s.c[i]
+    solve_for(s, step, step)
 
 
 cdef void times_matrix(const System* s, const double* v, double* out) noexcept nogil:

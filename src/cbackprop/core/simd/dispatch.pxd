@@ -74,8 +74,10 @@ cdef extern from "simd.h" nogil:
             ptrdiff_t rows, ptrdiff_t cols, double *out) noexcept nogil
         void (*affine_rows)(const double *shift, const double *scale, ptrdiff_t rows,
             ptrdiff_t cols, double *X) noexcept nogil
-        void (*outer_rows)(const double *A, const double *D, ptrdiff_t rows, ptrdiff_t n_in,
-            ptrdiff_t n_out, double *out, ptrdiff_t step) noexcept nogil
+        void (*outer_sums)(const double *A, ptrdiff_t a_step, ptrdiff_t n_a, const double *D,
+                           ptrdiff_t d_step, ptrdiff_t n_d, ptrdiff_t n_sums, int lower,
+                           ptrdiff_t first, ptrdiff_t count, ptrdiff_t rows, double *out,
+                           ptrdiff_t step) noexcept nogil
         void (*product)(ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, double alpha, const double *A,
             ptrdiff_t rsa, ptrdiff_t csa, const double *B, ptrdiff_t ldb, double beta, double *C,
             ptrdiff_t ldc, const double *bias) noexcept nogil
@@ -116,8 +118,10 @@ cdef extern from "simd.h" nogil:
             ptrdiff_t rows, ptrdiff_t cols, float *out) noexcept nogil
         void (*affine_rows)(const float *shift, const float *scale, ptrdiff_t rows,
             ptrdiff_t cols, float *X) noexcept nogil
-        void (*outer_rows)(const float *A, const float *D, ptrdiff_t rows, ptrdiff_t n_in,
-            ptrdiff_t n_out, float *out, ptrdiff_t step) noexcept nogil
+        void (*outer_sums)(const float *A, ptrdiff_t a_step, ptrdiff_t n_a, const float *D,
+                           ptrdiff_t d_step, ptrdiff_t n_d, ptrdiff_t n_sums, int lower,
+                           ptrdiff_t first, ptrdiff_t count, ptrdiff_t rows, float *out,
+                           ptrdiff_t step) noexcept nogil
         void (*product)(ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, float alpha, const float *A,
             ptrdiff_t rsa, ptrdiff_t csa, const float *B, ptrdiff_t ldb, float beta, float *C,
             ptrdiff_t ldc, const float *bias) noexcept nogil

@@ -59,7 +59,16 @@ def run_gather(
     rows: int,
 ) -> None: ...
 def run_affine_rows(level: str, shift: _Array, scale: _Array, X: _Array, rows: int) -> None: ...
-def run_outer_rows(level: str, A: _Array, D: _Array, rows: int, out: _Array, step: int) -> None: ...
+def run_outer_sums(
+    level: str,
+    A: _Array,
+    D: _Array,
+    lower: bool,
+    first: int,
+    count: int,
+    out: _Array,
+    step: int,
+) -> None: ...
 def run_product(
     level: str,
     m: int,

@@ -294,19 +294,29 @@ def run_affine_rows(str level, const real[::1] shift, const real[::1] scale, rea
         _f32(level).affine_rows(_const_at(shift), _const_at(scale), rows, cols, _at(X))
 
 
-def run_outer_rows(str level, const real[::1] A, const real[::1] D, Py_ssize_t rows,
-                   real[::1] out, Py_ssize_t step):
-    """out[i step + p n_out + j] = A[i, p] D[i, j]."""
-    cdef Py_ssize_t n_in = A.shape[0] // max(rows, 1)
-    cdef Py_ssize_t n_out = D.shape[0] // max(rows, 1)
-    _same(A.shape[0], rows * n_in)
-    _same(D.shape[0], rows * n_out)
-    if step < n_in * n_out or out.shape[0] < rows * step:
+def run_outer_sums(str level, const real[:, :, ::1] A, const real[:, :, ::1] D, bint lower,
+                   Py_ssize_t first, Py_ssize_t count, real[::1] out, Py_ssize_t step):
+    """Row i of out: sum_k A[i, k, p] D[i, k, j] for p in first .. first + count - 1, j <= p."""
+    cdef Py_ssize_t rows = A.shape[0], n_sums = A.shape[1], n_a = A.shape[2]
+    cdef Py_ssize_t n_d = D.shape[2]
+    # Of a row of out
+    cdef Py_ssize_t n = (count * (2 * first + count + 1)) // 2 if lower else count * n_d
+    _same(D.shape[0], rows)
+    _same(D.shape[1], n_sums)
+    if min(n_sums, n_a, n_d) < 1 or first < 0 or count < 0 or first + count > n_a:
+        raise ValueError("first or count is too large, or a side empty")
+    if lower and n_a != n_d:
+        raise ValueError("lower wants square products")
+    if step < n or rows > 0 and (rows - 1) * step + n > out.shape[0]:
         raise ValueError("step or out is too short")
+    if rows == 0:
+        return
     if real is double:
-        _f64(level).outer_rows(_const_at(A), _const_at(D), rows, n_in, n_out, _at(out), step)
+        _f64(level).outer_sums(&A[0, 0, 0], n_sums * n_a, n_a, &D[0, 0, 0], n_sums * n_d, n_d,
+                               n_sums, lower, first, count, rows, _at(out), step)
     else:
-        _f32(level).outer_rows(_const_at(A), _const_at(D), rows, n_in, n_out, _at(out), step)
+        _f32(level).outer_sums(&A[0, 0, 0], n_sums * n_a, n_a, &D[0, 0, 0], n_sums * n_d, n_d,
+                               n_sums, lower, first, count, rows, _at(out), step)
 
 
 def run_product(str level, Py_ssize_t m, Py_ssize_t n, Py_ssize_t k, double alpha,

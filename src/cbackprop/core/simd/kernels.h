@@ -99,7 +99,7 @@ const TABLE FN(cbp) = {
     FN(gather_f64),
     FN(gather_f32),
     FN(affine_rows),
-    FN(outer_rows),
+    FN(outer_sums),
     FN(product),
     FN(steps),
     FN(steps_scratch),

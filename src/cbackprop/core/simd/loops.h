@@ -413,25 +413,64 @@ static void FN(affine_rows)(const T *shift, const T *scale, ptrdiff_t rows, ptrd
     }
 }
 
-/* out[j] = x d[j] */
-CBP_INLINE void FN(scaled)(T x, const T *d, ptrdiff_t n, T *out)
+/* out[j] = x y[j], j < n */
+CBP_INLINE void FN(scaled)(T x, const T *y, ptrdiff_t n, T *out)
 {
     const V factor = WN(set)(x);
-    for (; n >= W; n -= W, d += W, out += W)
-        WN(store)(out, factor * WN(load)(d));
-    for (ptrdiff_t j = 0; j < n; j++)
-        out[j] = x * d[j];
+    ptrdiff_t j = 0;
+    if (n < W) {
+        for (; j < n; j++)
+            out[j] = x * y[j];
+        return;
+    }
+    for (; j + W <= n; j += W)
+        WN(store)(out + j, factor * WN(load)(y + j));
+    if (j < n) /* over what has been written */
+        WN(store)(out + n - W, factor * WN(load)(y + n - W));
 }
 
-static void FN(outer_rows)(const T *A, const T *D, ptrdiff_t rows, ptrdiff_t n_in, ptrdiff_t n_out,
-                           T *out, ptrdiff_t step)
+/* out[j] = sum_k x[k x_step] y[k y_step + j], j < n; k in order */
+CBP_INLINE void FN(segment)(const T *x, ptrdiff_t x_step, const T *y, ptrdiff_t y_step,
+                            ptrdiff_t n_sums, ptrdiff_t n, T *out)
 {
-    for (ptrdiff_t i = 0; i < rows; i++, A += n_in, D += n_out, out += step) {
-        if (n_out == 1)
-            FN(scaled)(D[0], A, n_in, out);
-        else
-            for (ptrdiff_t j = 0; j < n_in; j++)
-                FN(scaled)(A[j], D, n_out, out + j * n_out);
+    if (n_sums == 1) {
+        FN(scaled)(x[0], y, n, out);
+        return;
+    }
+    if (n < W) {
+        for (ptrdiff_t j = 0; j < n; j++) {
+            T sum = x[0] * y[j];
+            for (ptrdiff_t k = 1; k < n_sums; k++)
+                sum += x[k * x_step] * y[k * y_step + j];
+            out[j] = sum;
+        }
+        return;
+    }
+    for (ptrdiff_t j = 0; j < n; j += W) {
+        if (j + W > n)
+            j = n - W;
+        V sum = WN(set)(x[0]) * WN(load)(y + j);
+        for (ptrdiff_t k = 1; k < n_sums; k++)
+            sum += WN(set)(x[k * x_step]) * WN(load)(y + k * y_step + j);
+        WN(store)(out + j, sum);
+    }
+}
+
+static void FN(outer_sums)(const T *A, ptrdiff_t a_step, ptrdiff_t n_a, const T *D, ptrdiff_t d_step,
+                           ptrdiff_t n_d, ptrdiff_t n_sums, int lower, ptrdiff_t first,
+                           ptrdiff_t count, ptrdiff_t rows, T *out, ptrdiff_t step)
+{
+    for (ptrdiff_t i = 0; i < rows; i++, A += a_step, D += d_step, out += step) {
+        T *to = out;
+        if (n_d == 1 && !lower) { /* one long segment */
+            FN(segment)(D, 1, A + first, n_a, n_sums, count, to);
+            continue;
+        }
+        for (ptrdiff_t p = first; p < first + count; p++) {
+            const ptrdiff_t n = lower ? p + 1 : n_d;
+            FN(segment)(A + p, n_a, D, n_d, n_sums, n, to);
+            to += n;
+        }
     }
 }
 #undef WIDE

@@ -61,7 +61,10 @@ enum {
  * gather_f64/f32         out[i,:] = source row index[i], cast; index NULL: rows 0, 1, 2, ...;
  *                        source rows are contiguous doubles/floats at any stride and alignment
  * affine_rows            X[i,j] = (X[i,j] - shift[j]) * scale[j]
- * outer_rows             out[i step + p n_out + j] = A[i,p] D[i,j]: row i's outer product
+ * outer_sums             row i of out holds, one after the other, the segments of p in first .. first
+ *                        + count - 1: sum_k A[i,k,p] D[i,k,j] for j in 0 .. n_d - 1, or with `lower`
+ *                        in 0 .. p.  A[i] (n_sums, n_a) begins at i a_step, D[i] (n_sums, n_d) at
+ *                        i d_step, out's rows at i step; n_sums >= 1, k in order
  * product                C[i,j] = beta C[i,j] + alpha sum_p A[i rsa + p csa] B[p ldb + j], p in
  *                        order; beta == 0 does not read C.  A (m, k) is rsa = lda, csa = 1; its
  *                        transpose rsa = 1, csa = lda.  bias != NULL (length n): alpha is 1 and
@@ -107,8 +110,9 @@ typedef struct cbp_two_layers_f32 { CBP_TWO_LAYERS(float) } cbp_two_layers_f32;
     void (*gather_f32)(const char *source, ptrdiff_t row_stride_bytes, const int64_t *index,       \
                        ptrdiff_t rows, ptrdiff_t cols, T *out);                                    \
     void (*affine_rows)(const T *shift, const T *scale, ptrdiff_t rows, ptrdiff_t cols, T *X);     \
-    void (*outer_rows)(const T *A, const T *D, ptrdiff_t rows, ptrdiff_t n_in, ptrdiff_t n_out,    \
-                       T *out, ptrdiff_t step);                                                    \
+    void (*outer_sums)(const T *A, ptrdiff_t a_step, ptrdiff_t n_a, const T *D, ptrdiff_t d_step,  \
+                       ptrdiff_t n_d, ptrdiff_t n_sums, int lower, ptrdiff_t first,                \
+                       ptrdiff_t count, ptrdiff_t rows, T *out, ptrdiff_t step);                   \
     void (*product)(ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, T alpha, const T *A, ptrdiff_t rsa,     \
                     ptrdiff_t csa, const T *B, ptrdiff_t ldb, T beta, T *C, ptrdiff_t ldc,         \
                     const T *bias);                                                                \
