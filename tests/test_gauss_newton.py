@@ -162,6 +162,17 @@ def test_any_number_of_rows_by_leaves_and_by_tiles(shape, n_rows, dtype):
     assert counted == n_rows * shape[-1]
 
 
+def test_more_rows_than_a_super_block():
+    """8 MB of factors are 1,987 rows."""
+    rng = np.random.default_rng(11)
+    net = Network((1, 250, 1), activation="tanh", output_activation="identity", seed=1)
+    X, Y = rng.normal(size=(2100, 1)), rng.normal(size=(2100, 1))
+    A, g, _, _ = system(net, X, Y, n_threads=2)
+    J = net.parameter_jacobian(X)[:, 0]
+    assert_near(A, J.T @ J, 1e-12)
+    assert_near(g, J.T @ (net.predict(X) - Y)[:, 0], 1e-12)
+
+
 @pytest.mark.parametrize("shape", [(3, 7, 2), (20, 21, 3), (1, 9, 1), (1, 130, 1)])
 @pytest.mark.parametrize("dual", [False, True])
 def test_the_bits_do_not_depend_on_the_threads(shape, dual, dtype):
@@ -178,7 +189,7 @@ def test_the_bits_do_not_depend_on_the_threads(shape, dual, dtype):
 
 
 @pytest.mark.parametrize("bias", [True, False])
-@pytest.mark.parametrize("shape", [(3, 20, 2), (2, 9, 8, 3)])
+@pytest.mark.parametrize("shape", [(3, 20, 2), (2, 9, 8, 3), (40, 30, 1)])
 def test_the_dual_is_the_jacobian_times_its_transpose(shape, bias, dtype):
     rng = np.random.default_rng(7)
     net = Network(
@@ -190,7 +201,7 @@ def test_the_dual_is_the_jacobian_times_its_transpose(shape, bias, dtype):
         init="normal",
         seed=1,
     )
-    for n_rows in (1, 5, 17, 33):
+    for n_rows in (1, 5, 17, 33, 530):
         X = rng.normal(size=(n_rows, shape[0])).astype(dtype)
         Y = rng.random((n_rows, shape[-1])).astype(dtype)
         weight = rng.integers(0, 3, n_rows).astype(float)

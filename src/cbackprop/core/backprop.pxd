@@ -34,3 +34,8 @@ cdef double backprop(const Net* net, const Goal* goal, const real* parameters,
                      const real* transposed, const real* X, const real* Y, const real* weight,
                      Py_ssize_t rows, real* Z, real* delta, Py_ssize_t capacity,
                      double alpha, double beta, real* gradient) noexcept nogil
+
+cdef double back(const Net* net, const Goal* goal, const real* parameters, const real* transposed,
+                 const real* X, const real* Y, const real* weight, Py_ssize_t rows, real* Z,
+                 real* delta, Py_ssize_t capacity, double alpha, double beta,
+                 real* gradient) noexcept nogil

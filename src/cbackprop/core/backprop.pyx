@@ -141,9 +141,18 @@ cdef double backprop(const Net* net, const Goal* goal, const real* parameters,
     themselves (a step of plain SGD: alpha = -learning_rate / N, beta = 1): delta W^T reads
     ``transposed``, which still holds the weights of the step's start.
     """
+    forward(net, parameters, X, rows, Z, capacity, 0, goal.linear)
+    return back(net, goal, parameters, transposed, X, Y, weight, rows, Z, delta, capacity, alpha,
+                beta, gradient)
+
+
+cdef double back(const Net* net, const Goal* goal, const real* parameters, const real* transposed,
+                 const real* X, const real* Y, const real* weight, Py_ssize_t rows, real* Z,
+                 real* delta, Py_ssize_t capacity, double alpha, double beta,
+                 real* gradient) noexcept nogil:
+    """``backprop`` of a block that has been forward: its Z is there."""
     cdef Py_ssize_t i = net.n_layers - 1
     cdef double total
-    forward(net, parameters, X, rows, Z, capacity, 0, goal.linear)
     total = output_delta(net, goal, Y, weight, rows, <const real*>Z, delta, capacity, 0)
     layer_gradient(net, i, X, rows, Z, delta, capacity, alpha, beta, gradient)          # (1)
     while i > 0:

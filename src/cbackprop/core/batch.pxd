@@ -35,6 +35,7 @@ ctypedef struct Job:
     Py_ssize_t super_count
     double norm                 # of the gradient, after a step that had the whole of it
     void* out                   # NULL, or (count, n_out): Y_hat
+    void* kept                  # NULL, or (count, n_units): where loss_of leaves the activations
     const void* output_shift    # of the network's dtype: out = Y_hat / scale + shift; or NULL
     const void* output_scale
 

@@ -163,6 +163,9 @@ cdef void forward_block(Job* job, Py_ssize_t block, int worker,
         Py_ssize_t first = block * net.block_rows
         Py_ssize_t rows = min(net.block_rows, job.count - first)
         int* bad = &job.bad if job.check else NULL
+        real* Z = <real*>of_worker(job, job.to.Z, worker)
+        Py_ssize_t capacity = rows
+        Py_ssize_t at = 0
         const real* X
         const real* Y
         const real* Y_hat
@@ -170,10 +173,11 @@ cdef void forward_block(Job* job, Py_ssize_t block, int worker,
         real* out
     if leave(job, worker):
         return
+    if job.kept != NULL:
+        Z, capacity, at = <real*>job.kept, job.count, first
     X = read_rows(job.X, job.order, job.start + first, rows,
                   <real*>of_worker(job, job.to.X, worker), bad)
-    Y_hat = forward(net, parameters, X, rows, <real*>of_worker(job, job.to.Z, worker), rows, 0,
-                    job.Y != NULL and job.goal.linear)
+    Y_hat = forward(net, parameters, X, rows, Z, capacity, at, job.Y != NULL and job.goal.linear)
     if job.out != NULL:
         out = <real*>job.out + first * last.n_out
         memcpy(out, Y_hat, rows * last.n_out * sizeof(real))

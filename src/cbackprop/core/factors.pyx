@@ -19,7 +19,7 @@ from libc.math cimport sqrt
 from libc.string cimport memcpy, memset
 
 from cbackprop.core cimport elementwise
-from cbackprop.core.backprop cimport backprop, hidden_delta, layer_rows
+from cbackprop.core.backprop cimport back, forward, hidden_delta, layer_rows
 from cbackprop.core.batch cimport of_worker, read_targets
 from cbackprop.core.derivatives cimport delta_below_output, times_output_derivative
 from cbackprop.core.objective cimport Goal
@@ -151,7 +151,8 @@ cdef double block_factors(Job* job, const real* parameters, const real* transpos
                           Py_ssize_t at, double* residuals, double* measured) noexcept nogil:
     """The summed loss of a block of rows; gradient = beta gradient + the block's; the factors.
 
-    Where ``job.bad`` is set nothing of it counts.
+    Where ``job.bad`` is set nothing of it counts.  Where the job keeps activations, they are those
+    at ``parameters``.
 
     delta : (rows, n_units), scratch memory
     at : the block's first row in ``to``
@@ -176,8 +177,15 @@ cdef double block_factors(Job* job, const real* parameters, const real* transpos
     if job.bad:
         return 0.0
     measured[0] = how_many(job, weight_mean, weight, rows)
-    loss = backprop(net, job.goal, parameters, transposed, X, Y, weight, rows, Z, delta, rows, 1.0,
-                    beta, gradient)
+    if job.kept == NULL:
+        forward(net, parameters, X, rows, Z, rows, 0, job.goal.linear)
+    else:
+        for i in range(net.n_layers):
+            memcpy(layer_rows(Z, &net.layers[i], rows, 0),
+                   layer_rows(<real*>job.kept, &net.layers[i], job.count, first),
+                   rows * net.layers[i].n_out * sizeof(real))
+    loss = back(net, job.goal, parameters, transposed, X, Y, weight, rows, Z, delta, rows, 1.0, beta,
+                gradient)
     Y_hat = layer_rows(Z, last, rows, 0)
     if job.goal.linear:
         elementwise.output_sigma(last.activation, <const real*>Y_hat, Y_hat, rows, n_out)

@@ -20,6 +20,7 @@ from cbackprop.core.backprop cimport backprop, forward, transpose_weights
 from cbackprop.core.batch cimport (
     copy_parameters,
     leave,
+    loss_of,
     of_worker,
     pairwise_sum,
     read_targets,
@@ -58,6 +59,8 @@ cdef Py_ssize_t LEAF_BLOCK = 64
 cdef Py_ssize_t TILED_BLOCK = 32
 # The factors and the blocks' gradients of a super-block, read back from the last cache.
 cdef Py_ssize_t SUPER_BYTES = 8 * 1024 * 1024
+# Up to this many bytes a trial's activations are kept for the system at the place that it takes.
+cdef Py_ssize_t KEPT_BYTES = 1024 * 1024
 
 
 cdef void block(System* s, Py_ssize_t first, Py_ssize_t rows, int worker, double beta,
@@ -222,6 +225,10 @@ cdef void linearise(System* s, const real* parameters) noexcept nogil:
     cdef Py_ssize_t n_blocks = (s.n_rows + s.block_rows - 1) // s.block_rows
     cdef Py_ssize_t i
     s.job.start, s.job.count = 0, s.n_rows
+    if s.job.kept != NULL and not s.forward_done:
+        loss_of(s.job, 0, s.n_rows, parameters)
+        if s.job.beat.stop or s.job.bad:
+            return
     transpose_weights(s.job.net, parameters, <real*>s.transposed)
     if s.by_leaves:
         if real is double:
@@ -335,6 +342,8 @@ cdef class GaussNewton:
         else:
             i = SUPER_BYTES // (of_factors * <Py_ssize_t>sizeof(double)
                                 + P * size // s.block_rows)
+            if s.dual:
+                i = 512
             s.super_rows = min(max(i, <Py_ssize_t>512) // s.block_rows * s.block_rows, n_rows)
             s.super_rows = max(s.super_rows, s.block_rows)
             n_gradients = 1 + (s.super_rows + s.block_rows - 1) // s.block_rows
@@ -371,6 +380,8 @@ cdef class GaussNewton:
             i = (n_rows + s.block_rows - 1) // s.block_rows
             space.lay(<char**>&s.losses, i * sizeof(double))
             space.lay(<char**>&s.counts, i * sizeof(double))
+            if n_rows * net.n_units * size <= KEPT_BYTES:
+                space.lay(&s.kept, n_rows * net.n_units * size)
             space.lay(&s.transposed, net.n_transposed * size)
             space.lay(&s.gradients, n_gradients * P * size)
             if bend:
@@ -385,6 +396,7 @@ cdef class GaussNewton:
                 if space.slab == NULL:
                     raise MemoryError(f"no {space.n_bytes} bytes for the system of equations")
         self.space = space
+        job.kept = s.kept
         return 0
 
 

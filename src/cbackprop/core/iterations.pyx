@@ -19,6 +19,7 @@ from cbackprop.core.lbfgs cimport Outcome as LbfgsOutcome
 from cbackprop.core.marquardt cimport ABANDONED as MARQUARDT_ABANDONED
 from cbackprop.core.marquardt cimport CONVERGED_GRADIENT, CONVERGED_STEP, MU_MAX, N_NUMBERS, NORM
 from cbackprop.core.marquardt cimport LOSS as MARQUARDT_LOSS
+from cbackprop.core.marquardt cimport MOVED as MARQUARDT_MOVED
 from cbackprop.core.marquardt cimport NOT_FINITE as MARQUARDT_NOT_FINITE
 from cbackprop.core.marquardt cimport Outcome as MarquardtOutcome
 from cbackprop.core.marquardt cimport bend_at, loss_at, marquardt_step
@@ -178,6 +179,8 @@ cdef Outcome marquardt_iteration(Course* c, real* parameters) noexcept nogil:
     for i in range(P):
         W[i] = parameters[i]
     outcome = marquardt_step(&c.marquardt, s, <void*>c, loss, bend, W, numbers)
+    # The last trial was taken, and what was kept is of it.
+    s.forward_done = outcome == MARQUARDT_MOVED
     if outcome == MARQUARDT_ABANDONED or outcome == MARQUARDT_NOT_FINITE:
         memcpy(parameters, start, P * sizeof(real))
         return DIVERGED if outcome == MARQUARDT_NOT_FINITE else INTERRUPTED

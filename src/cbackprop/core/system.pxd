@@ -13,6 +13,7 @@ ctypedef struct System:
     double weight_mean          # of the rows, where their weights count rows; else 0
     bint dual
     bint by_leaves
+    bint forward_done           # the job has kept the activations at the parameters that stand
     Py_ssize_t block_rows
     Py_ssize_t leaf_rows        # leaves
     Py_ssize_t n_leaves
@@ -42,6 +43,7 @@ ctypedef struct System:
     double* step
     double* bend
     # memory of gauss_newton.pyx
+    char* kept                  # (n_rows, n_units) for the job to keep, or NULL
     double* losses              # of each block,
     double* counts              # and its targets that count
     char* transposed
