@@ -6,7 +6,6 @@ fitted attributes.  No arithmetic of training stands here, and nothing is drawn 
 
 import copy
 import operator
-import warnings
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -36,6 +35,7 @@ from .draws import (
     draw_validation_rows,
     stream,
 )
+from .notices import warn
 from .solvers import SOLVERS, SolverKind
 from .training import Patience, PeerTrainer
 
@@ -52,9 +52,6 @@ NON_FINITE = (
     "Solver produced non-finite parameter weights. The input data may contain large values and "
     "need to be preprocessed."
 )
-
-# Frames between `_train` and who called `fit`.
-_TO_THE_CALLER = 7 if hasattr(CallbackSupport, "set_callbacks") else 6
 
 fitting = _fit_context(prefer_skip_nested_validation=True)
 
@@ -294,10 +291,10 @@ class BaseMLP(CallbackSupport, BaseEstimator):  # type: ignore[misc]
                 self._draw(drawn, other, kind, activations)
                 runs.append(Run(drawn, other, self._trainer_for(drawn, kind, data, rows, None)))
         if self.batch_size != "auto" and self.batch_size > n_rows and kind.mini_batches:
-            warnings.warn(
+            warn(
                 "Got `batch_size` less than 1 or larger than sample size. It is going to be "
                 f"clipped: batch_size is {self.batch_size} and there are {n_rows} rows",
-                stacklevel=_TO_THE_CALLER,
+                UserWarning,
             )
         order = resume.order if incremental and resume is not None else None
         score: float | None = None
@@ -742,20 +739,18 @@ class BaseMLP(CallbackSupport, BaseEstimator):  # type: ignore[misc]
                 "consecutive epochs. Stopping."
             )
         if reason == "epochs" and kind.patient:
-            warnings.warn(
+            warn(
                 f"Stochastic Optimizer: Maximum iterations ({self.max_iter}) reached and the "
                 "optimization hasn't converged yet.",
                 ConvergenceWarning,
-                stacklevel=_TO_THE_CALLER + 1,
             )
         elif not kind.patient and (reason == "epochs" or stopped):
             limit = "max_iter" if reason == "epochs" else "max_fun"
-            warnings.warn(
+            warn(
                 f"{self.solver} failed to converge after {self.n_iter_} iteration(s): "
                 f"{limit}={getattr(self, limit)} was reached. Increase {limit}, or scale the data "
                 "(https://scikit-learn.org/stable/modules/preprocessing.html)",
                 ConvergenceWarning,
-                stacklevel=_TO_THE_CALLER + 1,
             )
 
     # ---------------------------------------------------------------------------------- prediction

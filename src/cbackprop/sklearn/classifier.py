@@ -7,7 +7,6 @@ from scipy.special import expit, log_softmax
 from sklearn.base import ClassifierMixin
 from sklearn.metrics import accuracy_score
 from sklearn.preprocessing import LabelBinarizer
-from sklearn.utils import column_or_1d
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.metaestimators import available_if
@@ -18,6 +17,7 @@ from ..errors import InputError
 from ..network import Network
 from .base import BaseMLP, fitted, fitting
 from .callbacks import with_callbacks
+from .notices import without_a_column
 from .parameters import documented
 
 __all__ = ["MLPClassifier"]
@@ -243,8 +243,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
             dtype=(np.float64, np.float32),
             reset=first,
         )
-        if y.ndim == 2 and y.shape[1] == 1:
-            y = column_or_1d(y, warn=True)
+        y = without_a_column(y)
         # partial_fit has the classes from its first call.
         if not hasattr(self, "classes_") or not (self.warm_start or incremental):
             self._label_binarizer = LabelBinarizer().fit(y)

@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 import numpy as np
 from sklearn.base import RegressorMixin
 from sklearn.metrics import r2_score
-from sklearn.utils import check_array, check_consistent_length, column_or_1d
+from sklearn.utils import check_array, check_consistent_length
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import validate_data
@@ -14,6 +14,7 @@ from ..errors import InputError
 from ..losses import Huber, Quantile
 from .base import BaseMLP, fitted, fitting
 from .callbacks import with_callbacks
+from .notices import without_a_column
 from .parameters import documented
 from .solvers import SOLVERS
 
@@ -204,8 +205,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
             X, y = validate_data(
                 self, X, y, multi_output=True, y_numeric=True, reset=reset, **kinds
             )
-        if y.ndim == 2 and y.shape[1] == 1:
-            y = column_or_1d(y, warn=True)
+        y = without_a_column(y)
         if y.dtype not in (np.float64, np.float32):
             y = y.astype(X.dtype)
         return X, np.ascontiguousarray(y.reshape(len(y), -1))
