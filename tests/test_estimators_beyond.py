@@ -10,7 +10,8 @@ import pytest
 
 pytest.importorskip("sklearn", minversion="1.7")
 from sklearn.datasets import load_iris
-from sklearn.metrics import mean_poisson_deviance, mean_squared_error
+from sklearn.metrics import mean_poisson_deviance, mean_squared_error, r2_score
+from sklearn.model_selection import cross_val_score
 from sklearn.utils.class_weight import compute_class_weight, compute_sample_weight
 
 import cbackprop
@@ -258,6 +259,91 @@ def test_missing_targets_add_nothing():
     assert one.fit(X, alone).loss_ == pytest.approx(
         0.5 * ((one.predict(X) - y)[kept] ** 2).sum() / len(y), rel=1e-10
     )
+
+
+def missing_targets(n_outputs=2):
+    X, y = data()
+    Y = np.stack([50 + 20 * y, -y], axis=1)[:, :n_outputs]
+    Y[::3, 0] = np.nan
+    Y[1::4, -1] = np.nan
+    return X, Y if n_outputs > 1 else Y[:, 0]
+
+
+@pytest.mark.parametrize("kind", ["standard", "minmax"])
+@pytest.mark.parametrize("n_outputs", [1, 2])
+def test_targets_are_scaled_by_those_that_are_known(kind, n_outputs):
+    X, Y = missing_targets(n_outputs)
+    model = MLPRegressor(
+        missing="ignore", scaling=kind, solver="lbfgs", hidden_layer_sizes=6, random_state=0
+    ).fit(X, Y)
+    assert model.score(X, Y) > 0.97
+    known = ~np.isnan(Y.reshape(len(X), -1)[:, 0])
+    alone = MLPRegressor(scaling=kind, max_iter=1).fit(X, Y.reshape(len(X), -1)[known, 0])
+    for name in ("shift", "scale"):
+        scalings = (getattr(m._network.output_scaling, name)[0] for m in (model, alone))
+        assert next(scalings) == pytest.approx(next(scalings))
+    Y = np.stack([Y.reshape(len(X), -1)[:, 0], np.full(len(X), np.nan)], axis=1)
+    assert np.isfinite(MLPRegressor(**model.get_params()).fit(X, Y).predict(X)).all()
+
+
+@pytest.mark.parametrize("n_outputs", [1, 2])
+def test_a_score_is_of_the_targets_that_are_known(n_outputs):
+    X, Y = missing_targets(n_outputs)
+    settings = dict(missing="ignore", early_stopping=True, random_state=0, max_iter=5)
+    model = MLPRegressor(**settings).fit(X, Y, validation_data=(X, Y))
+    assert model.score(X, Y) == pytest.approx(model.validation_scores_[-1], rel=1e-9)
+    table = np.isnan(Y.reshape(len(X), -1))
+    by_column = [
+        r2_score(column[known], guess[known])
+        for column, guess, known in zip(
+            Y.reshape(len(X), -1).T, model.predict(X).reshape(len(X), -1).T, ~table.T, strict=True
+        )
+    ]
+    assert model.score(X, Y) == pytest.approx(np.mean(by_column), rel=1e-12)
+    weight = np.linspace(0, 1, len(X))
+    assert model.score(X, Y, sample_weight=weight) != model.score(X, Y)
+    assert np.isfinite(cross_val_score(model, X, Y, cv=2)).all()
+
+
+def test_a_scorer_sees_the_rows_whose_targets_are_known():
+    X, Y = missing_targets()
+    known = ~np.isnan(Y).any(axis=1)
+    settings = dict(missing="ignore", early_stopping=True, random_state=0, max_iter=5)
+    models = [
+        MLPRegressor(scoring="neg_mean_absolute_error", **settings).fit(
+            X, Y, sample_weight=np.ones(len(X)), validation_data=(X[rows], Y[rows])
+        )
+        for rows in (slice(None), known)
+    ]
+    assert models[0].validation_scores_ == pytest.approx(models[1].validation_scores_, rel=1e-12)
+    assert len(MLPRegressor(scoring="r2", **settings).fit(X, Y).validation_scores_) == 5
+    with pytest.raises(ValueError, match="scoring is 'r2' and each validation row lacks a target"):
+        MLPRegressor(scoring="r2", **settings).fit(X, Y, validation_data=(X[~known], Y[~known]))
+
+
+def test_no_target_at_all_is_an_error_except_in_a_part():
+    X, y = data()
+    model = MLPRegressor(missing="ignore", max_iter=2)
+    with pytest.raises(ValueError, match="y is NaN in each row; expected a number in one at least"):
+        model.fit(X, y * np.nan)
+    with pytest.raises(ValueError, match="validation_data: y is NaN in each row"):
+        model.fit(X, y, validation_data=(X, y * np.nan))
+    model.partial_fit(X, y)
+    before = model.coefs_[0].copy()
+    model.set_params(alpha=0, momentum=0, solver="sgd").partial_fit(X, y * np.nan)
+    np.testing.assert_array_equal(model.coefs_[0], before)
+
+
+@pytest.mark.parametrize("n_rows", [20, 150])
+def test_targets_out_of_reach_are_told_where_some_are_missing(n_rows):
+    X, y = data(n_rows)
+    y[[0, 7]] = np.nan
+    with pytest.warns(UserWarning, match=r"y lies in .*but a logistic output") as caught:
+        MLPRegressor(
+            missing="ignore", output_activation="logistic", max_iter=2, restarts=3, n_jobs=2
+        ).fit(X, y)
+    assert [w.filename for w in caught if "lies in" in str(w.message)] == [__file__]
+    assert f"{np.nanmax(y):g}]" in str(caught[0].message)
 
 
 def test_the_deviations_of_outputs_are_refused_by_solvers_that_do_not_know_them():
