@@ -278,7 +278,7 @@ def test_targets_are_scaled_by_those_that_are_known(kind, n_outputs):
     ).fit(X, Y)
     assert model.score(X, Y) > 0.97
     known = ~np.isnan(Y.reshape(len(X), -1)[:, 0])
-    alone = MLPRegressor(scaling=kind, max_iter=1).fit(X, Y.reshape(len(X), -1)[known, 0])
+    alone = MLPRegressor(scaling=kind, max_iter=1).fit(X[known], Y.reshape(len(X), -1)[known, 0])
     for name in ("shift", "scale"):
         scalings = (getattr(m._network.output_scaling, name)[0] for m in (model, alone))
         assert next(scalings) == pytest.approx(next(scalings))

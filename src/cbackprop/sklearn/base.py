@@ -26,6 +26,7 @@ from ..core.rows import SparseRows
 from ..errors import DivergenceError, InputError, InputTypeError
 from ..history import History
 from ..network import Network
+from ..scaling import Scaling
 from .callbacks import CallbackSupport, Evaluations, Halt, Printer, Tasks
 from .draws import (
     Orders,
@@ -325,6 +326,8 @@ class BaseMLP(CallbackSupport, BaseEstimator):  # type: ignore[misc]
             settings["validation_data"] = validation
 
         halt = Halt()
+        if len(runs) > 1:
+            trainer.warn_once(data.Y, (run.trainer for run in runs))
 
         def train(run: Run) -> None:
             callbacks = self._callbacks(run, first_run, X, y, kind)
@@ -390,7 +393,7 @@ class BaseMLP(CallbackSupport, BaseEstimator):  # type: ignore[misc]
         kind = self.scaling
         network.fit_scaling(data.X, inputs=kind)
         if self._metric == "r2" and network.activations[-1] not in ("exp", "softmax"):
-            network.fit_scaling(Y=data.Y, targets=kind)
+            network.output_scaling = _scaling_of_known(data.Y, kind)
 
     def _check_unchanged(
         self, network: Network, layers: tuple[int, ...], activations: tuple[str, ...]
@@ -439,10 +442,13 @@ class BaseMLP(CallbackSupport, BaseEstimator):  # type: ignore[misc]
                 f"validation_data is {checks.describe(given)}; expected a tuple (X, y) or "
                 "(X, y, sample_weight)"
             )
-        X, Y = self._encoded(given[0], given[1])
-        if len(given) == 2:
-            return _as_rows(X), Y
-        return _as_rows(X), Y, _check_sample_weight(given[2], X)
+        try:
+            X, Y = self._encoded(given[0], given[1])
+            weight = () if len(given) == 2 else (_check_sample_weight(given[2], X),)
+        except (TypeError, ValueError) as error:
+            kind = InputTypeError if isinstance(error, TypeError) else InputError
+            raise kind(f"validation_data: {error}") from None
+        return _as_rows(X), Y, *weight
 
     def _trainer_for(
         self,
@@ -566,10 +572,19 @@ class BaseMLP(CallbackSupport, BaseEstimator):  # type: ignore[misc]
             if self._plain_metric(held_out.weight):
                 return lambda network: self._metric
             return lambda network: lambda Y, Y_hat: self._score_of(Y, Y_hat, held_out.weight)
-        X = _some_rows(held_out.X, rows)
-        y = self._decoded(held_out.Y)
+        X, Y, weight = _some_rows(held_out.X, rows), held_out.Y, held_out.weight
+        known = ~np.isnan(Y).any(axis=1)
+        if not known.all():
+            if not known.any():
+                raise InputError(
+                    f"scoring is {self.scoring!r} and each validation row lacks a target; expected "
+                    "one at least that has all, or scoring=None: a scorer knows no missing targets"
+                )
+            X, Y = _some_rows(X, known), Y[known]
+            weight = None if weight is None else weight[known]
+        y = self._decoded(Y)
         scorer = check_scoring(self, scoring=self.scoring)
-        options = {} if held_out.weight is None else {"sample_weight": held_out.weight}
+        options = {} if weight is None else {"sample_weight": weight}
 
         def metric(network: Network) -> Callable[[np.ndarray, np.ndarray], float]:
             seen = self._as_of(network)
@@ -856,6 +871,17 @@ def fitted(estimator: BaseMLP) -> Network:
     if "coefs_" not in estimator.__dict__:
         check_is_fitted(estimator)
     return estimator._current_network()
+
+
+def _scaling_of_known(Y: np.ndarray, kind: str) -> Scaling:
+    """The scaling of targets, of those in each column that are not missing."""
+    make = Scaling.standard if kind == "standard" else Scaling.minmax
+    known = (column[~np.isnan(column), None] for column in Y.T)
+    parts = [make(column) if len(column) else Scaling(np.zeros(1), np.ones(1)) for column in known]
+    return Scaling(
+        np.concatenate([part.shift for part in parts]),
+        np.concatenate([part.scale for part in parts]),
+    )
 
 
 def _names(activation: Any, activations: tuple[str, ...]) -> tuple[str, ...]:

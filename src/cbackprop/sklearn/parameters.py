@@ -70,7 +70,8 @@ alpha_scaling : {"batch", "none"}, default="batch"
 scaling : {"standard", "minmax"} or None, default=None
     Scale the inputs, and a regression's targets, inside the model; losses are of scaled targets.
 scoring : str, callable or None, default=None
-    What early stopping watches, a scorer of scikit-learn's; None is what `score` returns.
+    What early stopping watches, a scorer of scikit-learn's; None is what `score` returns.  It sees
+    the rows whose targets are all known.
 restarts : int, default=1
     Fits from so many draws of weights; the best is kept, by validation score or final loss.  The
     first is the one that a single fit would be.
