@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 pytest.importorskip("sklearn", minversion="1.7")
+from scipy.sparse import csr_array
 from sklearn.datasets import load_iris
 from sklearn.metrics import mean_poisson_deviance, mean_squared_error, r2_score
 from sklearn.model_selection import cross_val_score
@@ -510,3 +511,93 @@ def test_a_weight_is_a_number_of_rows(solver):
             np.testing.assert_allclose(got, expected, rtol=1e-6)
         for name in ("alpha", "beta", "effective_parameters", "penalty"):
             np.testing.assert_allclose(one.history_[name], other.history_[name], rtol=1e-6)
+
+
+# -- What is said of mistakes, in the words of the estimators --------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (lambda X, y: (X,), "validation_data has 1 item; expected a tuple"),
+        (lambda X, y: (X, y, None, None), "validation_data has 4 items; expected a tuple"),
+        (lambda X, y: (X * np.nan, y), "validation_data: Input X contains NaN"),
+        (lambda X, y: (X[:, :2], y), "validation_data: X has 2 features"),
+        (lambda X, y: (X, y[:3]), "validation_data: Found input variables with inconsistent"),
+        (lambda X, y: (X, y, np.ones(3)), "validation_data: sample_weight.shape"),
+        (lambda X, y: (X, y, -np.ones(len(y))), r"validation_data\[2\]\[0\] is -1.0"),
+        (lambda X, y: (X, y, np.zeros(len(y))), "validation_data"),
+        (lambda X, y: (X, np.stack([y, y], 1)), "validation_data: y has 2 columns; expected 1"),
+        (lambda X, y: (X[:1], y[:1]), "validation_data has 1 row; expected at least 2"),
+    ],
+)
+def test_what_is_wrong_with_validation_data_says_so(given, words):
+    X, y = data()
+    with pytest.raises(ValueError, match=words):
+        MLPRegressor(early_stopping=True, max_iter=3).fit(X, y, validation_data=given(X, y))
+
+
+def test_a_score_that_is_no_number_is_an_error():
+    X, y = load_iris(return_X_y=True)
+    model = MLPClassifier(early_stopping=True, scoring=lambda model, X, y: np.nan, max_iter=3)
+    with pytest.raises(ValueError, match="the validation score is nan; expected a finite number"):
+        model.fit(X, y)
+    assert not hasattr(model, "coefs_")
+
+
+@pytest.mark.parametrize("weight", [-1.0, np.nan, np.inf])
+def test_a_class_weight_below_0_is_named(weight):
+    X, y = load_iris(return_X_y=True)
+    model = MLPClassifier(class_weight={0: 1.0, 1: weight, 2: 1.0}, max_iter=2)
+    with pytest.raises(ValueError, match=rf"class_weight gives row 50 the weight {weight}; exp"):
+        model.fit(X, y)
+    model.set_params(class_weight={0: 0, 1: 0, 2: 0})
+    with pytest.raises(ValueError, match=r"weights, class_weight's included, sum to 0"):
+        model.fit(X, y)
+
+
+@pytest.mark.parametrize("loss", ["huber", Quantile(quantile=0.3), lambda Y, Y_hat: None])
+@pytest.mark.parametrize("solver", ["lm", "br"])
+def test_a_loss_that_a_solver_does_not_take_is_told_by_the_parameters_names(solver, loss):
+    X, y = data()
+    with pytest.raises(ValueError, match=rf"solver is '{solver}' and loss .*solver='lbfgs' takes"):
+        MLPRegressor(solver=solver, loss=loss).fit(X, y)
+
+
+def test_messages_have_the_parameters_names():
+    X, y = data()
+    with pytest.raises(
+        ValueError, match=r"loss is 'poisson' and output_activation 'logistic'; expected 'exp' or"
+    ):
+        MLPRegressor(loss="poisson", output_activation="logistic").fit(X, np.abs(y))
+    with pytest.raises(cbackprop.DivergenceError, match="Use a smaller learning_rate_init") as told:
+        MLPRegressor(solver="sgd", learning_rate_init=1e8, activation="identity").fit(X, y)
+    assert "learning_rate=" not in str(told.value)
+    with pytest.raises(MemoryError, match=r"^solver='lm' with .*Use solver='lbfgs'"):
+        MLPClassifier(solver="lm", hidden_layer_sizes=10**5).fit(X, np.digitize(y, [0, 0.8]))
+
+
+def test_error_bars_are_the_fits_whatever_the_parameters_say_since():
+    X, y = curve()
+    settings = dict(hidden_layer_sizes=3, activation="tanh", random_state=0, max_iter=10)
+    model = MLPRegressor(solver="br", **settings).fit(X, y)
+    expected = model.predict(X, return_std=True)
+    sparse = model.predict(csr_array(X), return_std=True)
+    np.testing.assert_array_equal(sparse, expected)
+    np.testing.assert_array_equal(
+        model.set_params(solver="adam").predict(X, return_std=True), expected
+    )
+    other = MLPRegressor(**settings).fit(X, y).set_params(solver="br")
+    with pytest.raises(ValueError, match="the last fit was by another solver; fit again"):
+        other.predict(X, return_std=True)
+    model.coefs_[0][:] += 1
+    with pytest.raises(ValueError, match="have changed since; fit with solver='br' again"):
+        model.predict(X, return_std=True)
+
+
+def test_verbose_restarts_say_which_they_are(capsys):
+    X, y = data()
+    MLPRegressor(verbose=True, restarts=3, n_jobs=2, max_iter=2, random_state=0).fit(X, y)
+    lines = capsys.readouterr().out.splitlines()
+    expected = {f"Restart {k}: iteration {i}, loss =" for k in (1, 2, 3) for i in (1, 2)}
+    assert {line.rpartition(" ")[0] for line in lines} == expected and len(lines) == 6
