@@ -5,7 +5,10 @@ fitted attributes.  No arithmetic of training stands here, and nothing is drawn 
 """
 
 import copy
+import functools
+import math
 import operator
+import sys
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -23,7 +26,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 
 from .. import checks
 from ..core.rows import SparseRows
-from ..errors import DivergenceError, InputError, InputTypeError
+from ..errors import DivergenceError, InputError, InputMemoryError, InputTypeError
 from ..history import History
 from ..network import Network
 from ..scaling import Scaling
@@ -36,7 +39,7 @@ from .draws import (
     draw_validation_rows,
     stream,
 )
-from .notices import warn
+from .notices import by_parameters, warn
 from .solvers import SOLVERS, SolverKind
 from .training import Patience, PeerTrainer
 
@@ -236,11 +239,13 @@ class BaseMLP(CallbackSupport, BaseEstimator):  # type: ignore[misc]
             return self._train(X, y, sample_weight, validation_data, incremental, checked)
         except DivergenceError:
             raise
-        except Exception:
+        except Exception as error:
             now = self.__dict__.get("loss_curve_")
             if now is None or len(now) == (n_before if now is curve else 0):
                 self.__dict__.clear()
                 self.__dict__.update(before)
+            if isinstance(error, InputMemoryError):
+                raise InputMemoryError(by_parameters(error)) from None
             raise
 
     def _train(
@@ -253,6 +258,7 @@ class BaseMLP(CallbackSupport, BaseEstimator):  # type: ignore[misc]
         checked: tuple[Any, np.ndarray] | None,
     ) -> Any:
         kind = SOLVERS[self.solver]
+        self._check_loss(kind)
         hidden, activations = self._hidden()
         first = not hasattr(self, "coefs_") or not (self.warm_start or incremental)
         if checked is None:
@@ -317,7 +323,7 @@ class BaseMLP(CallbackSupport, BaseEstimator):  # type: ignore[misc]
                 kind, stops_early, incremental, begins, resume, score
             )
         settings: dict[str, Any] = {
-            "epochs": 1 if incremental else int(self.max_iter),
+            "epochs": 1 if incremental else min(int(self.max_iter), sys.maxsize),
             "sample_weight": data.weight,
             "missing": getattr(self, "missing", "error"),
             "max_seconds": None if self.max_time is None else float(self.max_time),
@@ -330,7 +336,8 @@ class BaseMLP(CallbackSupport, BaseEstimator):  # type: ignore[misc]
             trainer.warn_once(data.Y, (run.trainer for run in runs))
 
         def train(run: Run) -> None:
-            callbacks = self._callbacks(run, first_run, X, y, kind)
+            number = runs.index(run) + 1 if len(runs) > 1 else None
+            callbacks = self._callbacks(run, number, X, y, kind)
             run.train(
                 data.X,
                 data.Y,
@@ -343,7 +350,7 @@ class BaseMLP(CallbackSupport, BaseEstimator):  # type: ignore[misc]
             self._train_all(runs, train, halt)
         except DivergenceError as error:
             raise DivergenceError(
-                f"{NON_FINITE} {error}", error.epoch, error.step, error.learning_rate
+                f"{NON_FINITE} {by_parameters(error)}", error.epoch, error.step, error.learning_rate
             ) from None
         finally:
             run = min(runs, key=lambda run: self._rank(run, stops_early))
@@ -395,6 +402,16 @@ class BaseMLP(CallbackSupport, BaseEstimator):  # type: ignore[misc]
         if self._metric == "r2" and network.activations[-1] not in ("exp", "softmax"):
             network.output_scaling = _scaling_of_known(data.Y, kind)
 
+    def _check_loss(self, kind: SolverKind) -> None:
+        """Whether the solver takes the loss."""
+        taken = isinstance(self.loss, str) and self.loss in (kind.losses or (self.loss,))
+        if kind.losses is not None and not taken:
+            expected = " or ".join(map(repr, kind.losses))
+            raise InputError(
+                f"solver is {self.solver!r} and loss {self.loss!r}; expected {expected}: "
+                f"{kind.reason}. solver='lbfgs' takes this loss"
+            )
+
     def _check_unchanged(
         self, network: Network, layers: tuple[int, ...], activations: tuple[str, ...]
     ) -> None:
@@ -425,7 +442,7 @@ class BaseMLP(CallbackSupport, BaseEstimator):  # type: ignore[misc]
         if incremental:
             return None, None, None
         if validation_data is not None:
-            return None, None, self._validation_pair(validation_data)
+            return None, None, self._validation_pair(validation_data, data.Y.shape[1])
         if not (self.early_stopping and kind.validates):
             return None, None, None
         stratify = None
@@ -436,18 +453,28 @@ class BaseMLP(CallbackSupport, BaseEstimator):  # type: ignore[misc]
         )
         return held_out, np.argsort(np.argsort(train)), held_out
 
-    def _validation_pair(self, given: Any) -> tuple[Any, ...]:
-        if not isinstance(given, (tuple, list)) or len(given) not in (2, 3):
-            raise InputError(
-                f"validation_data is {checks.describe(given)}; expected a tuple (X, y) or "
-                "(X, y, sample_weight)"
-            )
+    def _validation_pair(self, given: Any, n_outputs: int) -> tuple[Any, ...]:
+        expected = "expected a tuple (X, y) or (X, y, sample_weight)"
+        if not isinstance(given, (tuple, list)):
+            raise InputError(f"validation_data is {checks.describe(given)}; {expected}")
+        if len(given) not in (2, 3):
+            items = "item" if len(given) == 1 else "items"
+            raise InputError(f"validation_data has {len(given)} {items}; {expected}")
         try:
             X, Y = self._encoded(given[0], given[1])
             weight = () if len(given) == 2 else (_check_sample_weight(given[2], X),)
         except (TypeError, ValueError) as error:
             kind = InputTypeError if isinstance(error, TypeError) else InputError
             raise kind(f"validation_data: {error}") from None
+        if Y.shape[1] != n_outputs:
+            raise InputError(
+                f"validation_data: y has {Y.shape[1]} columns; expected {n_outputs}, as in y"
+            )
+        if self.early_stopping and self.scoring is None and self._metric == "r2" and len(Y) < 2:
+            raise InputError(
+                "validation_data has 1 row; expected at least 2: R2 is not defined for one. "
+                "scoring='neg_mean_squared_error' is"
+            )
         return _as_rows(X), Y, *weight
 
     def _trainer_for(
@@ -571,7 +598,9 @@ class BaseMLP(CallbackSupport, BaseEstimator):  # type: ignore[misc]
         if self.scoring is None:
             if self._plain_metric(held_out.weight):
                 return lambda network: self._metric
-            return lambda network: lambda Y, Y_hat: self._score_of(Y, Y_hat, held_out.weight)
+            return lambda network: (
+                lambda Y, Y_hat: _known(self._score_of(Y, Y_hat, held_out.weight))
+            )
         X, Y, weight = _some_rows(held_out.X, rows), held_out.Y, held_out.weight
         known = ~np.isnan(Y).any(axis=1)
         if not known.all():
@@ -588,7 +617,7 @@ class BaseMLP(CallbackSupport, BaseEstimator):  # type: ignore[misc]
 
         def metric(network: Network) -> Callable[[np.ndarray, np.ndarray], float]:
             seen = self._as_of(network)
-            return lambda Y, Y_hat: float(scorer(seen, X, y, **options))
+            return lambda Y, Y_hat: _known(scorer(seen, X, y, **options))
 
         return metric
 
@@ -616,17 +645,19 @@ class BaseMLP(CallbackSupport, BaseEstimator):  # type: ignore[misc]
             return float(function(Y, Y_hat))
         return self._score_of(Y, Y_hat, weight)
 
-    def _callbacks(self, run: Run, first_run: Run, X: Any, y: Any, kind: SolverKind) -> list[Any]:
-        """What is told of each epoch."""
+    def _callbacks(
+        self, run: Run, number: int | None, X: Any, y: Any, kind: SolverKind
+    ) -> list[Any]:
+        """What is told of each epoch; ``number`` is that of a restart, from 1."""
         wanted: list[Any] = []
         if self.verbose:
-            wanted.append(Printer(run.trainer.epoch))
+            wanted.append(Printer(run.trainer.epoch, number))
         if self.solver == "lbfgs" and self.max_fun < 30 * self.max_iter:
             wanted.append(Evaluations(int(self.max_fun)))
         if self.callbacks is not None:
             given = self.callbacks
             wanted += list(given) if isinstance(given, (list, tuple)) else [given]
-        if run is first_run and "_callback_fit_ctx" in self.__dict__:
+        if number in (None, 1) and "_callback_fit_ctx" in self.__dict__:
             run.tasks = Tasks(self, run.network, X, y)
             wanted.append(run.tasks)
         return wanted
@@ -814,11 +845,11 @@ class BaseMLP(CallbackSupport, BaseEstimator):  # type: ignore[misc]
             and "feature_names_in_" not in self.__dict__
         )
 
-    def _outputs(self, X: Any, *, network: Network | None = None) -> np.ndarray:
-        """The network's outputs for rows that have yet to be checked."""
+    def _outputs(self, X: Any, *, network: Network | None = None, return_std: bool = False) -> Any:
+        """The network's outputs for rows that have yet to be checked; their deviations besides."""
         if network is None:
             network = self._current_network()
-        if self._plain(X, network):
+        if not return_std and self._plain(X, network):
             try:
                 return network.predict(X)
             except InputError:
@@ -830,7 +861,7 @@ class BaseMLP(CallbackSupport, BaseEstimator):  # type: ignore[misc]
             dtype=(np.float64, np.float32),
             reset=False,
         )
-        return _predict_rows(network, X)
+        return _predict_rows(network, X, return_std=return_std)
 
     # --------------------------------------------------------------------------------------- rest
 
@@ -871,6 +902,14 @@ def fitted(estimator: BaseMLP) -> Network:
     if "coefs_" not in estimator.__dict__:
         check_is_fitted(estimator)
     return estimator._current_network()
+
+
+def _known(score: Any) -> float:
+    """A validation score; NaN, which no epoch betters, would keep the weights from before all."""
+    known = float(score)
+    if math.isnan(known):
+        raise InputError("the validation score is nan; expected a number")
+    return known
 
 
 def _scaling_of_known(Y: np.ndarray, kind: str) -> Scaling:
@@ -921,13 +960,17 @@ def _some_rows(X: Any, rows: np.ndarray | None) -> Any:
     return X if rows is None else X[rows]
 
 
-def _predict_rows(network: Network, X: Any) -> np.ndarray:
+def _predict_rows(network: Network, X: Any, *, return_std: bool = False) -> Any:
     """The outputs for checked rows; sparse ones become dense a block at a time."""
+    predict: Callable[[Any], Any] = network.predict
+    if return_std:
+        predict = functools.partial(network.predict, return_std=True)
     if not _is_sparse(X):
-        return network.predict(X)
+        return predict(X)
     X = X.tocsr()
     blocks = [
-        network.predict(X[first : first + _BLOCK].toarray())
-        for first in range(0, X.shape[0], _BLOCK)
+        predict(X[first : first + _BLOCK].toarray()) for first in range(0, X.shape[0], _BLOCK)
     ]
-    return np.concatenate(blocks)
+    if not return_std:
+        return np.concatenate(blocks)
+    return tuple(map(np.concatenate, zip(*blocks, strict=True)))

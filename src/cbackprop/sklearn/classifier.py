@@ -288,7 +288,21 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
         if self.class_weight is None:
             return sample_weight
         weight = compute_sample_weight(self.class_weight, y)
-        return weight if sample_weight is None else weight * sample_weight  # type: ignore[no-any-return]
+        bad = ~((weight >= 0) & (weight < np.inf))
+        if bad.any():
+            row = int(bad.argmax())
+            raise InputError(
+                f"class_weight gives row {row} the weight {weight[row]}; expected finite weights "
+                "of at least 0"
+            )
+        if sample_weight is not None:
+            weight = weight * sample_weight
+        if not weight.any():
+            raise InputError(
+                "the rows' weights, class_weight's included, sum to 0; expected one above 0 at "
+                "least"
+            )
+        return weight  # type: ignore[no-any-return]
 
     def _output(self) -> str:
         several = self._label_binarizer.y_type_ == "multiclass"
@@ -389,7 +403,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
         raw._build(network.sizes, (*network.activations[:-1], "identity"), True, network.dtype)
         raw.parameters[:] = network.parameters
         raw.input_scaling = network.input_scaling
-        return self._outputs(X, network=raw)
+        return self._outputs(X, network=raw)  # type: ignore[no-any-return]
 
     def _one_against_all(self) -> bool:
         several = self._label_binarizer.y_type_ == "multiclass"

@@ -1,6 +1,6 @@
-"""Warnings, as scikit-learn's MLP gives them.
+"""What users are told: warnings as scikit-learn's MLP gives them, and messages in its words.
 
-They count as scikit-learn's, because users silence those by ``module="sklearn"``, as its own
+Warnings count as scikit-learn's, because users silence those by ``module="sklearn"``, as its own
 examples do; and they point at the line that called into either package, wherever that was.
 """
 
@@ -11,10 +11,30 @@ from typing import Any
 import numpy as np
 from sklearn.exceptions import DataConversionWarning
 
-__all__ = ["warn", "without_a_column"]
+__all__ = ["by_parameters", "warn", "without_a_column"]
 
 _MODULE = "sklearn.neural_network._multilayer_perceptron"
 _WITHIN = ("cbackprop", "sklearn")
+
+# What a trainer says, and what it is called among the estimators' parameters.
+_NAMES = {
+    "BayesianRegularization(keep_posterior=True)": "solver='br'",
+    "BayesianRegularization": "solver='br'",
+    "LevenbergMarquardt": "solver='lm'",
+    "cbackprop.LBFGS()": "solver='lbfgs'",
+    "with learning_rate=": "with a learning rate of ",
+    "a smaller learning_rate,": "a smaller learning_rate_init,",
+    "Y lies": "y lies",
+    "a sigmoid output": "a logistic output",
+}
+
+
+def by_parameters(message: object) -> str:
+    """A trainer's message with the names of the estimators' parameters."""
+    text = str(message)
+    for theirs, ours in _NAMES.items():
+        text = text.replace(theirs, ours)
+    return text
 
 
 def warn(message: str, category: type[Warning]) -> None:

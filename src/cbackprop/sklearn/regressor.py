@@ -15,7 +15,7 @@ from ..errors import InputError, InputTypeError
 from ..losses import Huber, Quantile
 from .base import BaseMLP, fitted, fitting
 from .callbacks import with_callbacks
-from .notices import without_a_column
+from .notices import by_parameters, without_a_column
 from .parameters import documented
 from .solvers import SOLVERS
 
@@ -237,6 +237,11 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
 
     def _output(self) -> str:
         poisson = isinstance(self.loss, str) and self.loss == "poisson"
+        if poisson and self.output_activation not in ("exp", None):
+            raise InputError(
+                f"loss is 'poisson' and output_activation {self.output_activation!r}; expected "
+                "'exp' or None: it is the deviance of a positive rate, and taken from its logarithm"
+            )
         return self.output_activation or ("exp" if poisson else "identity")
 
     def _core_loss(self) -> Any:
@@ -278,15 +283,21 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
         network = fitted(self)
         if not return_std:
             return self._decoded(self._outputs(X, network=network))
-        if not SOLVERS[self.solver].deviations:
-            able = ", ".join(repr(name) for name, kind in SOLVERS.items() if kind.deviations)
+        if network.posterior is None:
+            able = " or ".join(repr(name) for name, kind in SOLVERS.items() if kind.deviations)
+            if SOLVERS[self.solver].deviations:
+                raise InputError(
+                    f"return_std is True and solver is {self.solver!r}, but the last fit was by "
+                    "another solver; fit again"
+                )
             raise InputError(
                 f"return_std is True and the solver is {self.solver!r}, which does not estimate "
-                f"how sure it is; expected one that does ({able or 'none so far'})"
+                f"how sure it is; expected one that does ({able})"
             )
-        X = validate_data(self, X, dtype=(np.float64, np.float32), reset=False)
-        predict: Any = network.predict
-        Y, deviation = predict(X, return_std=True)
+        try:
+            Y, deviation = self._outputs(X, network=network, return_std=True)
+        except InputError as error:
+            raise InputError(by_parameters(error)) from None
         return self._decoded(Y), self._decoded(deviation)
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:

@@ -27,7 +27,7 @@ from ..network import Network
 from ..rule import solves_a_system
 from ..solvers import Solver
 from ..trainer import Trainer
-from .notices import warn
+from .notices import by_parameters, warn
 
 __all__ = ["Patience", "PeerTrainer"]
 
@@ -174,9 +174,7 @@ class PeerTrainer(Trainer):
         return X, Y
 
     def _warn(self, message: str) -> None:
-        for ours, theirs in (("Y lies", "y lies"), ("a sigmoid", "a logistic")):
-            message = message.replace(ours, theirs)
-        warn(message, UserWarning)
+        warn(by_parameters(message), UserWarning)
 
     def warn_once(self, Y: np.ndarray, others: Iterable["PeerTrainer"]) -> None:
         """Tell of targets out of reach now, in this thread, and of those of twins never."""
