@@ -194,6 +194,36 @@ def test_restarts_keep_the_best_and_begin_with_the_single_fit():
     assert stopped.best_validation_score_ == max(stopped.validation_scores_)
 
 
+@pytest.mark.parametrize("n_jobs", [None, 2])
+def test_a_restart_that_diverges_leaves_the_others(n_jobs):
+    X, y = data(60)
+    spoilt = []
+
+    def loss(Y, Y_hat):
+        if not spoilt:  # the first call
+            spoilt.append(None)
+            return np.nan, Y_hat
+        d = Y_hat - Y
+        return 0.5 * (d**2).mean(), d / len(d)
+
+    settings = dict(hidden_layer_sizes=3, random_state=0, max_iter=5, restarts=4, n_jobs=n_jobs)
+    model = MLPRegressor(loss=loss, **settings).fit(X, y)
+    assert model.n_iter_ == 5 and np.isfinite(model.loss_)
+    if n_jobs is None:  # the first restart, which is the single fit
+        single = MLPRegressor(hidden_layer_sizes=3, random_state=0, max_iter=5).fit(X, y)
+        assert not np.array_equal(model.coefs_[0], single.coefs_[0])
+    model.set_params(loss=lambda Y, Y_hat: (np.nan, Y_hat))
+    with pytest.raises(cbackprop.DivergenceError, match=r"In each of 4 restarts; of the first:"):
+        model.fit(X, y)
+    assert np.isfinite(model.predict(X)).all()
+
+
+def test_an_error_in_a_restart_ends_all():
+    X, y = data(60)
+    with pytest.raises(ZeroDivisionError):
+        MLPRegressor(loss=lambda Y, Y_hat: 1 / 0, restarts=4, n_jobs=2).fit(X, y)
+
+
 def test_scaling_inside_the_model():
     X, y = data()
     X, y = 1000 + 50 * X, 5000 + 800 * y
