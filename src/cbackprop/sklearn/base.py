@@ -5,32 +5,26 @@ fitted attributes.  No arithmetic of training stands here, and nothing is drawn 
 """
 
 import copy
-import functools
 import math
 import operator
 import sys
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
-import joblib
 import numpy as np
-import scipy.sparse
 from sklearn.base import BaseEstimator, _fit_context
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import check_scoring
 from sklearn.utils._param_validation import Interval, Options, StrOptions
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+from sklearn.utils.validation import _check_sample_weight
 
 from .. import checks
 from ..core.rows import SparseRows
 from ..errors import DivergenceError, InputError, InputMemoryError, InputTypeError
-from ..history import History
 from ..network import Network
 from ..scaling import Scaling
-from .callbacks import CallbackSupport, Evaluations, Halt, Printer, Tasks
+from .callbacks import CallbackSupport, Evaluations, Printer, Tasks
 from .draws import (
     Orders,
     another,
@@ -39,18 +33,18 @@ from .draws import (
     draw_validation_rows,
     stream,
 )
+from .fitted import HasNetwork
 from .notices import by_parameters, warn
+from .rows import as_rows, predict_rows
+from .runs import Data, HeldOut, Resume, Run, losses_of, train_all
 from .solvers import SOLVERS, SolverKind
 from .training import Patience, PeerTrainer
 
-__all__ = ["BaseMLP", "fitted", "fitting"]
+__all__ = ["BaseMLP", "fitting"]
 
 # scikit-learn's names of activations where they differ from ours.
 _OURS = {"logistic": "sigmoid"}
 _THEIRS = {"sigmoid": "logistic"}
-
-# Rows of a sparse X that are made dense at once to predict.
-_BLOCK = 1024
 
 NON_FINITE = (
     "Solver produced non-finite parameter weights. The input data may contain large values and "
@@ -60,62 +54,7 @@ NON_FINITE = (
 fitting = _fit_context(prefer_skip_nested_validation=True)
 
 
-@dataclass
-class Data:
-    """Rows that have been checked."""
-
-    X: Any
-    Y: np.ndarray
-    weight: np.ndarray | None
-
-    def __len__(self) -> int:
-        return len(self.Y)
-
-
-class Resume:
-    """What `partial_fit` goes on with: the stream, the last order, the solver's memory."""
-
-    def __init__(self, random: np.random.RandomState | None, trainer: PeerTrainer) -> None:
-        self.random = random  # None: NumPy's global stream
-        self.trainer: PeerTrainer | None = trainer
-        self.state = trainer._state
-        self.order: np.ndarray | None = None
-        self.settings: Any = None
-
-    def __getstate__(self) -> dict[str, Any]:
-        # The trainer is made anew from the estimator's parameters.
-        return {**self.__dict__, "trainer": None, "settings": None}
-
-
-class Run:
-    """One training from one draw of weights."""
-
-    def __init__(
-        self, network: Network, random: np.random.RandomState, trainer: PeerTrainer
-    ) -> None:
-        self.network, self.random, self.trainer = network, random, trainer
-        self.orders: Orders | None = None
-        self.history: History | None = None
-        self.tasks: Tasks | None = None
-
-    def train(self, X: Any, Y: np.ndarray, **settings: Any) -> None:
-        """Fit; `history` is of this call even where it fails."""
-        before = self.trainer.history.n_epochs
-        try:
-            self.history = self.trainer.fit(X, Y, **settings)
-        except BaseException:
-            self.history = History()
-            whole = self.trainer.history
-            self.history._extend(**{name: whole[name][before:].tolist() for name in whole})
-            raise
-        finally:
-            if self.tasks is not None:
-                self.tasks.close()
-            if self.orders is not None and self.history is not None:
-                self.orders.catch_up(self.history.n_epochs)
-
-
-class BaseMLP(CallbackSupport, BaseEstimator):  # type: ignore[misc]
+class BaseMLP(CallbackSupport, HasNetwork, BaseEstimator):  # type: ignore[misc]
     """The common part of `MLPClassifier` and `MLPRegressor`."""
 
     _doc_link_module = "cbackprop"
@@ -266,7 +205,7 @@ class BaseMLP(CallbackSupport, BaseEstimator):  # type: ignore[misc]
         X, Y = checked
         if sample_weight is not None:
             sample_weight = _check_sample_weight(sample_weight, X)
-        data = Data(_as_rows(X), Y, self._row_weights(sample_weight, y))
+        data = Data(as_rows(X), Y, self._row_weights(sample_weight, y))
         layers = (X.shape[1], *hidden, Y.shape[1])
 
         resume: Resume | None = self.__dict__.get("_resume")
@@ -283,7 +222,10 @@ class BaseMLP(CallbackSupport, BaseEstimator):  # type: ignore[misc]
         else:
             network = self._current_network()
             self._check_unchanged(network, layers, activations)
-        rows, places, validation = self._held_out(data, random, kind, validation_data, incremental)
+        held_out = None
+        if not incremental:
+            held_out = self._held_out(data, random, kind, validation_data)
+        rows = None if held_out is None else held_out.rows
         n_rows = len(data) if rows is None else len(data) - len(rows)
         if first:
             self._begin(network)
@@ -306,17 +248,20 @@ class BaseMLP(CallbackSupport, BaseEstimator):  # type: ignore[misc]
         order = resume.order if incremental and resume is not None else None
         score: float | None = None
         for run in runs:
+            places = None if held_out is None else held_out.places
             if kind.mini_batches and (self.shuffle or places is not None):
                 run.orders = Orders(
                     run.random, n_rows, places=places, shuffle=bool(self.shuffle), order=order
                 )
                 run.trainer.order = run.orders
             run.trainer.rates = self._rates(run.trainer, n_rows, incremental)
-        metric = self._metric_for(data, rows, validation)
-        if validation is not None and not (first or incremental):
-            # The weights to beat are those that the fit begins with, on the rows of this fit.
-            score = self._score_before(network, data, rows, validation, metric)
-        stops_early = validation is not None and (self.early_stopping or validation_data is None)
+        metric: Callable[[Network], Any] | None = None
+        if held_out is not None:
+            metric = self._metric_for(held_out)
+            if not first:
+                # The weights to beat are those that the fit begins with, on the rows of this fit.
+                score = self._score_before(network, held_out, metric)
+        stops_early = held_out is not None and bool(self.early_stopping)
         for run in runs:
             begins = first or run is not first_run
             run.trainer.patience = self._patience(
@@ -328,10 +273,8 @@ class BaseMLP(CallbackSupport, BaseEstimator):  # type: ignore[misc]
             "missing": getattr(self, "missing", "error"),
             "max_seconds": None if self.max_time is None else float(self.max_time),
         }
-        if validation is not None:
-            settings["validation_data"] = validation
-
-        halt = Halt()
+        if held_out is not None:
+            settings["validation_data"] = held_out.as_given()
         if len(runs) > 1:
             trainer.warn_once(data.Y, (run.trainer for run in runs))
 
@@ -343,18 +286,18 @@ class BaseMLP(CallbackSupport, BaseEstimator):  # type: ignore[misc]
                 data.Y,
                 **settings,
                 metric=None if metric is None else metric(run.network),
-                callbacks=[*callbacks, halt] if len(runs) > 1 else callbacks,
+                callbacks=callbacks,
             )
 
         try:
-            self._train_all(runs, train, halt)
+            train_all(runs, self.n_jobs, train)
         except DivergenceError as error:
             raise DivergenceError(
                 f"{NON_FINITE} {by_parameters(error)}", error.epoch, error.step, error.learning_rate
             ) from None
         finally:
-            run = min(runs, key=lambda run: self._rank(run, stops_early))
-            self._collect(run, kind, data, rows, stops_early, incremental)
+            run = min(runs, key=lambda run: run.rank(stops_early))
+            self._collect(run, kind, n_rows, stops_early, incremental)
             self._keep(run, kind, incremental)
         self._tell_convergence(run, kind, incremental)
         return self
@@ -436,24 +379,22 @@ class BaseMLP(CallbackSupport, BaseEstimator):  # type: ignore[misc]
         random: np.random.RandomState,
         kind: SolverKind,
         validation_data: Any,
-        incremental: bool,
-    ) -> tuple[np.ndarray | None, np.ndarray | None, Any]:
-        """(rows held out, places of the others in their order, what the trainer validates on)."""
-        if incremental:
-            return None, None, None
+    ) -> HeldOut | None:
+        """What is validated on; None is nothing."""
         if validation_data is not None:
-            return None, None, self._validation_pair(validation_data, data.Y.shape[1])
+            return HeldOut(self._validation_rows(validation_data, data.Y.shape[1]))
         if not (self.early_stopping and kind.validates):
-            return None, None, None
+            return None
         stratify = None
         if self._metric == "accuracy" and data.Y.shape[1] == 1:
             stratify = data.Y.astype(bool)
         train, held_out = draw_validation_rows(
             len(data), self.validation_fraction, random, stratify
         )
-        return held_out, np.argsort(np.argsort(train)), held_out
+        return HeldOut(data, held_out, np.argsort(np.argsort(train)))
 
-    def _validation_pair(self, given: Any, n_outputs: int) -> tuple[Any, ...]:
+    def _validation_rows(self, given: Any, n_outputs: int) -> Data:
+        """`validation_data`, checked."""
         expected = "expected a tuple (X, y) or (X, y, sample_weight)"
         if not isinstance(given, (tuple, list)):
             raise InputError(f"validation_data is {checks.describe(given)}; {expected}")
@@ -462,7 +403,7 @@ class BaseMLP(CallbackSupport, BaseEstimator):  # type: ignore[misc]
             raise InputError(f"validation_data has {len(given)} {items}; {expected}")
         try:
             X, Y = self._encoded(given[0], given[1])
-            weight = () if len(given) == 2 else (_check_sample_weight(given[2], X),)
+            weight = None if len(given) == 2 else _check_sample_weight(given[2], X)
         except (TypeError, ValueError) as error:
             kind = InputTypeError if isinstance(error, TypeError) else InputError
             raise kind(f"validation_data: {error}") from None
@@ -475,7 +416,7 @@ class BaseMLP(CallbackSupport, BaseEstimator):  # type: ignore[misc]
                 "validation_data has 1 row; expected at least 2: R2 is not defined for one. "
                 "scoring='neg_mean_squared_error' is"
             )
-        return _as_rows(X), Y, *weight
+        return Data(as_rows(X), Y, weight)
 
     def _trainer_for(
         self,
@@ -584,33 +525,24 @@ class BaseMLP(CallbackSupport, BaseEstimator):  # type: ignore[misc]
         seen._show(network)
         return seen
 
-    def _metric_for(
-        self, data: Data, rows: np.ndarray | None, validation: Any
-    ) -> Callable[[Network], Any] | None:
+    def _metric_for(self, held_out: HeldOut) -> Callable[[Network], Any]:
         """From a network that is trained to what the trainer takes for its metric."""
-        if validation is None:
-            return None
-        if rows is None:
-            held_out = Data(validation[0], validation[1], (*validation, None)[2])
-        else:
-            weight = None if data.weight is None else data.weight[rows]
-            held_out = Data(data.X, data.Y[rows], weight)
+        Y, weight = held_out.Y, held_out.weight
         if self.scoring is None:
-            if self._plain_metric(held_out.weight):
+            if self._plain_metric(weight):
                 return lambda network: self._metric
-            return lambda network: (
-                lambda Y, Y_hat: _known(self._score_of(Y, Y_hat, held_out.weight))
-            )
-        X, Y, weight = _some_rows(held_out.X, rows), held_out.Y, held_out.weight
+            return lambda network: lambda Y, Y_hat: _known(self._score_of(Y, Y_hat, weight))
         known = ~np.isnan(Y).any(axis=1)
-        if not known.all():
-            if not known.any():
-                raise InputError(
-                    f"scoring is {self.scoring!r} and each validation row lacks a target; expected "
-                    "one at least that has all, or scoring=None: a scorer knows no missing targets"
-                )
-            X, Y = _some_rows(X, known), Y[known]
+        if known.all():
+            X = held_out.X()
+        elif known.any():
+            X, Y = held_out.X(known), Y[known]
             weight = None if weight is None else weight[known]
+        else:
+            raise InputError(
+                f"scoring is {self.scoring!r} and each validation row lacks a target; expected "
+                "one at least that has all, or scoring=None: a scorer knows no missing targets"
+            )
         y = self._decoded(Y)
         scorer = check_scoring(self, scoring=self.scoring)
         options = {} if weight is None else {"sample_weight": weight}
@@ -626,24 +558,14 @@ class BaseMLP(CallbackSupport, BaseEstimator):  # type: ignore[misc]
         raise NotImplementedError
 
     def _score_before(
-        self,
-        network: Network,
-        data: Data,
-        rows: np.ndarray | None,
-        validation: Any,
-        metric: Callable[[Network], Any] | None,
+        self, network: Network, held_out: HeldOut, metric: Callable[[Network], Any]
     ) -> float:
         """The validation score of the weights that a warm start begins with."""
-        if rows is None:
-            X, Y, weight = validation[0], validation[1], (*validation, None)[2]
-        else:
-            X, Y = data.X, data.Y[rows]
-            weight = None if data.weight is None else data.weight[rows]
-        Y_hat = _predict_rows(network, _some_rows(X, rows))
-        function = None if metric is None else metric(network)
+        Y_hat = predict_rows(network, held_out.X())
+        function = metric(network)
         if callable(function):
-            return float(function(Y, Y_hat))
-        return self._score_of(Y, Y_hat, weight)
+            return float(function(held_out.Y, Y_hat))
+        return self._score_of(held_out.Y, Y_hat, held_out.weight)
 
     def _callbacks(
         self, run: Run, number: int | None, X: Any, y: Any, kind: SolverKind
@@ -661,33 +583,6 @@ class BaseMLP(CallbackSupport, BaseEstimator):  # type: ignore[misc]
             run.tasks = Tasks(self, run.network, X, y)
             wanted.append(run.tasks)
         return wanted
-
-    def _train_all(self, runs: list[Run], train: Callable[[Run], None], halt: Halt) -> None:
-        n_jobs = min(joblib.effective_n_jobs(self.n_jobs), len(runs))
-        if n_jobs == 1:
-            for run in runs:
-                train(run)
-            return
-        # The core trains without the GIL, and the threads share X.
-        with ThreadPoolExecutor(n_jobs) as pool:
-            try:
-                for done in [pool.submit(train, run) for run in runs]:
-                    done.result()
-            except BaseException:
-                # Ctrl-C comes here alone: the fits end with their epochs.
-                halt.wanted = True
-                pool.shutdown(wait=False, cancel_futures=True)
-                raise
-
-    @staticmethod
-    def _rank(run: Run, stops_early: bool) -> float:
-        """The smaller, the better the run."""
-        if run.history is None or not run.history.n_epochs:
-            return np.inf
-        best = run.trainer.best
-        if stops_early and best is not None:
-            return -best[1]
-        return float(_losses(run.history)[-1])
 
     # --------------------------------------------------------------------------- fitted attributes
 
@@ -708,18 +603,11 @@ class BaseMLP(CallbackSupport, BaseEstimator):  # type: ignore[misc]
         self.learning_rate_: float | None = None
         self._resume: Resume | None = None
 
-    def _show(self, network: Network) -> None:
-        """The network's arrays as attributes; views, so that writing into them counts."""
-        self._network = network
-        self.coefs_ = list(network.weights)
-        self.intercepts_ = list(network.biases)
-
     def _collect(
         self,
         run: Run,
         kind: SolverKind,
-        data: Data,
-        rows: np.ndarray | None,
+        n_rows: int,
         stops_early: bool,
         incremental: bool,
     ) -> None:
@@ -729,11 +617,10 @@ class BaseMLP(CallbackSupport, BaseEstimator):  # type: ignore[misc]
             self._show(run.network)
         if history is None:
             return
-        n_rows = len(data) - (0 if rows is None else len(rows))
         self.n_iter_ = history.n_epochs + (self.n_iter_ if incremental else 0)
         if kind.patient:
             self.t_ += history.n_epochs * n_rows
-        losses = _losses(history)
+        losses = losses_of(history)
         self.loss_curve_ += losses
         if losses:
             self.loss_ = losses[-1]
@@ -799,70 +686,6 @@ class BaseMLP(CallbackSupport, BaseEstimator):  # type: ignore[misc]
                 ConvergenceWarning,
             )
 
-    # ---------------------------------------------------------------------------------- prediction
-
-    def _current_network(self) -> Network:
-        """The network, with the weights that `coefs_` and `intercepts_` hold."""
-        network: Network | None = self.__dict__.get("_network")
-        if network is None:
-            check_is_fitted(self)
-            raise InputError(
-                "coefs_ was set and the estimator has not been fitted; expected a call of fit or "
-                "partial_fit first"
-            )
-        for shown, own in ((self.coefs_, network.weights), (self.intercepts_, network.biases)):
-            for array, view in zip(shown, own, strict=True):
-                if array is not view:
-                    self._take_arrays(network)
-                    return network
-        return network
-
-    def _take_arrays(self, network: Network) -> None:
-        """Somebody has put other arrays into `coefs_` or `intercepts_`: they count."""
-        for name, shown, own in (
-            ("coefs_", self.coefs_, network.weights),
-            ("intercepts_", self.intercepts_, network.biases),
-        ):
-            for k, (array, view) in enumerate(zip(shown, own, strict=True)):
-                if np.shape(array) != view.shape:
-                    raise InputError(
-                        f"{name}[{k}] has the shape {np.shape(array)}; expected {view.shape}"
-                    )
-        for shown, own in ((self.coefs_, network.weights), (self.intercepts_, network.biases)):
-            for array, view in zip(shown, own, strict=True):
-                view[...] = array
-        self._show(network)
-
-    def _plain(self, X: Any, network: Network) -> bool:
-        """Whether X is such that scikit-learn's checks could find nothing but a NaN in it."""
-        return (
-            type(X) is np.ndarray
-            and X.ndim == 2
-            and (X.dtype == np.float64 or X.dtype == np.float32)
-            and X.flags.c_contiguous
-            and X.shape[1] == network.sizes[0]
-            and X.shape[0] > 0
-            and "feature_names_in_" not in self.__dict__
-        )
-
-    def _outputs(self, X: Any, *, network: Network | None = None, return_std: bool = False) -> Any:
-        """The network's outputs for rows that have yet to be checked; their deviations besides."""
-        if network is None:
-            network = self._current_network()
-        if not return_std and self._plain(X, network):
-            try:
-                return network.predict(X)
-            except InputError:
-                pass  # not finite: the full validation says so in scikit-learn's words
-        X = validate_data(
-            self,
-            X,
-            accept_sparse=["csr", "csc"],
-            dtype=(np.float64, np.float32),
-            reset=False,
-        )
-        return _predict_rows(network, X, return_std=return_std)
-
     # --------------------------------------------------------------------------------------- rest
 
     def _check_solver(self) -> bool:
@@ -874,34 +697,10 @@ class BaseMLP(CallbackSupport, BaseEstimator):  # type: ignore[misc]
             )
         return True
 
-    def __getstate__(self) -> dict[str, Any]:
-        state = dict(super().__getstate__())
-        if state.get("_network") is not None:
-            # The weights once: coefs_ and intercepts_ are views of the network's.
-            self._current_network()
-            del state["coefs_"], state["intercepts_"]
-            if not state.get("_resumable"):
-                # The solver's memory, twice the weights, serves a partial_fit that goes on at once.
-                state["_resume"] = None
-        return state
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(state)
-        network = self.__dict__.get("_network")
-        if network is not None:
-            self._show(network)
-
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         return tags
-
-
-def fitted(estimator: BaseMLP) -> Network:
-    """The network of a fitted estimator; scikit-learn's NotFittedError otherwise."""
-    if "coefs_" not in estimator.__dict__:
-        check_is_fitted(estimator)
-    return estimator._current_network()
 
 
 def _known(score: Any) -> float:
@@ -926,51 +725,3 @@ def _scaling_of_known(Y: np.ndarray, kind: str) -> Scaling:
 def _names(activation: Any, activations: tuple[str, ...]) -> tuple[str, ...]:
     """The hidden layers' activations for the draw of weights; at least one."""
     return activations or ((activation,) if isinstance(activation, str) else ("relu",))
-
-
-def _losses(history: History) -> list[float]:
-    """Each epoch's loss with its penalty."""
-    losses = history._columns["loss"]
-    if "penalty" in history:
-        return (history["loss"] + history["penalty"]).tolist()  # type: ignore[no-any-return]
-    return losses.tolist()
-
-
-def _is_sparse(X: Any) -> bool:
-    return bool(scipy.sparse.issparse(X))
-
-
-def _as_rows(X: Any) -> Any:
-    """A checked X as the core reads it; sparse rows become dense in the buffer of a block."""
-    if not _is_sparse(X):
-        return X if X.strides[1] == X.itemsize else np.ascontiguousarray(X)
-    X = X.tocsr()
-    return SparseRows(
-        np.ascontiguousarray(X.data),
-        X.indices.astype(np.int64),
-        X.indptr.astype(np.int64),
-        X.shape[1],
-    )
-
-
-def _some_rows(X: Any, rows: np.ndarray | None) -> Any:
-    """Rows of X, sparse or not, as an array or a sparse array."""
-    if isinstance(X, SparseRows):
-        X = scipy.sparse.csr_array((X.data, X.columns, X.starts), shape=X.shape)
-    return X if rows is None else X[rows]
-
-
-def _predict_rows(network: Network, X: Any, *, return_std: bool = False) -> Any:
-    """The outputs for checked rows; sparse ones become dense a block at a time."""
-    predict: Callable[[Any], Any] = network.predict
-    if return_std:
-        predict = functools.partial(network.predict, return_std=True)
-    if not _is_sparse(X):
-        return predict(X)
-    X = X.tocsr()
-    blocks = [
-        predict(X[first : first + _BLOCK].toarray()) for first in range(0, X.shape[0], _BLOCK)
-    ]
-    if not return_std:
-        return np.concatenate(blocks)
-    return tuple(map(np.concatenate, zip(*blocks, strict=True)))

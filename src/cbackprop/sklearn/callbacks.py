@@ -26,7 +26,7 @@ except ImportError:
     CallbackSupport = _NoCallbacks
 
 
-__all__ = ["CallbackSupport", "Evaluations", "Halt", "Printer", "Tasks", "with_callbacks"]
+__all__ = ["CallbackSupport", "Evaluations", "Printer", "Tasks", "with_callbacks"]
 
 
 class Printer:
@@ -55,16 +55,6 @@ class Evaluations:
         """Count those of the iteration."""
         self._left -= trainer.evaluations
         return self._left <= 0
-
-
-class Halt:
-    """Ends a fit in another thread with its epoch."""
-
-    wanted = False
-
-    def on_epoch_end(self, trainer: Any, record: dict[str, float]) -> bool:
-        """Whether somebody wants it."""
-        return self.wanted
 
 
 class Tasks:

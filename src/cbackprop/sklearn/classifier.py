@@ -15,8 +15,9 @@ from sklearn.utils.validation import validate_data
 
 from ..errors import InputError
 from ..network import Network
-from .base import BaseMLP, fitted, fitting
+from .base import BaseMLP, fitting
 from .callbacks import with_callbacks
+from .fitted import fitted
 from .notices import without_a_column
 from .parameters import documented
 

@@ -13,8 +13,9 @@ from sklearn.utils.validation import _check_sample_weight, validate_data
 
 from ..errors import InputError, InputTypeError
 from ..losses import Huber, Quantile
-from .base import BaseMLP, fitted, fitting
+from .base import BaseMLP, fitting
 from .callbacks import with_callbacks
+from .fitted import fitted
 from .notices import by_parameters, without_a_column
 from .parameters import documented
 from .solvers import SOLVERS
