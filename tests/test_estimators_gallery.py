@@ -4,9 +4,6 @@ Each is written once, as a function of the module that has the two classes, and 
 scikit-learn's and with ours.  What it returns is compared: scores, losses, weights, pictures.
 """
 
-import os
-import subprocess
-import sys
 import warnings
 
 import numpy as np
@@ -54,7 +51,11 @@ from sklearn.preprocessing import (
 
 import cbackprop.sklearn as ours
 
-ignore_convergence = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+ignore_convergence = pytest.mark.filterwarnings(
+    "ignore::sklearn.exceptions.ConvergenceWarning",
+    # scikit-learn 1.7 beside a newer SciPy.
+    "ignore:scipy.optimize.*L-BFGS-B:DeprecationWarning",
+)
 PROGRAMS = []
 
 
@@ -99,7 +100,8 @@ def compare_classifiers(module):
 @program
 def compare_learning_rates(module):
     """As the comparison of learning rates and momenta, by their loss curves."""
-    sets = [load_iris(return_X_y=True), load_digits(return_X_y=True), *toy_sets()[:2]]
+    digits = [array[::4] for array in load_digits(return_X_y=True)]
+    sets = [load_iris(return_X_y=True), digits, *toy_sets()[:2]]
     plain = dict(solver="sgd", learning_rate_init=0.2)
     ways = [
         plain | dict(momentum=0),
@@ -114,7 +116,7 @@ def compare_learning_rates(module):
     for X, y in sets:
         X = MinMaxScaler().fit_transform(X)
         for way in ways:
-            model = module.MLPClassifier(random_state=0, max_iter=2 if len(X) > 200 else 20, **way)
+            model = module.MLPClassifier(random_state=0, max_iter=3 if len(X) > 200 else 12, **way)
             model.fit(X, y)
             yield [model.score(X, y), model.loss_, model.n_iter_]
             yield model.loss_curve_
@@ -197,18 +199,18 @@ def search_parameters(module):
         "mlpclassifier__activation": ["tanh", "relu"],
     }
     search = GridSearchCV(model, grid, cv=3, scoring=["roc_auc", "accuracy"], refit="accuracy")
-    search.fit(X[::2], y[::2])
+    search.fit(X[::3], y[::3])
     yield search.cv_results_["mean_test_accuracy"]
     yield search.cv_results_["mean_test_roc_auc"]
-    yield [search.score(X[1::2], y[1::2]), search.best_index_]
+    yield [search.score(X[1::3], y[1::3]), search.best_index_]
     ranges = {
         "mlpclassifier__alpha": loguniform(1e-5, 10),
         "mlpclassifier__learning_rate_init": loguniform(1e-4, 1e-1),
         "mlpclassifier__solver": ["sgd", "adam"],
         "mlpclassifier__early_stopping": [True, False],
     }
-    search = RandomizedSearchCV(model, ranges, n_iter=6, cv=3, random_state=0)
-    search.fit(X[::2], y[::2])
+    search = RandomizedSearchCV(model, ranges, n_iter=4, cv=3, random_state=0)
+    search.fit(X[::3], y[::3])
     yield search.cv_results_["mean_test_score"]
 
 
@@ -318,7 +320,7 @@ def test_a_program_gives_the_same_numbers_after_the_swap(program):
 @ignore_convergence
 def test_the_penalty_smooths_as_the_peers_does():
     """As the comparison of penalties, with L-BFGS, whose steps are our own: ours ends lower."""
-    for X, y in toy_sets()[:2]:
+    for X, y in toy_sets()[:1]:
         X_train, X_test, y_train, y_test = train_test_split(X, y, test_size=0.4, random_state=42)
         losses, sizes = [], []
         for alpha in (1.0, 10.0):
@@ -345,30 +347,19 @@ def test_the_penalty_smooths_as_the_peers_does():
         assert sorted(losses) == losses and sorted(sizes, reverse=True) == sizes
 
 
-FILTERED = """
-import warnings
-from sklearn.exceptions import ConvergenceWarning, DataConversionWarning
-from cbackprop.sklearn import MLPClassifier, MLPRegressor
-
-X, y = [[0.0], [1.0], [2.0], [3.0]], [[0], [1], [0], [1]]
-for category in (ConvergenceWarning, DataConversionWarning, UserWarning):
-    warnings.filterwarnings("ignore", category=category, module="sklearn")
-MLPClassifier(max_iter=2).fit(X, y)
-MLPRegressor(max_iter=2).fit(X, y)
-MLPRegressor(max_iter=2, batch_size=10, solver="sgd").fit(X, [0, 1, 0, 1])
-MLPRegressor(max_iter=1, solver="lbfgs").fit(X, [0, 1, 0, 1])
-"""
-
-
 def test_a_filter_that_names_scikit_learn_counts_for_our_warnings():
     """As the gallery does with fits that are not meant to converge."""
-    done = subprocess.run(
-        [sys.executable, "-W", "default", "-c", FILTERED],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-    )
-    assert done.returncode == 0 and "Warning" not in done.stderr, done.stderr
+    X, y = [[0.0], [1.0], [2.0], [3.0]], [0, 1, 0, 1]
+    column = [[label] for label in y]
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        for category in (ConvergenceWarning, DataConversionWarning, UserWarning):
+            warnings.filterwarnings("ignore", category=category, module="sklearn")
+        ours.MLPClassifier(max_iter=2).fit(X, column)
+        ours.MLPRegressor(max_iter=2).fit(X, column)
+        ours.MLPRegressor(max_iter=2, batch_size=10, solver="sgd").fit(X, y)
+        ours.MLPRegressor(max_iter=1, solver="lbfgs").fit(X, y)
+    assert not caught
 
 
 def test_a_warning_points_at_the_users_line():
