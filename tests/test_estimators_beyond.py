@@ -244,6 +244,21 @@ def test_scaling_inside_the_model():
         MLPRegressor(scaling="standard").fit(scipy.sparse.csr_array(X), y)
 
 
+@pytest.mark.parametrize("change", [None, "minmax"])
+def test_another_scaling_after_a_warm_start_is_an_error(change):
+    X, y = data()
+    model = MLPRegressor(scaling="standard", warm_start=True, max_iter=2).fit(X, y)
+    model.set_params(scaling=change)
+    for call in (model.fit, model.partial_fit):
+        with pytest.raises(
+            ValueError, match=rf"scaling is {change!r} and that which is fitted 'standard'"
+        ):
+            call(X, y)
+    model.set_params(warm_start=False).fit(X, y)
+    again = pickle.loads(pickle.dumps(model.set_params(warm_start=True)))
+    again.fit(X, y)
+
+
 def test_callbacks_are_told_and_may_stop():
     X, y = data()
     seen = []
