@@ -358,12 +358,18 @@ class BaseMLP(CallbackSupport, HasNetwork, BaseEstimator):  # type: ignore[misc]
     def _check_unchanged(
         self, network: Network, layers: tuple[int, ...], activations: tuple[str, ...]
     ) -> None:
-        """What a fitted network cannot change: its shape and its activations."""
+        """What a fitted network cannot change: its shape, its activations, its scaling."""
         if layers != network.sizes:
             raise InputError(
                 f"the layers have the sizes {layers} and those that are fitted {network.sizes}; "
                 "expected the same with warm_start=True or in partial_fit. To begin afresh with "
                 "other layers, call fit with warm_start=False"
+            )
+        if self.scaling != self._scaled_by:
+            raise InputError(
+                f"scaling is {self.scaling!r} and that which is fitted {self._scaled_by!r}; "
+                "expected the same with warm_start=True or in partial_fit. To begin afresh with "
+                "another, call fit with warm_start=False"
             )
         names = tuple(_OURS.get(name, name) for name in (*activations, self._output()))
         if names != network.activations:
@@ -602,6 +608,7 @@ class BaseMLP(CallbackSupport, HasNetwork, BaseEstimator):  # type: ignore[misc]
         self.best_validation_score_: float | None = None
         self.learning_rate_: float | None = None
         self._resume: Resume | None = None
+        self._scaled_by: str | None = self.scaling
 
     def _collect(
         self,
