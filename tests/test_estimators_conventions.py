@@ -298,6 +298,9 @@ def test_arrays_put_into_the_attributes_count():
     model.coefs_[0] = np.zeros((2, 2))
     with pytest.raises(ValueError, match=r"coefs_\[0\] has the shape \(2, 2\); expected \(4, 3\)"):
         model.predict(X)
+    model.coefs_ = other.coefs_[:1]
+    with pytest.raises(ValueError, match="coefs_ has 1 arrays; expected 2, one for each layer"):
+        model.predict(X)
 
 
 def test_the_html_representation_links_to_documentation():

@@ -1,5 +1,6 @@
 """The network behind a fitted estimator: its arrays as attributes, its predictions, its pickle."""
 
+import operator
 from typing import Any
 
 import numpy as np
@@ -35,10 +36,9 @@ class HasNetwork:
                 "partial_fit first"
             )
         for shown, own in ((self.coefs_, network.weights), (self.intercepts_, network.biases)):
-            for array, view in zip(shown, own, strict=True):
-                if array is not view:
-                    self._take_arrays(network)
-                    return network
+            if len(shown) != len(own) or any(map(operator.is_not, shown, own)):
+                self._take_arrays(network)
+                break
         return network
 
     def _take_arrays(self, network: Network) -> None:
@@ -47,6 +47,10 @@ class HasNetwork:
             ("coefs_", self.coefs_, network.weights),
             ("intercepts_", self.intercepts_, network.biases),
         ):
+            if len(shown) != len(own):
+                raise InputError(
+                    f"{name} has {len(shown)} arrays; expected {len(own)}, one for each layer"
+                )
             for k, (array, view) in enumerate(zip(shown, own, strict=True)):
                 if np.shape(array) != view.shape:
                     raise InputError(
