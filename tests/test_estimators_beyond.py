@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 
 pytest.importorskip("sklearn", minversion="1.7")
+from scipy.sparse import csr_array
 from sklearn.datasets import load_iris
-from sklearn.metrics import mean_poisson_deviance, mean_squared_error
+from sklearn.metrics import mean_poisson_deviance, mean_squared_error, r2_score
+from sklearn.model_selection import cross_val_score
 from sklearn.utils.class_weight import compute_class_weight, compute_sample_weight
 
 import cbackprop
@@ -192,6 +194,36 @@ def test_restarts_keep_the_best_and_begin_with_the_single_fit():
     assert stopped.best_validation_score_ == max(stopped.validation_scores_)
 
 
+@pytest.mark.parametrize("n_jobs", [None, 2])
+def test_a_restart_that_diverges_leaves_the_others(n_jobs):
+    X, y = data(60)
+    spoilt = []
+
+    def loss(Y, Y_hat):
+        if not spoilt:  # the first call
+            spoilt.append(None)
+            return np.nan, Y_hat
+        d = Y_hat - Y
+        return 0.5 * (d**2).mean(), d / len(d)
+
+    settings = dict(hidden_layer_sizes=3, random_state=0, max_iter=5, restarts=4, n_jobs=n_jobs)
+    model = MLPRegressor(loss=loss, **settings).fit(X, y)
+    assert model.n_iter_ == 5 and np.isfinite(model.loss_)
+    if n_jobs is None:  # the first restart, which is the single fit
+        single = MLPRegressor(hidden_layer_sizes=3, random_state=0, max_iter=5).fit(X, y)
+        assert not np.array_equal(model.coefs_[0], single.coefs_[0])
+    model.set_params(loss=lambda Y, Y_hat: (np.nan, Y_hat))
+    with pytest.raises(cbackprop.DivergenceError, match=r"In each of 4 restarts; of the first:"):
+        model.fit(X, y)
+    assert np.isfinite(model.predict(X)).all()
+
+
+def test_an_error_in_a_restart_ends_all():
+    X, y = data(60)
+    with pytest.raises(ZeroDivisionError):
+        MLPRegressor(loss=lambda Y, Y_hat: 1 / 0, restarts=4, n_jobs=2).fit(X, y)
+
+
 def test_scaling_inside_the_model():
     X, y = data()
     X, y = 1000 + 50 * X, 5000 + 800 * y
@@ -210,6 +242,21 @@ def test_scaling_inside_the_model():
 
     with pytest.raises(ValueError, match="scaling is 'standard' and X is sparse"):
         MLPRegressor(scaling="standard").fit(scipy.sparse.csr_array(X), y)
+
+
+@pytest.mark.parametrize("change", [None, "minmax"])
+def test_another_scaling_after_a_warm_start_is_an_error(change):
+    X, y = data()
+    model = MLPRegressor(scaling="standard", warm_start=True, max_iter=2).fit(X, y)
+    model.set_params(scaling=change)
+    for call in (model.fit, model.partial_fit):
+        with pytest.raises(
+            ValueError, match=rf"scaling is {change!r} and that which is fitted 'standard'"
+        ):
+            call(X, y)
+    model.set_params(warm_start=False).fit(X, y)
+    again = pickle.loads(pickle.dumps(model.set_params(warm_start=True)))
+    again.fit(X, y)
 
 
 def test_callbacks_are_told_and_may_stop():
@@ -258,6 +305,91 @@ def test_missing_targets_add_nothing():
     assert one.fit(X, alone).loss_ == pytest.approx(
         0.5 * ((one.predict(X) - y)[kept] ** 2).sum() / len(y), rel=1e-10
     )
+
+
+def missing_targets(n_outputs=2):
+    X, y = data()
+    Y = np.stack([50 + 20 * y, -y], axis=1)[:, :n_outputs]
+    Y[::3, 0] = np.nan
+    Y[1::4, -1] = np.nan
+    return X, Y if n_outputs > 1 else Y[:, 0]
+
+
+@pytest.mark.parametrize("kind", ["standard", "minmax"])
+@pytest.mark.parametrize("n_outputs", [1, 2])
+def test_targets_are_scaled_by_those_that_are_known(kind, n_outputs):
+    X, Y = missing_targets(n_outputs)
+    model = MLPRegressor(
+        missing="ignore", scaling=kind, solver="lbfgs", hidden_layer_sizes=6, random_state=0
+    ).fit(X, Y)
+    assert model.score(X, Y) > 0.97
+    known = ~np.isnan(Y.reshape(len(X), -1)[:, 0])
+    alone = MLPRegressor(scaling=kind, max_iter=1).fit(X[known], Y.reshape(len(X), -1)[known, 0])
+    for name in ("shift", "scale"):
+        scalings = (getattr(m._network.output_scaling, name)[0] for m in (model, alone))
+        assert next(scalings) == pytest.approx(next(scalings))
+    Y = np.stack([Y.reshape(len(X), -1)[:, 0], np.full(len(X), np.nan)], axis=1)
+    assert np.isfinite(MLPRegressor(**model.get_params()).fit(X, Y).predict(X)).all()
+
+
+@pytest.mark.parametrize("n_outputs", [1, 2])
+def test_a_score_is_of_the_targets_that_are_known(n_outputs):
+    X, Y = missing_targets(n_outputs)
+    settings = dict(missing="ignore", early_stopping=True, random_state=0, max_iter=5)
+    model = MLPRegressor(**settings).fit(X, Y, validation_data=(X, Y))
+    assert model.score(X, Y) == pytest.approx(model.validation_scores_[-1], rel=1e-9)
+    table = np.isnan(Y.reshape(len(X), -1))
+    by_column = [
+        r2_score(column[known], guess[known])
+        for column, guess, known in zip(
+            Y.reshape(len(X), -1).T, model.predict(X).reshape(len(X), -1).T, ~table.T, strict=True
+        )
+    ]
+    assert model.score(X, Y) == pytest.approx(np.mean(by_column), rel=1e-12)
+    weight = np.linspace(0, 1, len(X))
+    assert model.score(X, Y, sample_weight=weight) != model.score(X, Y)
+    assert np.isfinite(cross_val_score(model, X, Y, cv=2)).all()
+
+
+def test_a_scorer_sees_the_rows_whose_targets_are_known():
+    X, Y = missing_targets()
+    known = ~np.isnan(Y).any(axis=1)
+    settings = dict(missing="ignore", early_stopping=True, random_state=0, max_iter=5)
+    models = [
+        MLPRegressor(scoring="neg_mean_absolute_error", **settings).fit(
+            X, Y, sample_weight=np.ones(len(X)), validation_data=(X[rows], Y[rows])
+        )
+        for rows in (slice(None), known)
+    ]
+    assert models[0].validation_scores_ == pytest.approx(models[1].validation_scores_, rel=1e-12)
+    assert len(MLPRegressor(scoring="r2", **settings).fit(X, Y).validation_scores_) == 5
+    with pytest.raises(ValueError, match="scoring is 'r2' and each validation row lacks a target"):
+        MLPRegressor(scoring="r2", **settings).fit(X, Y, validation_data=(X[~known], Y[~known]))
+
+
+def test_no_target_at_all_is_an_error_except_in_a_part():
+    X, y = data()
+    model = MLPRegressor(missing="ignore", max_iter=2)
+    with pytest.raises(ValueError, match="y is NaN in each row; expected a number in one at least"):
+        model.fit(X, y * np.nan)
+    with pytest.raises(ValueError, match="validation_data: y is NaN in each row"):
+        model.fit(X, y, validation_data=(X, y * np.nan))
+    model.partial_fit(X, y)
+    before = model.coefs_[0].copy()
+    model.set_params(alpha=0, momentum=0, solver="sgd").partial_fit(X, y * np.nan)
+    np.testing.assert_array_equal(model.coefs_[0], before)
+
+
+@pytest.mark.parametrize("n_rows", [20, 150])
+def test_targets_out_of_reach_are_told_where_some_are_missing(n_rows):
+    X, y = data(n_rows)
+    y[[0, 7]] = np.nan
+    with pytest.warns(UserWarning, match=r"y lies in .*but a logistic output") as caught:
+        MLPRegressor(
+            missing="ignore", output_activation="logistic", max_iter=2, restarts=3, n_jobs=2
+        ).fit(X, y)
+    assert [w.filename for w in caught if "lies in" in str(w.message)] == [__file__]
+    assert f"{np.nanmax(y):g}]" in str(caught[0].message)
 
 
 def test_the_deviations_of_outputs_are_refused_by_solvers_that_do_not_know_them():
@@ -424,3 +556,93 @@ def test_a_weight_is_a_number_of_rows(solver):
             np.testing.assert_allclose(got, expected, rtol=1e-6)
         for name in ("alpha", "beta", "effective_parameters", "penalty"):
             np.testing.assert_allclose(one.history_[name], other.history_[name], rtol=1e-6)
+
+
+# -- What is said of mistakes, in the words of the estimators --------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (lambda X, y: (X,), "validation_data has 1 item; expected a tuple"),
+        (lambda X, y: (X, y, None, None), "validation_data has 4 items; expected a tuple"),
+        (lambda X, y: (X * np.nan, y), "validation_data: Input X contains NaN"),
+        (lambda X, y: (X[:, :2], y), "validation_data: X has 2 features"),
+        (lambda X, y: (X, y[:3]), "validation_data: Found input variables with inconsistent"),
+        (lambda X, y: (X, y, np.ones(3)), "validation_data: sample_weight.shape"),
+        (lambda X, y: (X, y, -np.ones(len(y))), r"validation_data\[2\]\[0\] is -1.0"),
+        (lambda X, y: (X, y, np.zeros(len(y))), "validation_data"),
+        (lambda X, y: (X, np.stack([y, y], 1)), "validation_data: y has 2 columns; expected 1"),
+        (lambda X, y: (X[:1], y[:1]), "validation_data has 1 row; expected at least 2"),
+    ],
+)
+def test_what_is_wrong_with_validation_data_says_so(given, words):
+    X, y = data()
+    with pytest.raises(ValueError, match=words):
+        MLPRegressor(early_stopping=True, max_iter=3).fit(X, y, validation_data=given(X, y))
+
+
+def test_a_score_that_is_no_number_is_an_error():
+    X, y = load_iris(return_X_y=True)
+    model = MLPClassifier(early_stopping=True, scoring=lambda model, X, y: np.nan, max_iter=3)
+    with pytest.raises(ValueError, match="the validation score is nan; expected a number"):
+        model.fit(X, y)
+    assert not hasattr(model, "coefs_")
+
+
+@pytest.mark.parametrize("weight", [-1.0, np.nan, np.inf])
+def test_a_class_weight_below_0_is_named(weight):
+    X, y = load_iris(return_X_y=True)
+    model = MLPClassifier(class_weight={0: 1.0, 1: weight, 2: 1.0}, max_iter=2)
+    with pytest.raises(ValueError, match=rf"class_weight gives row 50 the weight {weight}; exp"):
+        model.fit(X, y)
+    model.set_params(class_weight={0: 0, 1: 0, 2: 0})
+    with pytest.raises(ValueError, match=r"weights, class_weight's included, sum to 0"):
+        model.fit(X, y)
+
+
+@pytest.mark.parametrize("loss", ["huber", Quantile(quantile=0.3), lambda Y, Y_hat: None])
+@pytest.mark.parametrize("solver", ["lm", "br"])
+def test_a_loss_that_a_solver_does_not_take_is_told_by_the_parameters_names(solver, loss):
+    X, y = data()
+    with pytest.raises(ValueError, match=rf"solver is '{solver}' and loss .*solver='lbfgs' takes"):
+        MLPRegressor(solver=solver, loss=loss).fit(X, y)
+
+
+def test_messages_have_the_parameters_names():
+    X, y = data()
+    with pytest.raises(
+        ValueError, match=r"loss is 'poisson' and output_activation 'logistic'; expected 'exp' or"
+    ):
+        MLPRegressor(loss="poisson", output_activation="logistic").fit(X, np.abs(y))
+    with pytest.raises(cbackprop.DivergenceError, match="Use a smaller learning_rate_init") as told:
+        MLPRegressor(solver="sgd", learning_rate_init=1e8, activation="identity").fit(X, y)
+    assert "learning_rate=" not in str(told.value)
+    with pytest.raises(MemoryError, match=r"^solver='lm' with .*Use solver='lbfgs'"):
+        MLPClassifier(solver="lm", hidden_layer_sizes=10**5).fit(X, np.digitize(y, [0, 0.8]))
+
+
+def test_error_bars_are_the_fits_whatever_the_parameters_say_since():
+    X, y = curve()
+    settings = dict(hidden_layer_sizes=3, activation="tanh", random_state=0, max_iter=10)
+    model = MLPRegressor(solver="br", **settings).fit(X, y)
+    expected = model.predict(X, return_std=True)
+    sparse = model.predict(csr_array(X), return_std=True)
+    np.testing.assert_array_equal(sparse, expected)
+    np.testing.assert_array_equal(
+        model.set_params(solver="adam").predict(X, return_std=True), expected
+    )
+    other = MLPRegressor(**settings).fit(X, y).set_params(solver="br")
+    with pytest.raises(ValueError, match="the last fit was by another solver; fit again"):
+        other.predict(X, return_std=True)
+    model.coefs_[0][:] += 1
+    with pytest.raises(ValueError, match="have changed since; fit with solver='br' again"):
+        model.predict(X, return_std=True)
+
+
+def test_verbose_restarts_say_which_they_are(capsys):
+    X, y = data()
+    MLPRegressor(verbose=True, restarts=3, n_jobs=2, max_iter=2, random_state=0).fit(X, y)
+    lines = capsys.readouterr().out.splitlines()
+    expected = {f"Restart {k}: iteration {i}, loss =" for k in (1, 2, 3) for i in (1, 2)}
+    assert {line.rpartition(" ")[0] for line in lines} == expected and len(lines) == 6

@@ -15,7 +15,7 @@ import scipy.sparse
 import sklearn
 from sklearn.base import clone
 from sklearn.datasets import make_multilabel_classification
-from sklearn.exceptions import NotFittedError
+from sklearn.exceptions import DataConversionWarning, NotFittedError
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -298,6 +298,9 @@ def test_arrays_put_into_the_attributes_count():
     model.coefs_[0] = np.zeros((2, 2))
     with pytest.raises(ValueError, match=r"coefs_\[0\] has the shape \(2, 2\); expected \(4, 3\)"):
         model.predict(X)
+    model.coefs_ = other.coefs_[:1]
+    with pytest.raises(ValueError, match="coefs_ has 1 arrays; expected 2, one for each layer"):
+        model.predict(X)
 
 
 def test_the_html_representation_links_to_documentation():
@@ -370,3 +373,34 @@ def test_the_short_way_to_partial_fit_gives_the_long_ones_numbers(kind):
         models[0].partial_fit(X[:1], np.array([7]) if kind != "str" else np.array(["z"]))
     with pytest.raises(ValueError, match="contains NaN"):
         models[0].partial_fit(X[:1] * np.nan, y[:1])
+
+
+@pytest.mark.parametrize("as_y", [lambda y: y.astype(str), lambda y: y.astype("M8[D]")])
+@pytest.mark.parametrize("missing", ["error", "ignore"])
+def test_targets_that_are_no_numbers_are_refused(as_y, missing):
+    X, y = data()
+    y = as_y(np.round(10 * y))
+    model = MLPRegressor(max_iter=2, missing=missing)
+    with pytest.raises((TypeError, ValueError), match=r"dtype.*(expected numbers|numeric)"):
+        model.fit(X, y)
+    with pytest.raises((TypeError, ValueError), match=r"dtype.*(expected numbers|numeric)"):
+        model.fit(X, np.zeros(len(X)), validation_data=(X, y))
+
+
+@pytest.mark.parametrize("missing", ["error", "ignore"])
+def test_sparse_targets_of_a_regression_are_their_numbers(missing):
+    X, y = data()
+    Y = np.stack([np.where(y > 1, y, 0), y], axis=1)
+    settings = dict(max_iter=3, random_state=0, early_stopping=True, missing=missing)
+    dense = MLPRegressor(**settings).fit(X, Y)
+    sparse = MLPRegressor(**settings).fit(X, scipy.sparse.csc_array(Y))
+    np.testing.assert_array_equal(sparse.coefs_[0], dense.coefs_[0])
+    sparse.partial_fit(X, scipy.sparse.csr_array(Y)), dense.partial_fit(X, Y)
+    np.testing.assert_array_equal(sparse.coefs_[0], dense.coefs_[0])
+
+
+def test_a_column_of_targets_is_told_in_partial_fit_too():
+    X, y = data()
+    model = MLPRegressor().partial_fit(X, y)
+    with pytest.warns(DataConversionWarning, match="column-vector y"):
+        model.partial_fit(X, y.reshape(-1, 1))

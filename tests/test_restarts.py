@@ -508,15 +508,15 @@ def test_ctrl_c(delay):
 def test_a_second_ctrl_c_while_the_first_is_answered(monkeypatch):
     trainer = trainer_of()
     before = trainer.network.parameters.copy()
-    stop = restarts._Pool.stop
+    stop = restarts.Pool.stop
 
     def interrupted_stop(pool):
         stop(pool)
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(restarts._Pool, "stop", interrupted_stop)
-        patch.setattr(restarts._Pool, "wait", lambda pool: signal.raise_signal(signal.SIGINT))
+        patch.setattr(restarts.Pool, "stop", interrupted_stop)
+        patch.setattr(restarts.Pool, "wait", lambda pool: signal.raise_signal(signal.SIGINT))
         trainer.fit(X, Y, epochs=10**9, restarts=2)
     untouched(trainer, before)
     assert not ours()

@@ -532,6 +532,18 @@ def test_targets_out_of_range_are_warned_about_once(activation, value, range_):
         cbackprop.Trainer(identity).fit(X, Y, epochs=1)
 
 
+@pytest.mark.parametrize("n_rows", [8, 100])
+def test_missing_targets_do_not_hide_those_out_of_range(n_rows):
+    X, Y = data(n_rows)
+    Y = np.where(np.arange(n_rows)[:, None] % 3 == 0, np.nan, Y * 0 + 0.5)
+    Y[1, 0] = 7.0
+    net = cbackprop.Network((3, 4, 2), seed=1)
+    with pytest.warns(UserWarning, match=r"Y lies in \[0.5, 7\]"):
+        cbackprop.Trainer(net).fit(X, Y, epochs=1, missing="ignore")
+    Y[:] = np.nan
+    cbackprop.Trainer(net).fit(X, Y, epochs=1, missing="ignore")
+
+
 def test_input_scaling_is_part_of_training():
     from cbackprop.scaling import Scaling
 

@@ -6,11 +6,13 @@ the end.  The restarts differ in their first parameters alone: split and order o
 from the trainer's own seed, so that later fits, checkpoints and resumed trainings go on with the
 bits of a trainer that had made the best restart itself.
 
-It promises to know no solver, and to draw nothing but first parameters.
+It promises to know no solver, and to draw nothing but first parameters.  The threads (`Pool`) know
+not even what a restart is, and are the estimators' as well.
 """
 
 import contextvars
 import copy
+import functools
 import math
 import queue
 import threading
@@ -28,7 +30,7 @@ from .progress import Progress
 from .stopping import EarlyStopping
 from .trainer import Trainer
 
-__all__ = ["fit_restarts"]
+__all__ = ["Pool", "fit_restarts"]
 
 # Seconds: how often the calling thread looks at progress (and, on Windows, at signals), and how
 # long it waits for restarts that were told to stop, which they do within a slice.
@@ -39,13 +41,21 @@ THREAD_NAME = "cbackprop restart"
 
 
 @dataclass(frozen=True)
-class _Outcome:
-    """What became of one restart."""
+class Outcome:
+    """What became of one restart: what was returned, or the error."""
 
     index: int
-    trainer: Trainer | None  # None: there is no result to keep
-    history: History | None
+    result: Any
     error: BaseException | None
+
+
+@dataclass(frozen=True)
+class _Fit:
+    """One restart that was made."""
+
+    trainer: Trainer
+    history: History
+    error: DivergenceError | None
 
 
 class _StoppedError(Exception):
@@ -73,36 +83,36 @@ def fit_restarts(
     network, claim = trainer.network, object()
     with threads.running_fit(trainer.n_threads) as share:
         n_threads = min(restarts, share.now())  # the restarts count as running fits themselves
-    pool, losses = _Pool(trainer, X, Y, settings), list[float]()
+    pool, losses = Pool(functools.partial(_restart, trainer, X, Y, settings)), list[float]()
     bar = None
     try:
         network._begin_fit("fit", claim)
         bar = Progress(wanted, restarts * epochs, losses)
         pool.start(restarts, n_threads)
-        best, best_score = None, math.inf
-        histories: dict[int, History] = {}
-        errors: dict[int, DivergenceError] = {}
-        while len(histories) < restarts:
+        best, best_score = -1, math.inf
+        fits: dict[int, _Fit] = {}
+        while len(fits) < restarts:
             outcome = pool.wait()
+            if outcome is not None:
+                pool.epochs_done[outcome.index] = epochs
             if bar.on_slice is not None:
                 bar.on_slice(sum(pool.epochs_done))
             if outcome is None:
                 continue
-            if outcome.history is None:
-                assert outcome.error is not None
+            if outcome.error is not None:
                 raise outcome.error
-            histories[outcome.index] = outcome.history
-            if isinstance(outcome.error, DivergenceError):
-                errors[outcome.index] = outcome.error
+            index, fit = outcome.index, outcome.result
+            fits[index] = fit
+            if fit.error is not None:
                 continue
-            score = _score(outcome.history, settings["early_stopping"])
+            score = _score(fit.history, settings["early_stopping"])
             # Of equal ones the first by number, whichever is done first.
-            if best is None or (score, outcome.index) < (best_score, best.index):
-                best, best_score = outcome, score
-                losses[:] = outcome.history["loss"][-1:]
-        if best is None:
-            raise _all_diverged(errors)
-        return _keep(trainer, best, [histories[i] for i in range(restarts)])
+            if best < 0 or (score, index) < (best_score, best):
+                best, best_score = index, score
+                losses[:] = fit.history["loss"][-1:]
+        if best < 0:
+            raise _all_diverged([fits[i] for i in range(restarts)])
+        return _keep(trainer, best, [fits[i] for i in range(restarts)])
     finally:
         try:
             pool.stop()
@@ -155,14 +165,42 @@ def _score(history: History, early_stopping: EarlyStopping | None) -> float:
     return math.inf if math.isnan(score) else score
 
 
-def _all_diverged(errors: dict[int, DivergenceError]) -> DivergenceError:
-    first = errors[min(errors)]
+def _restart(
+    trainer: Trainer,
+    X: np.ndarray,
+    Y: np.ndarray,
+    settings: dict[str, Any],
+    index: int,
+    go_on: Callable[[int], None],
+) -> _Fit:
+    """One training from the start; the same whoever makes it, and when."""
+    child = copy.copy(trainer)
+    child.network = copy.copy(trainer.network)
+    child.n_threads = 1
+    child.reset()
+    child.network.initialize(
+        init=getattr(child.solver, "preferred_init", "auto"),
+        seed=np.random.SeedSequence(child.seed, spawn_key=(index,)),
+    )
+    child._between_slices = go_on
+    try:
+        return _Fit(child, child.fit(X, Y, **settings), None)
+    except DivergenceError as error:
+        child.history.stop_reason = "diverged"
+        return _Fit(child, child.history, error)
+    finally:
+        child._between_slices = None
+
+
+def _all_diverged(fits: list[_Fit]) -> DivergenceError:
+    first = fits[0].error
+    assert first is not None
     with_rate, advice = "", "S"
     if not math.isnan(first.learning_rate):
         with_rate = f" with learning_rate={first.learning_rate:g}"
         advice = "Use a smaller learning_rate, or s"
     return DivergenceError(
-        f"training diverged in each of {len(errors)} restarts, the first after step {first.step} "
+        f"training diverged in each of {len(fits)} restarts, the first after step {first.step} "
         f"of epoch {first.epoch} (both from 0){with_rate}; the network is as it was before the "
         f"call. {advice}cale the inputs and targets to about [-1, 1]",
         first.epoch,
@@ -171,43 +209,47 @@ def _all_diverged(errors: dict[int, DivergenceError]) -> DivergenceError:
     )
 
 
-def _keep(trainer: Trainer, best: _Outcome, histories: list[History]) -> History:
+def _keep(trainer: Trainer, best: int, fits: list[_Fit]) -> History:
     """The best restart becomes the network's and the trainer's."""
-    child = best.trainer
-    assert child is not None
+    child = fits[best].trainer
     # In one piece under the GIL: who predicts meanwhile sees the old or the new parameters.
     trainer.network.parameters.data[:] = child.network.parameters.data
     trainer._state, trainer._plateau = child._state, child._plateau
     trainer.history = child.history
     trainer.network._belief = child.network._belief
-    history = copy.copy(histories[best.index])  # a copy: it would hold itself otherwise
-    history.restarts, history.best_restart = histories, best.index
+    history = copy.copy(fits[best].history)  # a copy: it would hold itself otherwise
+    history.restarts, history.best_restart = [fit.history for fit in fits], best
     return history
 
 
-class _Pool:
-    """The threads that make the restarts, each one after the other.
+class Pool:
+    """Threads that make numbered things, each one after the other, until they are told to stop.
+
+    Parameters
+    ----------
+    make : callable
+        ``make(index, go_on)`` makes one and returns what there is to know of it.  It calls
+        ``go_on(epochs_done)`` again and again, as a trainer does with its ``_between_slices``;
+        this raises where it is to end.
 
     Attributes
     ----------
     epochs_done : list of int
-        Of each restart.
+        Of each, as it told.
     """
 
-    def __init__(
-        self, trainer: Trainer, X: np.ndarray, Y: np.ndarray, settings: dict[str, Any]
-    ) -> None:
-        self._trainer, self._X, self._Y, self._settings = trainer, X, Y, settings
+    def __init__(self, make: Callable[[int, Callable[[int], None]], Any]) -> None:
+        self._make = make
         self._to_do: queue.SimpleQueue[int] = queue.SimpleQueue()
-        self._outcomes: queue.SimpleQueue[_Outcome] = queue.SimpleQueue()
+        self._outcomes: queue.SimpleQueue[Outcome] = queue.SimpleQueue()
         self._stopping = threading.Event()
         self._threads: list[threading.Thread] = []
         self.epochs_done: list[int] = []
 
-    def start(self, restarts: int, n_threads: int) -> None:
-        """Begin with the first ones."""
-        self.epochs_done = [0] * restarts
-        for index in range(restarts):
+    def start(self, n: int, n_threads: int) -> None:
+        """Begin with the first of n."""
+        self.epochs_done = [0] * n
+        for index in range(n):
             self._to_do.put(index)
         for _ in range(n_threads):
             # With the caller's np.errstate, for a loss or a metric in Python.
@@ -219,7 +261,7 @@ class _Pool:
             self._threads.append(thread)
             thread.start()
 
-    def wait(self) -> _Outcome | None:
+    def wait(self) -> Outcome | None:
         """The next that is done; None if there is none within a glance."""
         try:
             return self._outcomes.get(timeout=GLANCE)
@@ -248,38 +290,18 @@ class _Pool:
             except queue.Empty:
                 return
             try:
-                self._outcomes.put(self._restart(index))
+                result = self._make(index, self._go_on(index))
             except _StoppedError:
                 return
             except BaseException as error:
-                self._outcomes.put(_Outcome(index, None, None, error))
+                self._outcomes.put(Outcome(index, None, error))
                 return
+            self._outcomes.put(Outcome(index, result, None))
 
-    def _restart(self, index: int) -> _Outcome:
-        """One training from the start; the same whoever makes it, and when."""
-        child = copy.copy(self._trainer)
-        child.network = copy.copy(self._trainer.network)
-        child.n_threads = 1
-        child.reset()
-        child.network.initialize(
-            init=getattr(child.solver, "preferred_init", "auto"),
-            seed=np.random.SeedSequence(child.seed, spawn_key=(index,)),
-        )
-        child._between_slices = self._between_slices(index)
-        try:
-            history = child.fit(self._X, self._Y, **self._settings)
-        except DivergenceError as error:
-            child.history.stop_reason = "diverged"
-            return _Outcome(index, None, child.history, error)
-        finally:
-            child._between_slices = None
-            self.epochs_done[index] = self._settings["epochs"]
-        return _Outcome(index, child, history, None)
-
-    def _between_slices(self, index: int) -> Callable[[int], None]:
-        def note(epochs_done: int) -> None:
+    def _go_on(self, index: int) -> Callable[[int], None]:
+        def go_on(epochs_done: int) -> None:
             self.epochs_done[index] = epochs_done
             if self._stopping.is_set():
                 raise _StoppedError
 
-        return note
+        return go_on

@@ -617,18 +617,22 @@ class Trainer:
         if self._warned or activation not in RANGES or self.network.output_scaling is not None:
             return
         low, high = RANGES[activation]
-        # NumPy's reductions cost a microsecond each, which shows on small data.
-        values = Y.ravel().tolist() if Y.size <= 64 else (np.fmin.reduce(Y, None), Y.max())
-        smallest, largest = min(values), max(values)
+        # NumPy's reductions cost a microsecond each, which shows on small data.  NaN is missing.
+        if Y.size <= 64:
+            values = [value for value in Y.ravel().tolist() if value == value]
+        else:
+            values = [np.fmin.reduce(Y, None), np.fmax.reduce(Y, None)]
+        smallest, largest = min(values, default=np.nan), max(values, default=np.nan)
         # Infinities are the core's to find, and an error.
         if -np.inf < smallest < low or high < largest < np.inf:
             self._warned = True
-            warnings.warn(
+            self._warn(
                 f"Y lies in [{smallest:g}, {largest:g}], but a {activation} output only reaches "
-                f"[{low:g}, {high:g}]: scale the targets, or use output_activation='identity'",
-                UserWarning,
-                stacklevel=3,
+                f"[{low:g}, {high:g}]: scale the targets, or use output_activation='identity'"
             )
+
+    def _warn(self, message: str) -> None:
+        warnings.warn(message, UserWarning, stacklevel=4)
 
     def _columns(
         self, exams: Exams, gradient_norm: bool, objective: Objective, unit: float

@@ -5,29 +5,26 @@ fitted attributes.  No arithmetic of training stands here, and nothing is drawn 
 """
 
 import copy
+import math
 import operator
-import warnings
+import sys
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
-import joblib
 import numpy as np
-import scipy.sparse
 from sklearn.base import BaseEstimator, _fit_context
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import check_scoring
 from sklearn.utils._param_validation import Interval, Options, StrOptions
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+from sklearn.utils.validation import _check_sample_weight
 
 from .. import checks
 from ..core.rows import SparseRows
-from ..errors import DivergenceError, InputError, InputTypeError
-from ..history import History
+from ..errors import DivergenceError, InputError, InputMemoryError, InputTypeError
 from ..network import Network
-from .callbacks import CallbackSupport, Evaluations, Halt, Printer, Tasks
+from ..scaling import Scaling
+from .callbacks import CallbackSupport, Evaluations, Printer, Tasks
 from .draws import (
     Orders,
     another,
@@ -36,85 +33,28 @@ from .draws import (
     draw_validation_rows,
     stream,
 )
+from .fitted import HasNetwork
+from .notices import by_parameters, warn
+from .rows import as_rows, predict_rows
+from .runs import Data, HeldOut, Resume, Run, losses_of, train_all
 from .solvers import SOLVERS, SolverKind
 from .training import Patience, PeerTrainer
 
-__all__ = ["BaseMLP", "fitted", "fitting"]
+__all__ = ["BaseMLP", "fitting"]
 
 # scikit-learn's names of activations where they differ from ours.
 _OURS = {"logistic": "sigmoid"}
 _THEIRS = {"sigmoid": "logistic"}
-
-# Rows of a sparse X that are made dense at once to predict.
-_BLOCK = 1024
 
 NON_FINITE = (
     "Solver produced non-finite parameter weights. The input data may contain large values and "
     "need to be preprocessed."
 )
 
-# Frames between `_train` and who called `fit`.
-_TO_THE_CALLER = 7 if hasattr(CallbackSupport, "set_callbacks") else 6
-
 fitting = _fit_context(prefer_skip_nested_validation=True)
 
 
-@dataclass
-class Data:
-    """Rows that have been checked."""
-
-    X: Any
-    Y: np.ndarray
-    weight: np.ndarray | None
-
-    def __len__(self) -> int:
-        return len(self.Y)
-
-
-class Resume:
-    """What `partial_fit` goes on with: the stream, the last order, the solver's memory."""
-
-    def __init__(self, random: np.random.RandomState | None, trainer: PeerTrainer) -> None:
-        self.random = random  # None: NumPy's global stream
-        self.trainer: PeerTrainer | None = trainer
-        self.state = trainer._state
-        self.order: np.ndarray | None = None
-        self.settings: Any = None
-
-    def __getstate__(self) -> dict[str, Any]:
-        # The trainer is made anew from the estimator's parameters.
-        return {**self.__dict__, "trainer": None, "settings": None}
-
-
-class Run:
-    """One training from one draw of weights."""
-
-    def __init__(
-        self, network: Network, random: np.random.RandomState, trainer: PeerTrainer
-    ) -> None:
-        self.network, self.random, self.trainer = network, random, trainer
-        self.orders: Orders | None = None
-        self.history: History | None = None
-        self.tasks: Tasks | None = None
-
-    def train(self, X: Any, Y: np.ndarray, **settings: Any) -> None:
-        """Fit; `history` is of this call even where it fails."""
-        before = self.trainer.history.n_epochs
-        try:
-            self.history = self.trainer.fit(X, Y, **settings)
-        except BaseException:
-            self.history = History()
-            whole = self.trainer.history
-            self.history._extend(**{name: whole[name][before:].tolist() for name in whole})
-            raise
-        finally:
-            if self.tasks is not None:
-                self.tasks.close()
-            if self.orders is not None and self.history is not None:
-                self.orders.catch_up(self.history.n_epochs)
-
-
-class BaseMLP(CallbackSupport, BaseEstimator):  # type: ignore[misc]
+class BaseMLP(CallbackSupport, HasNetwork, BaseEstimator):  # type: ignore[misc]
     """The common part of `MLPClassifier` and `MLPRegressor`."""
 
     _doc_link_module = "cbackprop"
@@ -238,11 +178,13 @@ class BaseMLP(CallbackSupport, BaseEstimator):  # type: ignore[misc]
             return self._train(X, y, sample_weight, validation_data, incremental, checked)
         except DivergenceError:
             raise
-        except Exception:
+        except Exception as error:
             now = self.__dict__.get("loss_curve_")
             if now is None or len(now) == (n_before if now is curve else 0):
                 self.__dict__.clear()
                 self.__dict__.update(before)
+            if isinstance(error, InputMemoryError):
+                raise InputMemoryError(by_parameters(error)) from None
             raise
 
     def _train(
@@ -255,6 +197,7 @@ class BaseMLP(CallbackSupport, BaseEstimator):  # type: ignore[misc]
         checked: tuple[Any, np.ndarray] | None,
     ) -> Any:
         kind = SOLVERS[self.solver]
+        self._check_loss(kind)
         hidden, activations = self._hidden()
         first = not hasattr(self, "coefs_") or not (self.warm_start or incremental)
         if checked is None:
@@ -262,7 +205,7 @@ class BaseMLP(CallbackSupport, BaseEstimator):  # type: ignore[misc]
         X, Y = checked
         if sample_weight is not None:
             sample_weight = _check_sample_weight(sample_weight, X)
-        data = Data(_as_rows(X), Y, self._row_weights(sample_weight, y))
+        data = Data(as_rows(X), Y, self._row_weights(sample_weight, y))
         layers = (X.shape[1], *hidden, Y.shape[1])
 
         resume: Resume | None = self.__dict__.get("_resume")
@@ -279,7 +222,10 @@ class BaseMLP(CallbackSupport, BaseEstimator):  # type: ignore[misc]
         else:
             network = self._current_network()
             self._check_unchanged(network, layers, activations)
-        rows, places, validation = self._held_out(data, random, kind, validation_data, incremental)
+        held_out = None
+        if not incremental:
+            held_out = self._held_out(data, random, kind, validation_data)
+        rows = None if held_out is None else held_out.rows
         n_rows = len(data) if rows is None else len(data) - len(rows)
         if first:
             self._begin(network)
@@ -294,60 +240,64 @@ class BaseMLP(CallbackSupport, BaseEstimator):  # type: ignore[misc]
                 self._draw(drawn, other, kind, activations)
                 runs.append(Run(drawn, other, self._trainer_for(drawn, kind, data, rows, None)))
         if self.batch_size != "auto" and self.batch_size > n_rows and kind.mini_batches:
-            warnings.warn(
+            warn(
                 "Got `batch_size` less than 1 or larger than sample size. It is going to be "
                 f"clipped: batch_size is {self.batch_size} and there are {n_rows} rows",
-                stacklevel=_TO_THE_CALLER,
+                UserWarning,
             )
         order = resume.order if incremental and resume is not None else None
         score: float | None = None
         for run in runs:
+            places = None if held_out is None else held_out.places
             if kind.mini_batches and (self.shuffle or places is not None):
                 run.orders = Orders(
                     run.random, n_rows, places=places, shuffle=bool(self.shuffle), order=order
                 )
                 run.trainer.order = run.orders
             run.trainer.rates = self._rates(run.trainer, n_rows, incremental)
-        metric = self._metric_for(data, rows, validation)
-        if validation is not None and not (first or incremental):
-            # The weights to beat are those that the fit begins with, on the rows of this fit.
-            score = self._score_before(network, data, rows, validation, metric)
-        stops_early = validation is not None and (self.early_stopping or validation_data is None)
+        metric: Callable[[Network], Any] | None = None
+        if held_out is not None:
+            metric = self._metric_for(held_out)
+            if not first:
+                # The weights to beat are those that the fit begins with, on the rows of this fit.
+                score = self._score_before(network, held_out, metric)
+        stops_early = held_out is not None and bool(self.early_stopping)
         for run in runs:
             begins = first or run is not first_run
             run.trainer.patience = self._patience(
                 kind, stops_early, incremental, begins, resume, score
             )
         settings: dict[str, Any] = {
-            "epochs": 1 if incremental else int(self.max_iter),
+            "epochs": 1 if incremental else min(int(self.max_iter), sys.maxsize),
             "sample_weight": data.weight,
             "missing": getattr(self, "missing", "error"),
             "max_seconds": None if self.max_time is None else float(self.max_time),
         }
-        if validation is not None:
-            settings["validation_data"] = validation
-
-        halt = Halt()
+        if held_out is not None:
+            settings["validation_data"] = held_out.as_given()
+        if len(runs) > 1:
+            trainer.warn_once(data.Y, (run.trainer for run in runs))
 
         def train(run: Run) -> None:
-            callbacks = self._callbacks(run, first_run, X, y, kind)
+            number = runs.index(run) + 1 if len(runs) > 1 else None
+            callbacks = self._callbacks(run, number, X, y, kind)
             run.train(
                 data.X,
                 data.Y,
                 **settings,
                 metric=None if metric is None else metric(run.network),
-                callbacks=[*callbacks, halt] if len(runs) > 1 else callbacks,
+                callbacks=callbacks,
             )
 
         try:
-            self._train_all(runs, train, halt)
+            train_all(runs, self.n_jobs, train)
         except DivergenceError as error:
             raise DivergenceError(
-                f"{NON_FINITE} {error}", error.epoch, error.step, error.learning_rate
+                f"{NON_FINITE} {by_parameters(error)}", error.epoch, error.step, error.learning_rate
             ) from None
         finally:
-            run = min(runs, key=lambda run: self._rank(run, stops_early))
-            self._collect(run, kind, data, rows, stops_early, incremental)
+            run = min(runs, key=lambda run: run.rank(stops_early))
+            self._collect(run, kind, n_rows, stops_early, incremental)
             self._keep(run, kind, incremental)
         self._tell_convergence(run, kind, incremental)
         return self
@@ -393,17 +343,33 @@ class BaseMLP(CallbackSupport, BaseEstimator):  # type: ignore[misc]
         kind = self.scaling
         network.fit_scaling(data.X, inputs=kind)
         if self._metric == "r2" and network.activations[-1] not in ("exp", "softmax"):
-            network.fit_scaling(Y=data.Y, targets=kind)
+            network.output_scaling = _scaling_of_known(data.Y, kind)
+
+    def _check_loss(self, kind: SolverKind) -> None:
+        """Whether the solver takes the loss."""
+        taken = isinstance(self.loss, str) and self.loss in (kind.losses or (self.loss,))
+        if kind.losses is not None and not taken:
+            expected = " or ".join(map(repr, kind.losses))
+            raise InputError(
+                f"solver is {self.solver!r} and loss {self.loss!r}; expected {expected}: "
+                f"{kind.reason}. solver='lbfgs' takes this loss"
+            )
 
     def _check_unchanged(
         self, network: Network, layers: tuple[int, ...], activations: tuple[str, ...]
     ) -> None:
-        """What a fitted network cannot change: its shape and its activations."""
+        """What a fitted network cannot change: its shape, its activations, its scaling."""
         if layers != network.sizes:
             raise InputError(
                 f"the layers have the sizes {layers} and those that are fitted {network.sizes}; "
                 "expected the same with warm_start=True or in partial_fit. To begin afresh with "
                 "other layers, call fit with warm_start=False"
+            )
+        if self.scaling != self._scaled_by:
+            raise InputError(
+                f"scaling is {self.scaling!r} and that which is fitted {self._scaled_by!r}; "
+                "expected the same with warm_start=True or in partial_fit. To begin afresh with "
+                "another, call fit with warm_start=False"
             )
         names = tuple(_OURS.get(name, name) for name in (*activations, self._output()))
         if names != network.activations:
@@ -419,33 +385,44 @@ class BaseMLP(CallbackSupport, BaseEstimator):  # type: ignore[misc]
         random: np.random.RandomState,
         kind: SolverKind,
         validation_data: Any,
-        incremental: bool,
-    ) -> tuple[np.ndarray | None, np.ndarray | None, Any]:
-        """(rows held out, places of the others in their order, what the trainer validates on)."""
-        if incremental:
-            return None, None, None
+    ) -> HeldOut | None:
+        """What is validated on; None is nothing."""
         if validation_data is not None:
-            return None, None, self._validation_pair(validation_data)
+            return HeldOut(self._validation_rows(validation_data, data.Y.shape[1]))
         if not (self.early_stopping and kind.validates):
-            return None, None, None
+            return None
         stratify = None
         if self._metric == "accuracy" and data.Y.shape[1] == 1:
             stratify = data.Y.astype(bool)
         train, held_out = draw_validation_rows(
             len(data), self.validation_fraction, random, stratify
         )
-        return held_out, np.argsort(np.argsort(train)), held_out
+        return HeldOut(data, held_out, np.argsort(np.argsort(train)))
 
-    def _validation_pair(self, given: Any) -> tuple[Any, ...]:
-        if not isinstance(given, (tuple, list)) or len(given) not in (2, 3):
+    def _validation_rows(self, given: Any, n_outputs: int) -> Data:
+        """`validation_data`, checked."""
+        expected = "expected a tuple (X, y) or (X, y, sample_weight)"
+        if not isinstance(given, (tuple, list)):
+            raise InputError(f"validation_data is {checks.describe(given)}; {expected}")
+        if len(given) not in (2, 3):
+            items = "item" if len(given) == 1 else "items"
+            raise InputError(f"validation_data has {len(given)} {items}; {expected}")
+        try:
+            X, Y = self._encoded(given[0], given[1])
+            weight = None if len(given) == 2 else _check_sample_weight(given[2], X)
+        except (TypeError, ValueError) as error:
+            kind = InputTypeError if isinstance(error, TypeError) else InputError
+            raise kind(f"validation_data: {error}") from None
+        if Y.shape[1] != n_outputs:
             raise InputError(
-                f"validation_data is {checks.describe(given)}; expected a tuple (X, y) or "
-                "(X, y, sample_weight)"
+                f"validation_data: y has {Y.shape[1]} columns; expected {n_outputs}, as in y"
             )
-        X, Y = self._encoded(given[0], given[1])
-        if len(given) == 2:
-            return _as_rows(X), Y
-        return _as_rows(X), Y, _check_sample_weight(given[2], X)
+        if self.early_stopping and self.scoring is None and self._metric == "r2" and len(Y) < 2:
+            raise InputError(
+                "validation_data has 1 row; expected at least 2: R2 is not defined for one. "
+                "scoring='neg_mean_squared_error' is"
+            )
+        return Data(as_rows(X), Y, weight)
 
     def _trainer_for(
         self,
@@ -554,29 +531,31 @@ class BaseMLP(CallbackSupport, BaseEstimator):  # type: ignore[misc]
         seen._show(network)
         return seen
 
-    def _metric_for(
-        self, data: Data, rows: np.ndarray | None, validation: Any
-    ) -> Callable[[Network], Any] | None:
+    def _metric_for(self, held_out: HeldOut) -> Callable[[Network], Any]:
         """From a network that is trained to what the trainer takes for its metric."""
-        if validation is None:
-            return None
-        if rows is None:
-            held_out = Data(validation[0], validation[1], (*validation, None)[2])
-        else:
-            weight = None if data.weight is None else data.weight[rows]
-            held_out = Data(data.X, data.Y[rows], weight)
+        Y, weight = held_out.Y, held_out.weight
         if self.scoring is None:
-            if self._plain_metric(held_out.weight):
+            if self._plain_metric(weight):
                 return lambda network: self._metric
-            return lambda network: lambda Y, Y_hat: self._score_of(Y, Y_hat, held_out.weight)
-        X = _some_rows(held_out.X, rows)
-        y = self._decoded(held_out.Y)
+            return lambda network: lambda Y, Y_hat: _known(self._score_of(Y, Y_hat, weight))
+        known = ~np.isnan(Y).any(axis=1)
+        if known.all():
+            X = held_out.X()
+        elif known.any():
+            X, Y = held_out.X(known), Y[known]
+            weight = None if weight is None else weight[known]
+        else:
+            raise InputError(
+                f"scoring is {self.scoring!r} and each validation row lacks a target; expected "
+                "one at least that has all, or scoring=None: a scorer knows no missing targets"
+            )
+        y = self._decoded(Y)
         scorer = check_scoring(self, scoring=self.scoring)
-        options = {} if held_out.weight is None else {"sample_weight": held_out.weight}
+        options = {} if weight is None else {"sample_weight": weight}
 
         def metric(network: Network) -> Callable[[np.ndarray, np.ndarray], float]:
             seen = self._as_of(network)
-            return lambda Y, Y_hat: float(scorer(seen, X, y, **options))
+            return lambda Y, Y_hat: _known(scorer(seen, X, y, **options))
 
         return metric
 
@@ -585,66 +564,31 @@ class BaseMLP(CallbackSupport, BaseEstimator):  # type: ignore[misc]
         raise NotImplementedError
 
     def _score_before(
-        self,
-        network: Network,
-        data: Data,
-        rows: np.ndarray | None,
-        validation: Any,
-        metric: Callable[[Network], Any] | None,
+        self, network: Network, held_out: HeldOut, metric: Callable[[Network], Any]
     ) -> float:
         """The validation score of the weights that a warm start begins with."""
-        if rows is None:
-            X, Y, weight = validation[0], validation[1], (*validation, None)[2]
-        else:
-            X, Y = data.X, data.Y[rows]
-            weight = None if data.weight is None else data.weight[rows]
-        Y_hat = _predict_rows(network, _some_rows(X, rows))
-        function = None if metric is None else metric(network)
+        Y_hat = predict_rows(network, held_out.X())
+        function = metric(network)
         if callable(function):
-            return float(function(Y, Y_hat))
-        return self._score_of(Y, Y_hat, weight)
+            return float(function(held_out.Y, Y_hat))
+        return self._score_of(held_out.Y, Y_hat, held_out.weight)
 
-    def _callbacks(self, run: Run, first_run: Run, X: Any, y: Any, kind: SolverKind) -> list[Any]:
-        """What is told of each epoch."""
+    def _callbacks(
+        self, run: Run, number: int | None, X: Any, y: Any, kind: SolverKind
+    ) -> list[Any]:
+        """What is told of each epoch; ``number`` is that of a restart, from 1."""
         wanted: list[Any] = []
         if self.verbose:
-            wanted.append(Printer(run.trainer.epoch))
+            wanted.append(Printer(run.trainer.epoch, number))
         if self.solver == "lbfgs" and self.max_fun < 30 * self.max_iter:
             wanted.append(Evaluations(int(self.max_fun)))
         if self.callbacks is not None:
             given = self.callbacks
             wanted += list(given) if isinstance(given, (list, tuple)) else [given]
-        if run is first_run and "_callback_fit_ctx" in self.__dict__:
+        if number in (None, 1) and "_callback_fit_ctx" in self.__dict__:
             run.tasks = Tasks(self, run.network, X, y)
             wanted.append(run.tasks)
         return wanted
-
-    def _train_all(self, runs: list[Run], train: Callable[[Run], None], halt: Halt) -> None:
-        n_jobs = min(joblib.effective_n_jobs(self.n_jobs), len(runs))
-        if n_jobs == 1:
-            for run in runs:
-                train(run)
-            return
-        # The core trains without the GIL, and the threads share X.
-        with ThreadPoolExecutor(n_jobs) as pool:
-            try:
-                for done in [pool.submit(train, run) for run in runs]:
-                    done.result()
-            except BaseException:
-                # Ctrl-C comes here alone: the fits end with their epochs.
-                halt.wanted = True
-                pool.shutdown(wait=False, cancel_futures=True)
-                raise
-
-    @staticmethod
-    def _rank(run: Run, stops_early: bool) -> float:
-        """The smaller, the better the run."""
-        if run.history is None or not run.history.n_epochs:
-            return np.inf
-        best = run.trainer.best
-        if stops_early and best is not None:
-            return -best[1]
-        return float(_losses(run.history)[-1])
 
     # --------------------------------------------------------------------------- fitted attributes
 
@@ -664,19 +608,13 @@ class BaseMLP(CallbackSupport, BaseEstimator):  # type: ignore[misc]
         self.best_validation_score_: float | None = None
         self.learning_rate_: float | None = None
         self._resume: Resume | None = None
-
-    def _show(self, network: Network) -> None:
-        """The network's arrays as attributes; views, so that writing into them counts."""
-        self._network = network
-        self.coefs_ = list(network.weights)
-        self.intercepts_ = list(network.biases)
+        self._scaled_by: str | None = self.scaling
 
     def _collect(
         self,
         run: Run,
         kind: SolverKind,
-        data: Data,
-        rows: np.ndarray | None,
+        n_rows: int,
         stops_early: bool,
         incremental: bool,
     ) -> None:
@@ -686,11 +624,10 @@ class BaseMLP(CallbackSupport, BaseEstimator):  # type: ignore[misc]
             self._show(run.network)
         if history is None:
             return
-        n_rows = len(data) - (0 if rows is None else len(rows))
         self.n_iter_ = history.n_epochs + (self.n_iter_ if incremental else 0)
         if kind.patient:
             self.t_ += history.n_epochs * n_rows
-        losses = _losses(history)
+        losses = losses_of(history)
         self.loss_curve_ += losses
         if losses:
             self.loss_ = losses[-1]
@@ -742,85 +679,19 @@ class BaseMLP(CallbackSupport, BaseEstimator):  # type: ignore[misc]
                 "consecutive epochs. Stopping."
             )
         if reason == "epochs" and kind.patient:
-            warnings.warn(
+            warn(
                 f"Stochastic Optimizer: Maximum iterations ({self.max_iter}) reached and the "
                 "optimization hasn't converged yet.",
                 ConvergenceWarning,
-                stacklevel=_TO_THE_CALLER + 1,
             )
         elif not kind.patient and (reason == "epochs" or stopped):
             limit = "max_iter" if reason == "epochs" else "max_fun"
-            warnings.warn(
+            warn(
                 f"{self.solver} failed to converge after {self.n_iter_} iteration(s): "
                 f"{limit}={getattr(self, limit)} was reached. Increase {limit}, or scale the data "
                 "(https://scikit-learn.org/stable/modules/preprocessing.html)",
                 ConvergenceWarning,
-                stacklevel=_TO_THE_CALLER + 1,
             )
-
-    # ---------------------------------------------------------------------------------- prediction
-
-    def _current_network(self) -> Network:
-        """The network, with the weights that `coefs_` and `intercepts_` hold."""
-        network: Network | None = self.__dict__.get("_network")
-        if network is None:
-            check_is_fitted(self)
-            raise InputError(
-                "coefs_ was set and the estimator has not been fitted; expected a call of fit or "
-                "partial_fit first"
-            )
-        for shown, own in ((self.coefs_, network.weights), (self.intercepts_, network.biases)):
-            for array, view in zip(shown, own, strict=True):
-                if array is not view:
-                    self._take_arrays(network)
-                    return network
-        return network
-
-    def _take_arrays(self, network: Network) -> None:
-        """Somebody has put other arrays into `coefs_` or `intercepts_`: they count."""
-        for name, shown, own in (
-            ("coefs_", self.coefs_, network.weights),
-            ("intercepts_", self.intercepts_, network.biases),
-        ):
-            for k, (array, view) in enumerate(zip(shown, own, strict=True)):
-                if np.shape(array) != view.shape:
-                    raise InputError(
-                        f"{name}[{k}] has the shape {np.shape(array)}; expected {view.shape}"
-                    )
-        for shown, own in ((self.coefs_, network.weights), (self.intercepts_, network.biases)):
-            for array, view in zip(shown, own, strict=True):
-                view[...] = array
-        self._show(network)
-
-    def _plain(self, X: Any, network: Network) -> bool:
-        """Whether X is such that scikit-learn's checks could find nothing but a NaN in it."""
-        return (
-            type(X) is np.ndarray
-            and X.ndim == 2
-            and (X.dtype == np.float64 or X.dtype == np.float32)
-            and X.flags.c_contiguous
-            and X.shape[1] == network.sizes[0]
-            and X.shape[0] > 0
-            and "feature_names_in_" not in self.__dict__
-        )
-
-    def _outputs(self, X: Any, *, network: Network | None = None) -> np.ndarray:
-        """The network's outputs for rows that have yet to be checked."""
-        if network is None:
-            network = self._current_network()
-        if self._plain(X, network):
-            try:
-                return network.predict(X)
-            except InputError:
-                pass  # not finite: the full validation says so in scikit-learn's words
-        X = validate_data(
-            self,
-            X,
-            accept_sparse=["csr", "csc"],
-            dtype=(np.float64, np.float32),
-            reset=False,
-        )
-        return _predict_rows(network, X)
 
     # --------------------------------------------------------------------------------------- rest
 
@@ -833,80 +704,31 @@ class BaseMLP(CallbackSupport, BaseEstimator):  # type: ignore[misc]
             )
         return True
 
-    def __getstate__(self) -> dict[str, Any]:
-        state = dict(super().__getstate__())
-        if state.get("_network") is not None:
-            # The weights once: coefs_ and intercepts_ are views of the network's.
-            self._current_network()
-            del state["coefs_"], state["intercepts_"]
-            if not state.get("_resumable"):
-                # The solver's memory, twice the weights, serves a partial_fit that goes on at once.
-                state["_resume"] = None
-        return state
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(state)
-        network = self.__dict__.get("_network")
-        if network is not None:
-            self._show(network)
-
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         return tags
 
 
-def fitted(estimator: BaseMLP) -> Network:
-    """The network of a fitted estimator; scikit-learn's NotFittedError otherwise."""
-    if "coefs_" not in estimator.__dict__:
-        check_is_fitted(estimator)
-    return estimator._current_network()
+def _known(score: Any) -> float:
+    """A validation score; NaN, which no epoch betters, would keep the weights from before all."""
+    known = float(score)
+    if math.isnan(known):
+        raise InputError("the validation score is nan; expected a number")
+    return known
+
+
+def _scaling_of_known(Y: np.ndarray, kind: str) -> Scaling:
+    """The scaling of targets, of those in each column that are not missing."""
+    make = Scaling.standard if kind == "standard" else Scaling.minmax
+    known = (column[~np.isnan(column), None] for column in Y.T)
+    parts = [make(column) if len(column) else Scaling(np.zeros(1), np.ones(1)) for column in known]
+    return Scaling(
+        np.concatenate([part.shift for part in parts]),
+        np.concatenate([part.scale for part in parts]),
+    )
 
 
 def _names(activation: Any, activations: tuple[str, ...]) -> tuple[str, ...]:
     """The hidden layers' activations for the draw of weights; at least one."""
     return activations or ((activation,) if isinstance(activation, str) else ("relu",))
-
-
-def _losses(history: History) -> list[float]:
-    """Each epoch's loss with its penalty."""
-    losses = history._columns["loss"]
-    if "penalty" in history:
-        return (history["loss"] + history["penalty"]).tolist()  # type: ignore[no-any-return]
-    return losses.tolist()
-
-
-def _is_sparse(X: Any) -> bool:
-    return bool(scipy.sparse.issparse(X))
-
-
-def _as_rows(X: Any) -> Any:
-    """A checked X as the core reads it; sparse rows become dense in the buffer of a block."""
-    if not _is_sparse(X):
-        return X if X.strides[1] == X.itemsize else np.ascontiguousarray(X)
-    X = X.tocsr()
-    return SparseRows(
-        np.ascontiguousarray(X.data),
-        X.indices.astype(np.int64),
-        X.indptr.astype(np.int64),
-        X.shape[1],
-    )
-
-
-def _some_rows(X: Any, rows: np.ndarray | None) -> Any:
-    """Rows of X, sparse or not, as an array or a sparse array."""
-    if isinstance(X, SparseRows):
-        X = scipy.sparse.csr_array((X.data, X.columns, X.starts), shape=X.shape)
-    return X if rows is None else X[rows]
-
-
-def _predict_rows(network: Network, X: Any) -> np.ndarray:
-    """The outputs for checked rows; sparse ones become dense a block at a time."""
-    if not _is_sparse(X):
-        return network.predict(X)
-    X = X.tocsr()
-    blocks = [
-        network.predict(X[first : first + _BLOCK].toarray())
-        for first in range(0, X.shape[0], _BLOCK)
-    ]
-    return np.concatenate(blocks)

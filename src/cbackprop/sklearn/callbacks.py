@@ -26,21 +26,23 @@ except ImportError:
     CallbackSupport = _NoCallbacks
 
 
-__all__ = ["CallbackSupport", "Evaluations", "Halt", "Printer", "Tasks", "with_callbacks"]
+__all__ = ["CallbackSupport", "Evaluations", "Printer", "Tasks", "with_callbacks"]
 
 
 class Printer:
-    """Prints what scikit-learn's ``verbose`` prints."""
+    """Prints what scikit-learn's ``verbose`` prints; of several restarts, which it is besides."""
 
-    def __init__(self, first_epoch: int) -> None:
+    def __init__(self, first_epoch: int, restart: int | None = None) -> None:
         self._first = first_epoch
+        self._begin = "Iteration" if restart is None else f"Restart {restart}: iteration"
 
     def on_epoch_end(self, trainer: Any, record: dict[str, float]) -> None:
         """One line, and one for the validation."""
         loss = record["loss"] + record.get("penalty", 0.0)
-        print(f"Iteration {record['epoch'] - self._first + 1:d}, loss = {loss:.8f}")
+        text = f"{self._begin} {record['epoch'] - self._first + 1:d}, loss = {loss:.8f}\n"
         if "validation_metric" in record:
-            print(f"Validation score: {record['validation_metric']:f}")
+            text += f"Validation score: {record['validation_metric']:f}\n"
+        print(text, end="")  # in one piece: other restarts print as well
 
 
 class Evaluations:
@@ -53,16 +55,6 @@ class Evaluations:
         """Count those of the iteration."""
         self._left -= trainer.evaluations
         return self._left <= 0
-
-
-class Halt:
-    """Ends a fit in another thread with its epoch."""
-
-    wanted = False
-
-    def on_epoch_end(self, trainer: Any, record: dict[str, float]) -> bool:
-        """Whether somebody wants it."""
-        return self.wanted
 
 
 class Tasks:

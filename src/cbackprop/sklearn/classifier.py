@@ -7,7 +7,6 @@ from scipy.special import expit, log_softmax
 from sklearn.base import ClassifierMixin
 from sklearn.metrics import accuracy_score
 from sklearn.preprocessing import LabelBinarizer
-from sklearn.utils import column_or_1d
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.metaestimators import available_if
@@ -16,8 +15,10 @@ from sklearn.utils.validation import validate_data
 
 from ..errors import InputError
 from ..network import Network
-from .base import BaseMLP, fitted, fitting
+from .base import BaseMLP, fitting
 from .callbacks import with_callbacks
+from .fitted import fitted
+from .notices import without_a_column
 from .parameters import documented
 
 __all__ = ["MLPClassifier"]
@@ -243,8 +244,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
             dtype=(np.float64, np.float32),
             reset=first,
         )
-        if y.ndim == 2 and y.shape[1] == 1:
-            y = column_or_1d(y, warn=True)
+        y = without_a_column(y)
         # partial_fit has the classes from its first call.
         if not hasattr(self, "classes_") or not (self.warm_start or incremental):
             self._label_binarizer = LabelBinarizer().fit(y)
@@ -289,7 +289,21 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
         if self.class_weight is None:
             return sample_weight
         weight = compute_sample_weight(self.class_weight, y)
-        return weight if sample_weight is None else weight * sample_weight  # type: ignore[no-any-return]
+        bad = ~((weight >= 0) & (weight < np.inf))
+        if bad.any():
+            row = int(bad.argmax())
+            raise InputError(
+                f"class_weight gives row {row} the weight {weight[row]}; expected finite weights "
+                "of at least 0"
+            )
+        if sample_weight is not None:
+            weight = weight * sample_weight
+        if not weight.any():
+            raise InputError(
+                "the rows' weights, class_weight's included, sum to 0; expected one above 0 at "
+                "least"
+            )
+        return weight  # type: ignore[no-any-return]
 
     def _output(self) -> str:
         several = self._label_binarizer.y_type_ == "multiclass"
@@ -390,7 +404,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
         raw._build(network.sizes, (*network.activations[:-1], "identity"), True, network.dtype)
         raw.parameters[:] = network.parameters
         raw.input_scaling = network.input_scaling
-        return self._outputs(X, network=raw)
+        return self._outputs(X, network=raw)  # type: ignore[no-any-return]
 
     def _one_against_all(self) -> bool:
         several = self._label_binarizer.y_type_ == "multiclass"

@@ -45,7 +45,8 @@ verbose : bool or int, default=False
     Print each epoch's loss.
 warm_start : bool, default=False
     `fit` begins with the weights of the last fit.  "lbfgs" and "rprop" go on with what they
-    remember too, so that many short fits are one long one.  Layers and activations cannot change.
+    remember too, so that many short fits are one long one.  Layers, activations and scaling cannot
+    change.
 momentum : float, default=0.9
     Of "sgd", 0 to 1.
 nesterovs_momentum : bool, default=True
@@ -70,17 +71,19 @@ alpha_scaling : {"batch", "none"}, default="batch"
 scaling : {"standard", "minmax"} or None, default=None
     Scale the inputs, and a regression's targets, inside the model; losses are of scaled targets.
 scoring : str, callable or None, default=None
-    What early stopping watches, a scorer of scikit-learn's; None is what `score` returns.
+    What early stopping watches, a scorer of scikit-learn's; None is what `score` returns.  It sees
+    the rows whose targets are all known.
 restarts : int, default=1
     Fits from so many draws of weights; the best is kept, by validation score or final loss.  The
-    first is the one that a single fit would be.
+    first is the one that a single fit would be.  One that diverges is none of them; callbacks hear
+    each, and may stop it.
 n_jobs : int or None, default=None
     Threads for the restarts.
 callbacks : object, sequence of objects or None, default=None
     ``on_epoch_end(trainer, record)`` is called after each epoch, as in ``cbackprop.Trainer.fit``;
     True stops the fit.  `set_callbacks` takes scikit-learn's own (1.9 and later).
 max_time : float or None, default=None
-    Seconds after which a fit ends."""
+    Seconds after which a fit ends, or each of the restarts."""
 
 ATTRIBUTES = """\
 coefs_, intercepts_ : list of ndarray

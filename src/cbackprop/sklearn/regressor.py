@@ -3,17 +3,20 @@
 from typing import Any, ClassVar
 
 import numpy as np
+import scipy.sparse
 from sklearn.base import RegressorMixin
 from sklearn.metrics import r2_score
-from sklearn.utils import check_array, check_consistent_length, column_or_1d
+from sklearn.utils import check_array, check_consistent_length
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import validate_data
+from sklearn.utils.validation import _check_sample_weight, validate_data
 
-from ..errors import InputError
+from ..errors import InputError, InputTypeError
 from ..losses import Huber, Quantile
-from .base import BaseMLP, fitted, fitting
+from .base import BaseMLP, fitting
 from .callbacks import with_callbacks
+from .fitted import fitted
+from .notices import by_parameters, without_a_column
 from .parameters import documented
 from .solvers import SOLVERS
 
@@ -186,7 +189,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
             network = self._current_network()
             n_out = network.sizes[-1]
             plain = self._plain(X, network) and y.dtype == np.float64 and self.missing == "error"
-            if plain and (y.shape == (len(X), n_out) or (n_out == 1 and y.shape == (len(X),))):
+            if plain and y.shape == ((len(X),) if n_out == 1 else (len(X), n_out)):
                 checked = X, np.ascontiguousarray(y).reshape(-1, n_out)
                 try:
                     return self._fit(X, y, incremental=True, checked=checked)
@@ -198,28 +201,48 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
         kinds = {"accept_sparse": ["csr", "csc"], "dtype": (np.float64, np.float32)}
         if self.missing == "ignore":
             X = validate_data(self, X, reset=reset, **kinds)
-            y = check_array(y, ensure_2d=False, ensure_all_finite="allow-nan", input_name="y")
+            y = _perhaps_missing(y)
             check_consistent_length(X, y)
         else:
             X, y = validate_data(
                 self, X, y, multi_output=True, y_numeric=True, reset=reset, **kinds
             )
-        if y.ndim == 2 and y.shape[1] == 1:
-            y = column_or_1d(y, warn=True)
+        if scipy.sparse.issparse(y):
+            y = y.toarray()  # type: ignore[attr-defined]
+        if y.dtype.kind not in "biuf":
+            raise InputTypeError(
+                f"y has the dtype {y.dtype}; expected numbers. y.astype(float) turns numerals into "
+                "them"
+            )
+        y = without_a_column(y)
         if y.dtype not in (np.float64, np.float32):
             y = y.astype(X.dtype)
         return X, np.ascontiguousarray(y.reshape(len(y), -1))
 
+    def _some_known(self, Y: np.ndarray) -> None:
+        if self.missing == "ignore" and np.isnan(Y).all():
+            raise InputError("y is NaN in each row; expected a number in one at least")
+
     def _validated(
         self, X: Any, y: Any, *, first: bool, incremental: bool
     ) -> tuple[Any, np.ndarray]:
-        return self._checked(X, y, reset=first)
+        X, Y = self._checked(X, y, reset=first)
+        if not incremental:  # a part may well have none
+            self._some_known(Y)
+        return X, Y
 
     def _encoded(self, X: Any, y: Any) -> tuple[Any, np.ndarray]:
-        return self._checked(X, y, reset=False)
+        X, Y = self._checked(X, y, reset=False)
+        self._some_known(Y)
+        return X, Y
 
     def _output(self) -> str:
         poisson = isinstance(self.loss, str) and self.loss == "poisson"
+        if poisson and self.output_activation not in ("exp", None):
+            raise InputError(
+                f"loss is 'poisson' and output_activation {self.output_activation!r}; expected "
+                "'exp' or None: it is the deviance of a positive rate, and taken from its logarithm"
+            )
         return self.output_activation or ("exp" if poisson else "identity")
 
     def _core_loss(self) -> Any:
@@ -261,18 +284,54 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
         network = fitted(self)
         if not return_std:
             return self._decoded(self._outputs(X, network=network))
-        if not SOLVERS[self.solver].deviations:
-            able = ", ".join(repr(name) for name, kind in SOLVERS.items() if kind.deviations)
+        if network.posterior is None:
+            able = " or ".join(repr(name) for name, kind in SOLVERS.items() if kind.deviations)
+            if SOLVERS[self.solver].deviations:
+                raise InputError(
+                    f"return_std is True and solver is {self.solver!r}, but the last fit was by "
+                    "another solver; fit again"
+                )
             raise InputError(
                 f"return_std is True and the solver is {self.solver!r}, which does not estimate "
-                f"how sure it is; expected one that does ({able or 'none so far'})"
+                f"how sure it is; expected one that does ({able})"
             )
-        X = validate_data(self, X, dtype=(np.float64, np.float32), reset=False)
-        predict: Any = network.predict
-        Y, deviation = predict(X, return_std=True)
+        try:
+            Y, deviation = self._outputs(X, network=network, return_std=True)
+        except InputError as error:
+            raise InputError(by_parameters(error)) from None
         return self._decoded(Y), self._decoded(deviation)
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """R2, the mean over the outputs; with ``missing="ignore"`` of the targets that are known.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix}, (n_samples, n_features)
+        y : array-like, (n_samples,) or (n_samples, n_outputs)
+        sample_weight : array-like, (n_samples,), optional
+
+        Returns
+        -------
+        float
+        """
+        if self.missing == "error":
+            return float(super().score(X, y, sample_weight))
+        Y_hat = self.predict(X)
+        Y = _perhaps_missing(y)
+        check_consistent_length(Y_hat, Y)
+        if sample_weight is not None:
+            sample_weight = _check_sample_weight(sample_weight, Y_hat)
+        columns = (len(Y_hat), -1)
+        return self._score_of(Y.reshape(columns), Y_hat.reshape(columns), sample_weight)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.target_tags.multi_output = True
         return tags
+
+
+def _perhaps_missing(y: Any) -> Any:
+    """Targets of which some may be NaN."""
+    return check_array(
+        y, accept_sparse="csr", ensure_2d=False, ensure_all_finite="allow-nan", input_name="y"
+    )

@@ -40,6 +40,10 @@ class SolverKind:
         The weights are drawn as Nguyen and Widrow do, not as scikit-learn does.
     deviations : bool
         ``Network.predict(X, return_std=True)`` knows the outputs' standard deviations after it.
+    losses : tuple of str, optional
+        The losses that it takes, where these are not all.
+    reason : str
+        Why no others.
     """
 
     make: Callable[[Any], Solver]
@@ -50,6 +54,8 @@ class SolverKind:
     penalised: bool = True
     spread: bool = False
     deviations: bool = False
+    losses: tuple[str, ...] | None = None
+    reason: str = ""
 
 
 def _sgd(estimator: Any) -> Solver:
@@ -75,12 +81,20 @@ SOLVERS: dict[str, SolverKind] = {
     "adam": SolverKind(_adam, mini_batches=True, patient=True, goes_on=False, validates=True),
     "lbfgs": SolverKind(lambda estimator: LBFGS(gradient_tolerance=float(estimator.tol))),
     "rprop": SolverKind(lambda estimator: RProp(), patient=True, validates=True),
-    "lm": SolverKind(lambda estimator: LevenbergMarquardt(), validates=True, spread=True),
+    "lm": SolverKind(
+        lambda estimator: LevenbergMarquardt(),
+        validates=True,
+        spread=True,
+        losses=("squared_error", "poisson", "log_loss"),
+        reason="its matrix is made of curvatures",
+    ),
     "br": SolverKind(
         lambda estimator: BayesianRegularization(keep_posterior=True),
         validates=True,
         penalised=False,
         spread=True,
         deviations=True,
+        losses=("squared_error",),
+        reason="its noise is Gaussian",
     ),
 }

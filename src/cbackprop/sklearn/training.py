@@ -3,7 +3,7 @@
 The differences are handed to the core as settings; the loop over epochs stays the compiled one.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -27,6 +27,7 @@ from ..network import Network
 from ..rule import solves_a_system
 from ..solvers import Solver
 from ..trainer import Trainer
+from .notices import by_parameters, warn
 
 __all__ = ["Patience", "PeerTrainer"]
 
@@ -171,6 +172,15 @@ class PeerTrainer(Trainer):
         if losses.name_of(self.loss) == "poisson":
             losses.check_targets(self.loss, "exp", Y_name.replace("Y", "y"), Y)
         return X, Y
+
+    def _warn(self, message: str) -> None:
+        warn(by_parameters(message), UserWarning)
+
+    def warn_once(self, Y: np.ndarray, others: Iterable["PeerTrainer"]) -> None:
+        """Tell of targets out of reach now, in this thread, and of those of twins never."""
+        self._warn_about_range(Y)
+        for trainer in others:
+            trainer._warned = True
 
     def _order(self, n_rows: int) -> Any:
         return self.order

@@ -1,0 +1,185 @@
+"""Trainings of one `fit`: the rows they have, one from each draw of weights, the best of them.
+
+Nothing here knows an estimator: it makes the runs, tells how to train one, and takes its attributes
+from the best.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import joblib
+import numpy as np
+
+from ..errors import DivergenceError
+from ..history import History
+from ..network import Network
+from ..restarts import Pool
+from .callbacks import Tasks
+from .draws import Orders
+from .rows import some_rows
+from .training import PeerTrainer
+
+__all__ = ["Data", "HeldOut", "Resume", "Run", "losses_of", "train_all"]
+
+
+@dataclass
+class Data:
+    """Rows that have been checked."""
+
+    X: Any
+    Y: np.ndarray
+    weight: np.ndarray | None
+
+    def __len__(self) -> int:
+        return len(self.Y)
+
+
+class HeldOut:
+    """Rows that a fit is validated on: some of its own, or others that were given for it.
+
+    Parameters
+    ----------
+    data : Data
+        The fit's own or the others.
+    rows : ndarray, optional
+        Numbers of those of the fit's own.
+    places : ndarray, optional
+        Where each of the remaining rows stands in the order drawn.
+    """
+
+    def __init__(
+        self, data: Data, rows: np.ndarray | None = None, places: np.ndarray | None = None
+    ) -> None:
+        self.rows, self.places, self._X = rows, places, data.X
+        self.Y, self.weight = data.Y, data.weight
+        if rows is not None:
+            self.Y = data.Y[rows]
+            self.weight = None if data.weight is None else data.weight[rows]
+
+    def X(self, kept: np.ndarray | None = None) -> Any:  # noqa: N802  (the mathematics' name)
+        """The inputs, of the rows that are kept."""
+        X = some_rows(self._X, self.rows)
+        return X if kept is None else X[kept]
+
+    def as_given(self) -> Any:
+        """What a trainer takes for it."""
+        if self.rows is not None:
+            return self.rows
+        return (self._X, self.Y) if self.weight is None else (self._X, self.Y, self.weight)
+
+
+class Resume:
+    """What `partial_fit` goes on with: the stream, the last order, the solver's memory."""
+
+    def __init__(self, random: np.random.RandomState | None, trainer: PeerTrainer) -> None:
+        self.random = random  # None: NumPy's global stream
+        self.trainer: PeerTrainer | None = trainer
+        self.state = trainer._state
+        self.order: np.ndarray | None = None
+        self.settings: Any = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        # The trainer is made anew from the estimator's parameters.
+        return {**self.__dict__, "trainer": None, "settings": None}
+
+
+class Run:
+    """One training from one draw of weights.
+
+    Attributes
+    ----------
+    history : History or None
+        Of this training, whole or cut short; None before.
+    diverged : DivergenceError or None
+    """
+
+    def __init__(
+        self, network: Network, random: np.random.RandomState, trainer: PeerTrainer
+    ) -> None:
+        self.network, self.random, self.trainer = network, random, trainer
+        self.orders: Orders | None = None
+        self.history: History | None = None
+        self.tasks: Tasks | None = None
+        self.diverged: DivergenceError | None = None
+
+    def train(self, X: Any, Y: np.ndarray, **settings: Any) -> None:
+        """Fit; `history` is of this call even where it fails."""
+        before = self.trainer.history.n_epochs
+        try:
+            self.history = self.trainer.fit(X, Y, **settings)
+        except BaseException as error:
+            self.history = History()
+            whole = self.trainer.history
+            self.history._extend(**{name: whole[name][before:].tolist() for name in whole})
+            if not isinstance(error, DivergenceError):
+                raise
+            self.diverged = error
+        finally:
+            if self.tasks is not None:
+                self.tasks.close()
+            if self.orders is not None and self.history is not None:
+                self.orders.catch_up(self.history.n_epochs)
+
+    def rank(self, stops_early: bool) -> float:
+        """The smaller, the better."""
+        if self.diverged is not None or self.history is None or not self.history.n_epochs:
+            return math.inf
+        best = self.trainer.best
+        if stops_early and best is not None:
+            return -best[1]
+        return float(losses_of(self.history)[-1])
+
+
+def train_all(runs: list[Run], n_jobs: int | None, train: Callable[[Run], None]) -> None:
+    """Train each run, `n_jobs` side by side in threads, which share X: the core needs no GIL.
+
+    Raises
+    ------
+    DivergenceError
+        Every run diverged.
+    """
+    n_threads = min(joblib.effective_n_jobs(n_jobs), len(runs))
+    if n_threads == 1:
+        for run in runs:
+            train(run)
+    else:
+        _train_in_threads(runs, n_threads, train)
+    first = runs[0].diverged
+    if first is None or not all(run.diverged for run in runs):
+        return
+    where = f"In each of {len(runs)} restarts; of the first: " if len(runs) > 1 else ""
+    raise DivergenceError(f"{where}{first}", first.epoch, first.step, first.learning_rate)
+
+
+def _train_in_threads(runs: list[Run], n_threads: int, train: Callable[[Run], None]) -> None:
+    def make(index: int, go_on: Callable[[int], None]) -> None:
+        trainer = runs[index].trainer
+        trainer._between_slices = go_on
+        try:
+            train(runs[index])
+        finally:
+            trainer._between_slices = None
+
+    pool = Pool(make)
+    try:
+        pool.start(len(runs), n_threads)
+        left = len(runs)
+        while left:
+            outcome = pool.wait()
+            if outcome is None:
+                continue
+            if outcome.error is not None:
+                raise outcome.error
+            left -= 1
+    finally:
+        pool.stop()
+
+
+def losses_of(history: History) -> list[float]:
+    """Each epoch's loss with its penalty."""
+    losses = history._columns["loss"]
+    if "penalty" in history:
+        return (history["loss"] + history["penalty"]).tolist()  # type: ignore[no-any-return]
+    return losses.tolist()
