@@ -1,10 +1,18 @@
-"""What all tests share: hypothesis without deadlines (no test here measures time)."""
+"""What all tests share: hypothesis without deadlines (no test here measures time), a marker."""
 
 import hypothesis
 import pytest
 
 hypothesis.settings.register_profile("cbackprop", deadline=None, max_examples=50)
 hypothesis.settings.load_profile("cbackprop")
+
+
+@pytest.hookimpl(tryfirst=True)  # before -m looks at the markers
+def pytest_collection_modifyitems(items):
+    """Mark the tests that are given each instruction set by its name, whichever is pinned."""
+    for item in items:
+        if "level" in getattr(item, "fixturenames", ()):
+            item.add_marker("each_level")
 
 
 @pytest.fixture(params=["float64", "float32"])

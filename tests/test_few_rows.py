@@ -3,6 +3,7 @@
 The slow twin is the way of every other batch, which a plan with ``few_rows=0`` takes.
 """
 
+import functools
 import itertools
 
 import numpy as np
@@ -104,15 +105,23 @@ def tolerance(dtype):
     return {"rtol": 1e-12, "atol": 1e-13} if dtype is np.float64 else {"rtol": 2e-4, "atol": 2e-5}
 
 
-@pytest.mark.parametrize("rows", [1, 2, 3, 4])
-def test_steps_are_the_formulas(level, dtype, rows):
-    """Every width and panel, one output and several vectors of them, each pair of activations."""
+@functools.cache
+def cases_by_the_formulas(dtype, rows):
+    """Cases, rates, what the formulas make of them: the same for each instruction set."""
+    cases = []
     pairs = itertools.cycle(itertools.product(NAMES, NAMES))
     for n_hidden, n_out, n_in in itertools.product(HIDDEN, (1, 2, 3, 5, 17), (1, 2, 5)):
         bias = (n_hidden + n_out + n_in) % 2 == 0
         case = Case((n_in, n_hidden, n_out), next(pairs), bias=bias, n_rows=12, dtype=dtype)
         rate = 2 / (8 + n_hidden)  # tame for relu and identity too
-        expected_squares, expected = case.by_the_formulas(rows, rate)
+        cases.append((case, rate, *case.by_the_formulas(rows, rate)))
+    return cases
+
+
+@pytest.mark.parametrize("rows", [1, 2, 3, 4])
+def test_steps_are_the_formulas(level, dtype, rows):
+    """Every width and panel, one output and several vectors of them, each pair of activations."""
+    for case, rate, expected_squares, expected in cases_by_the_formulas(dtype, rows):
         made, squares, got = case.run(level, rows, -rate / rows)
         assert made == 12 // rows
         np.testing.assert_allclose(got, expected, **tolerance(dtype), err_msg=f"{case.sizes}")
