@@ -184,8 +184,8 @@ cdef double block_factors(Job* job, const real* parameters, const real* transpos
             memcpy(layer_rows(Z, &net.layers[i], rows, 0),
                    layer_rows(<real*>job.kept, &net.layers[i], job.count, first),
                    rows * net.layers[i].n_out * sizeof(real))
-    loss = back(net, job.goal, parameters, transposed, X, Y, weight, rows, Z, delta, rows, 1.0, beta,
-                gradient)
+    loss = back(net, job.goal, parameters, transposed, X, Y, weight, rows, Z, delta, rows, 1.0,
+                beta, gradient)
     Y_hat = layer_rows(Z, last, rows, 0)
     if job.goal.linear:
         elementwise.output_sigma(last.activation, <const real*>Y_hat, Y_hat, rows, n_out)
