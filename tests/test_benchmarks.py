@@ -351,6 +351,7 @@ def test_an_error_in_the_process_comes_back():
         assert process.call("prepare", TINY, "float64") == np.__version__
 
 
+@pytest.mark.slow
 def test_end_to_end(tmp_path, capsys):
     path = tmp_path / "results.json"
     words = "--rows 8-16-2 --peers numpy --dtype float64 --repeat 1 --seconds 1e-4 --measures"

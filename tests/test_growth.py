@@ -392,6 +392,7 @@ def test_picture(tmp_path, four_threads):
         assert path.read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
 def test_end_to_end(tmp_path, capsys):
     path = tmp_path / "growth.json"
     words = "--sweep hidden threads --dtype float32 --quick --repeat 1 --seconds 1e-6 --json"

@@ -188,6 +188,7 @@ def test_the_lowest_loss_by_each_time():
     ]
 
 
+@pytest.mark.slow
 def test_every_solver_has_a_curve(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(solvers, "TIMES_MS", [1, 2, 4, 8, 16, 32, 64, 128, 256, 512])
     path = tmp_path / "solvers.png"

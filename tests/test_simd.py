@@ -579,6 +579,7 @@ def test_the_hooks_check_sizes(level, dtype):
 
 @pytest.mark.skipif(platform.machine().lower() not in ("x86_64", "amd64"), reason="x86 registers")
 @pytest.mark.skipif(shutil.which("objdump") is None, reason="needs objdump")
+@pytest.mark.skipif("libasan" in os.environ.get("LD_PRELOAD", ""), reason="a sanitizer's own code")
 def test_each_level_uses_its_registers():
     text = subprocess.run(
         ["objdump", "-d", "--no-show-raw-insn", dispatch.__file__],
