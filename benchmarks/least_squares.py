@@ -606,7 +606,9 @@ def main(argv=None):
         print("a quick look: small, few and short readings")
     print("", *table(lines), sep="\n")
     if options.curves:
-        print("", *textplot.plot(list(growth_curves(options.curves)), "N P^2, 1e9", "ms"), sep="\n")
+        drawn = list(growth_curves(options.curves))
+        in_proportion = textplot.plot(drawn, "N P^2, 1e9", "ms", dotted="in proportion to N P^2")
+        print("", *in_proportion, sep="\n")
     if options.json:
         content = {"machine": about, "quick": options.quick}
         content["lines"] = [asdict(line) for line in lines]

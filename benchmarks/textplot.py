@@ -91,8 +91,11 @@ def x_ticks(values, axis):
     return "".join(marks), labels
 
 
-def plot(curves, x_label, y_label, width=WIDTH, height=HEIGHT):
-    """Text lines, no wider than ``width`` but for the one that names the curves."""
+def plot(curves, x_label, y_label, width=WIDTH, height=HEIGHT, dotted="the limit"):
+    """Text lines, no wider than ``width`` but for the one that names the curves.
+
+    dotted : what the curves' ``limits`` are
+    """
     y_axis = Axis(heights(curves), 10, height, MOST_LINES)
     ticks = y_ticks(y_axis)
     margin = max((len(text) for text in ticks.values()), default=0)
@@ -118,7 +121,7 @@ def plot(curves, x_label, y_label, width=WIDTH, height=HEIGHT):
         yield f"{tick:>{margin}} {'+' if tick else '|'} {row}".rstrip()
     marks, labels = x_ticks(xs, x_axis)
     notes = [f"{letter} {curve.name}" for letter, curve in zip(LETTERS, curves, strict=False)]
-    notes += [". the limit"] if any(curve.limits for curve in curves) else []
+    notes += [f". {dotted}"] if any(curve.limits for curve in curves) else []
     notes += ["* several"] if shared else []
     yield f"{'':{margin}} +-{marks}"
     for text in (labels, x_label.center(x_axis.length).rstrip(), "   ".join(notes)):
