@@ -396,7 +396,7 @@ cdef class GaussNewton:
                 if space.slab == NULL:
                     raise MemoryError(f"no {space.n_bytes} bytes for the system of equations")
         self.space = space
-        job.kept = s.kept
+        job.kept = s.kept           # from now on loss_of leaves the activations there, if anywhere
         return 0
 
 

@@ -225,6 +225,9 @@ cdef const double* left_factor(const Net* net, const Pair* pair, const Segments*
         ld[0] = n_a
         return a + u.at
     ld[0] = leading(u.n)
+    if pair.form == ROWS:
+        rows_of_J(net, u, factors, row, rows, to, ld[0])
+        return to
     elementwise.outer_sums(a, n_a, n_a, b, n_b, n_b, 1, pair.upper == pair.lower, u.first, u.count,
                            rows, to, ld[0])
     return to
@@ -245,7 +248,9 @@ cdef void right_factor(const Net* net, const Pair* pair, const Segments* v, cons
         Py_ssize_t n_e = net.layers[pair.lower].n_out
         Py_ssize_t n_a = width_of(&net.layers[pair.upper])
         Py_ssize_t n, k
-    if pair.form == TWO_LAYERS or pair.form == ONE_LAYER:
+    if pair.form == ROWS:
+        rows_of_J(net, v, factors, row, rows, to, ld)
+    elif pair.form == TWO_LAYERS or pair.form == ONE_LAYER:
         elementwise.outer_sums(delta, K * n_d, n_d, epsilon, K * n_e, n_e, K,
                                pair.form == ONE_LAYER, v.first, v.count, rows, to, ld)
     elif pair.form == OF_OUTPUTS:
@@ -285,20 +290,13 @@ cdef void add_products(const Net* net, const Sums* sums, const Part* part, const
         Py_ssize_t n, ld_u
     while row < last:
         n = min(<Py_ssize_t>PIECE, last - row)
-        if pair.form == ROWS:
-            rows_of_J(net, &part.v, factors, row, n, V, ld_v)
-            if part.u.first == part.v.first:
-                add_square(part.v.n, n, V, ld_v, beta, tile, pair.ld)
-                beta = 1.0
-                row += n
-                continue
-            U, ld_u = scratch, leading(part.u.n)
-            rows_of_J(net, &part.u, factors, row, n, scratch, ld_u)
+        right_factor(net, pair, &part.v, factors, row, n, V, ld_v, V + PIECE * ld_v)
+        if pair.form == ROWS and part.u.first == part.v.first:
+            add_square(part.v.n, n, V, ld_v, beta, tile, pair.ld)
         else:
             U = left_factor(net, pair, &part.u, factors, row, n, scratch, &ld_u)
-            right_factor(net, pair, &part.v, factors, row, n, V, ld_v, V + PIECE * ld_v)
-        product.weight_gradient(part.u.n, part.v.n, n, <double>1.0, U, ld_u, <const double*>V, ld_v,
-                                beta, tile, pair.ld)
+            product.weight_gradient(part.u.n, part.v.n, n, <double>1.0, U, ld_u, <const double*>V,
+                                    ld_v, beta, tile, pair.ld)
         beta = 1.0
         row += n
 

@@ -1,4 +1,4 @@
-"""The Gauss-Newton system of a fit: what the files about it share."""
+# The Gauss-Newton system of a fit: what the files about it share.
 
 from cbackprop.core.batch cimport Job
 from cbackprop.core.factors cimport Factors
