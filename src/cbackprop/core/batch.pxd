@@ -36,6 +36,9 @@ ctypedef struct Job:
     double norm                 # of the gradient, after a step that had the whole of it
     void* out                   # NULL, or (count, n_out): Y_hat
     void* kept                  # NULL, or (count, n_units): where loss_of leaves the activations
+    double enough               # 0, or: loss_of may end with infinity once its sum is beyond
+    char* sums                  # with ``enough``: each worker's, a cache line apart
+    bint beyond                 # it is
     const void* output_shift    # of the network's dtype: out = Y_hat / scale + shift; or NULL
     const void* output_scale
 

@@ -14,8 +14,8 @@ discarded, and the parameters have not been written.
 """
 
 cimport cython
-from libc.math cimport sqrt
-from libc.string cimport memcpy
+from libc.math cimport INFINITY, sqrt
+from libc.string cimport memcpy, memset
 
 from cbackprop.core cimport elementwise, product
 from cbackprop.core.backprop cimport (
@@ -45,6 +45,9 @@ from cbackprop.core.rules cimport (
 from cbackprop.core.team cimport team
 from cbackprop.core.vectors cimport dot
 from cbackprop.core.workspace cimport Workspace, workspace_for
+
+cdef enum:
+    LINE = 64                   # bytes of a cache line
 
 # A team is worth its start and its waking when a batch takes longer than this, at a rate that one
 # core of the last ten years reaches.
@@ -151,6 +154,20 @@ cdef void to_units(const Job* job, Py_ssize_t rows, real* Y_hat) noexcept nogil:
             Y_hat[i * n_out + j] = Y_hat[i * n_out + j] / scale[j] + shift[j]
 
 
+cdef void watch_sum(Job* job, double loss, int worker) noexcept nogil:
+    """``job.beyond`` once the blocks that are done have lost enough.
+
+    Another worker's sum may be read late: it was smaller then.
+    """
+    cdef double total = 0.0
+    cdef int i
+    (<double*>(job.sums + worker * LINE))[0] += loss
+    for i in range(job.active):
+        total += (<double*>(job.sums + i * LINE))[0]
+    if total > job.enough:
+        job.beyond = True
+
+
 cdef void forward_block(Job* job, Py_ssize_t block, int worker,
                         const real* parameters) noexcept nogil:
     """Task: a block's Y_hat into ``out``, its sum of (Y - Y_hat)^2 or l into ``losses``, or both.
@@ -171,7 +188,7 @@ cdef void forward_block(Job* job, Py_ssize_t block, int worker,
         const real* Y_hat
         const real* weight
         real* out
-    if leave(job, worker):
+    if leave(job, worker) or job.beyond:
         return
     if job.kept != NULL:
         Z, capacity, at = <real*>job.kept, job.count, first
@@ -188,6 +205,8 @@ cdef void forward_block(Job* job, Py_ssize_t block, int worker,
                          <real*>of_worker(job, job.to.Y, worker), bad, &weight)
         job.to.losses[block] = output_loss(net, job.goal, Y, Y_hat, weight, rows)
         unit_loss(job, block, Y, Y_hat, weight, rows, worker)
+        if job.enough > 0:
+            watch_sum(job, job.to.losses[block], worker)
 
 
 cdef void forward_block_f64(void* job, ptrdiff_t task, int worker) noexcept nogil:
@@ -207,10 +226,15 @@ cdef double loss_of(Job* job, Py_ssize_t start, Py_ssize_t count,
     """
     cdef Py_ssize_t n_blocks = (count + job.net.block_rows - 1) // job.net.block_rows
     job.start, job.count = start, count
+    job.beyond = False
+    if job.enough > 0:
+        memset(job.sums, 0, job.active * LINE)
     if real is double:
         share_out(job, forward_block_f64, job, n_blocks)
     else:
         share_out(job, forward_block_f32, job, n_blocks)
+    if job.beyond:
+        return INFINITY
     return 0.0 if job.Y == NULL else pairwise_sum(job.to.losses, n_blocks)
 
 

@@ -382,6 +382,7 @@ cdef class GaussNewton:
             space.lay(<char**>&s.counts, i * sizeof(double))
             if n_rows * net.n_units * size <= KEPT_BYTES:
                 space.lay(&s.kept, n_rows * net.n_units * size)
+            space.lay(&s.loss_sums, job.to.n_workers * LINE)
             space.lay(&s.transposed, net.n_transposed * size)
             space.lay(&s.gradients, n_gradients * P * size)
             if bend:
@@ -397,6 +398,7 @@ cdef class GaussNewton:
                     raise MemoryError(f"no {space.n_bytes} bytes for the system of equations")
         self.space = space
         job.kept = s.kept           # from now on loss_of leaves the activations there, if anywhere
+        job.sums = s.loss_sums
         return 0
 
 

@@ -25,10 +25,14 @@ from cbackprop.core.marquardt cimport Outcome as MarquardtOutcome
 from cbackprop.core.marquardt cimport bend_at, loss_at, marquardt_step
 from cbackprop.core.python_loss cimport ANSWERED, BAD, STOPPED, ask_python
 from cbackprop.core.rules cimport add_penalty, penalty_of
+from cbackprop.core.simd.dispatch cimport CBP_SQUARED_ERROR
 from cbackprop.core.system cimport System
 from cbackprop.core.vectors cimport dot
 from cbackprop.core.watch cimport CONVERGED, GRADIENT_TOLERANCE, NO_STEP, STEP_TOLERANCE
 from cbackprop.core.watch cimport NO_DESCENT as STOPPED_DESCENDING
+
+# By more than this no order of adding losses changes their sum.
+cdef double ROUNDING = 1e-6
 
 
 cdef Outcome turned_down(Course* c, int answer) noexcept nogil:
@@ -118,24 +122,31 @@ cdef Outcome lbfgs_iteration(Course* c, real* parameters) noexcept nogil:
 
 # --- Levenberg-Marquardt, and the evidence --------------------------------------------------------
 
-cdef double loss_f64(void* context, double* W, int* abandoned) noexcept nogil:
+cdef double loss_f64(void* context, double* W, double enough, int* abandoned) noexcept nogil:
     cdef Course* c = <Course*>context
-    return loss_elsewhere(c, W, abandoned, <double*>c.job.to.parameters)
+    return loss_elsewhere(c, W, enough, abandoned, <double*>c.job.to.parameters)
 
 
-cdef double loss_f32(void* context, double* W, int* abandoned) noexcept nogil:
+cdef double loss_f32(void* context, double* W, double enough, int* abandoned) noexcept nogil:
     cdef Course* c = <Course*>context
-    return loss_elsewhere(c, W, abandoned, <float*>c.job.to.parameters)
+    return loss_elsewhere(c, W, enough, abandoned, <float*>c.job.to.parameters)
 
 
-cdef double loss_elsewhere(Course* c, double* W, int* abandoned, real* parameters) noexcept nogil:
-    """The summed loss at W, which is rounded to the network's dtype and stands there."""
+cdef double loss_elsewhere(Course* c, double* W, double enough, int* abandoned,
+                           real* parameters) noexcept nogil:
+    """The summed loss at W, which is rounded to the network's dtype and stands there.
+
+    A sum of squares only grows: where that of some blocks is beyond enough, so is the whole one.
+    """
     cdef Py_ssize_t i
     cdef double total
     for i in range(c.job.net.n_parameters):
         parameters[i] = <real>W[i]
         W[i] = parameters[i]
+    if c.job.goal.loss == CBP_SQUARED_ERROR:
+        c.job.enough = enough / c.job.goal.factor * (1.0 + ROUNDING)
     total = loss_of(&c.job, 0, c.n_rows, <const real*>parameters)
+    c.job.enough = 0.0
     abandoned[0] = c.job.beat.stop
     return c.job.goal.factor * total
 

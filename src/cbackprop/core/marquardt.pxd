@@ -1,7 +1,8 @@
 from cbackprop.core.system cimport System
 
-# The summed loss at W, of what the caller trains on; W may be rounded to the network's dtype.
-ctypedef double (*loss_at)(void* context, double* W, int* abandoned) noexcept nogil
+# The summed loss at W, of what the caller trains on, or infinity where it is more than ``enough``;
+# W may be rounded to the network's dtype.
+ctypedef double (*loss_at)(void* context, double* W, double enough, int* abandoned) noexcept nogil
 ctypedef void (*bend_at)(System* s, double h, const double* v, double* out) noexcept nogil
 
 ctypedef struct Settings:

@@ -167,7 +167,7 @@ cdef Outcome marquardt_step(const Settings* settings, System* s, void* context, 
                 for i in range(P):
                     s.trial[i] = W[i] + s.step[i]
                 if elementwise.all_finite(<const double*>s.trial, P):
-                    at_trial = loss(context, s.trial, &abandoned)
+                    at_trial = loss(context, s.trial, before, &abandoned)
                     if abandoned:
                         return ABANDONED
                     after = at_trial + ridge_of(s, &damping, s.trial, NULL)

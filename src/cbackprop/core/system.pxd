@@ -44,6 +44,7 @@ ctypedef struct System:
     double* bend
     # memory of gauss_newton.pyx
     char* kept                  # (n_rows, n_units) for the job to keep, or NULL
+    char* loss_sums             # the job's ``sums``
     double* losses              # of each block,
     double* counts              # and its targets that count
     char* transposed
