@@ -97,7 +97,7 @@ cdef void solve_dual(System* s, double of_weights, double of_biases, double* ste
         Py_ssize_t i, j
     if s.G_biases == NULL:
         of_biases = of_weights
-    memcpy(s.t, s.r, s.M * sizeof(double))
+    memcpy(s.t, s.factors.residuals, s.M * sizeof(double))
     for i in range(s.P):
         penalised = penalised or s.c[i] != 0
     if penalised:

@@ -6,6 +6,7 @@ ctypedef struct Factors:        # of some rows, in double; layer after layer
     Py_ssize_t capacity         # rows that there is room for
     double* inputs              # (capacity, n_in), with biases (capacity, n_in + 1)
     double* deltas              # (capacity, n_targets, n_out): a delta for each row of J
+    double* residuals           # (capacity, n_targets), or NULL
 
 
 cdef inline Py_ssize_t n_targets(const Net* net) noexcept nogil:
@@ -50,4 +51,4 @@ cdef bint elementwise_output(const Net* net) noexcept nogil
 cdef double block_factors(Job* job, const real* parameters, const real* transposed,
                           Py_ssize_t first, Py_ssize_t rows, int worker, double weight_mean,
                           real* delta, double beta, real* gradient, const Factors* to,
-                          Py_ssize_t at, double* residuals, double* measured) noexcept nogil
+                          Py_ssize_t at, double* measured) noexcept nogil

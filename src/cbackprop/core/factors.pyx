@@ -19,7 +19,7 @@ from libc.math cimport sqrt
 from libc.string cimport memcpy, memset
 
 from cbackprop.core cimport elementwise
-from cbackprop.core.backprop cimport back, forward, hidden_delta, layer_rows
+from cbackprop.core.backprop cimport back, forward, hidden_delta, layer_rows, output_loss
 from cbackprop.core.batch cimport of_worker, read_targets
 from cbackprop.core.derivatives cimport delta_below_output, times_output_derivative
 from cbackprop.core.objective cimport Goal
@@ -148,15 +148,15 @@ cdef double how_many(const Job* job, double weight_mean, const real* weight,
 cdef double block_factors(Job* job, const real* parameters, const real* transposed,
                           Py_ssize_t first, Py_ssize_t rows, int worker, double weight_mean,
                           real* delta, double beta, real* gradient, const Factors* to,
-                          Py_ssize_t at, double* residuals, double* measured) noexcept nogil:
+                          Py_ssize_t at, double* measured) noexcept nogil:
     """The summed loss of a block of rows; gradient = beta gradient + the block's; the factors.
 
     Where ``job.bad`` is set nothing of it counts.  Where the job keeps activations, they are those
     at ``parameters``.
 
     delta : (rows, n_units), scratch memory
-    at : the block's first row in ``to``
-    residuals : (rows, n_out), or NULL: J' times these is the gradient
+    gradient : or NULL
+    at : the block's first row in ``to``, whose residuals are J'e's: J' r is the gradient
     measured : set to how many targets count
     """
     cdef:
@@ -167,6 +167,7 @@ cdef double block_factors(Job* job, const real* parameters, const real* transpos
         real* Z = <real*>of_worker(job, job.to.Z, worker)
         Py_ssize_t i, k, n
         double loss, w
+        double* residuals
         const real* X
         const real* Y
         const real* weight
@@ -184,12 +185,16 @@ cdef double block_factors(Job* job, const real* parameters, const real* transpos
             memcpy(layer_rows(Z, &net.layers[i], rows, 0),
                    layer_rows(<real*>job.kept, &net.layers[i], job.count, first),
                    rows * net.layers[i].n_out * sizeof(real))
-    loss = back(net, job.goal, parameters, transposed, X, Y, weight, rows, Z, delta, rows, 1.0,
-                beta, gradient)
     Y_hat = layer_rows(Z, last, rows, 0)
+    if gradient == NULL:
+        loss = output_loss(net, job.goal, Y, <const real*>Y_hat, weight, rows)
+    else:
+        loss = back(net, job.goal, parameters, transposed, X, Y, weight, rows, Z, delta, rows, 1.0,
+                    beta, gradient)
     if job.goal.linear:
         elementwise.output_sigma(last.activation, <const real*>Y_hat, Y_hat, rows, n_out)
-    if residuals != NULL:
+    if to.residuals != NULL:
+        residuals = to.residuals + at * n_out
         for n in range(rows):
             for k in range(n_out):
                 i = n * n_out + k

@@ -35,11 +35,12 @@ from cbackprop.core.factors cimport (
     inputs_per_row,
     width_of,
 )
-from cbackprop.core.gram cimport add_products, unpack_rows
+from cbackprop.core.gram cimport add_products, residuals_row, unpack_rows
 from cbackprop.core.objective cimport Objective
 from cbackprop.core.plan cimport Net, Plan
 from cbackprop.core.pulse cimport Pulse
 from cbackprop.core.rows cimport RowSource, memory_of, read_rows
+from cbackprop.core.simd.dispatch cimport CBP_SQUARED_ERROR
 from cbackprop.core.team cimport team
 from cbackprop.core.workspace cimport Workspace, workspace_for
 
@@ -69,8 +70,8 @@ cdef void block(System* s, Py_ssize_t first, Py_ssize_t rows, int worker, double
     """Loss, gradient = beta gradient + the block's, and the factors, from ``at``, of a block."""
     s.losses[first // s.block_rows] = block_factors(
         s.job, parameters, <const real*>s.transposed, first, rows, worker, s.weight_mean,
-        <real*>(s.scratch + worker * s.worker_bytes), beta, gradient, to, at,
-        s.r + first * s.n_out if s.dual else NULL, s.counts + first // s.block_rows)
+        <real*>(s.scratch + worker * s.worker_bytes), beta,
+        NULL if s.sums.residuals else gradient, to, at, s.counts + first // s.block_rows)
 
 
 cdef inline Py_ssize_t deltas_bytes(const System* s) noexcept nogil:
@@ -97,6 +98,9 @@ cdef void leaf_of(System* s, Py_ssize_t leaf, int worker, const real* parameters
     factors.capacity = s.block_rows
     factors.inputs = scratch + s.sums.scratch
     factors.deltas = factors.inputs + s.block_rows * inputs_per_row(net)
+    factors.residuals = NULL
+    if s.sums.residuals:
+        factors.residuals = factors.deltas + s.block_rows * deltas_per_row(net)
     while first < last:
         if leave(s.job, worker):
             return
@@ -194,8 +198,9 @@ cdef void super_blocks(System* s, const real* parameters) noexcept nogil:
             share_out(s.job, block_f32, s, n_blocks)
         if s.job.beat.stop or s.job.bad:
             return
-        for i in range(n_blocks):
-            elementwise.add(<const real*>(gradients + (i + 1) * s.P), gradients, s.P)
+        if not s.sums.residuals:
+            for i in range(n_blocks):
+                elementwise.add(<const real*>(gradients + (i + 1) * s.P), gradients, s.P)
         if not s.dual:
             share_out(s.job, tile, s, s.sums.n_parts)
             if s.job.beat.stop:
@@ -238,7 +243,8 @@ cdef void linearise(System* s, const real* parameters) noexcept nogil:
         if s.job.beat.stop or s.job.bad:
             return
         share_out(s.job, join_strip, s, (s.sums.size + STRIP - 1) // STRIP)
-        join_gradients(s, parameters)
+        if not s.sums.residuals:
+            join_gradients(s, parameters)
     else:
         super_blocks(s, parameters)
         if s.job.beat.stop or s.job.bad:
@@ -250,8 +256,11 @@ cdef void linearise(System* s, const real* parameters) noexcept nogil:
             unpack(s, i, 0)
     else:
         share_out(s.job, unpack, s, inputs_per_row(s.job.net))
-    for i in range(s.P):
-        s.g[i] = (<real*>s.gradients)[i]
+    if s.sums.residuals:
+        memcpy(s.g, residuals_row(s.sums, s.F), s.P * sizeof(double))
+    else:
+        for i in range(s.P):
+            s.g[i] = (<real*>s.gradients)[i]
     s.loss = s.job.goal.factor * pairwise_sum(s.losses, n_blocks)
     s.measured = pairwise_sum(s.counts, n_blocks)
 
@@ -317,7 +326,7 @@ cdef class GaussNewton:
             Py_ssize_t P = net.n_parameters
             Py_ssize_t size = net.itemsize
             Py_ssize_t K = net.layers[net.n_layers - 1].n_out
-            Py_ssize_t of_factors = inputs_per_row(net) + deltas_per_row(net)
+            Py_ssize_t of_factors = inputs_per_row(net) + deltas_per_row(net) + K
             Py_ssize_t widest = 1
             Py_ssize_t n_gradients, n_doubles, i, side
         for i in range(net.n_layers):
@@ -329,7 +338,7 @@ cdef class GaussNewton:
             raise MemoryError("the system of equations is larger than memory can be")
         self.gram = Gram()
         if not s.dual:
-            self.gram.prepare(net)
+            self.gram.prepare(net, job.goal.loss == CBP_SQUARED_ERROR)
         s.sums = &self.gram.sums
         s.by_leaves = (not s.dual
                        and s.sums.size * <Py_ssize_t>sizeof(double) <= LARGEST_LEAF_SUMS)
@@ -357,7 +366,6 @@ cdef class GaussNewton:
         for _ in range(2):
             space.n_bytes = 0
             if s.dual:
-                space.lay(<char**>&s.r, s.M * sizeof(double))
                 space.lay(<char**>&s.t, s.M * sizeof(double))
                 space.lay(<char**>&s.rows, n_rows * widest * sizeof(double))
                 space.lay(<char**>&s.G_weights, s.M * s.M * sizeof(double))
@@ -369,6 +377,8 @@ cdef class GaussNewton:
                 i = s.factors.capacity * sizeof(double)
                 space.lay(<char**>&s.factors.inputs, i * inputs_per_row(net))
                 space.lay(<char**>&s.factors.deltas, i * deltas_per_row(net))
+                if s.dual or s.sums.residuals:
+                    space.lay(<char**>&s.factors.residuals, i * K)
             # The sums are no more than P P, but for the ends of their rows.
             space.lay(<char**>&s.F, max(side * side, s.sums.size) * sizeof(double))
             space.lay(<char**>&s.g, P * sizeof(double))

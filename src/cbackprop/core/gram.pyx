@@ -11,7 +11,8 @@ itself halves them.  What U'V holds stands in J'J once, twice or four times (``u
 
 The columns of U and V are made and used in pieces, tile by tile of U'V; a tile adds its rows in
 their order.  Where the making would cost more than it saves, with one output and few inputs, U and
-V are the rows of J themselves, in pieces again.  This file knows no threads.
+V are the rows of J themselves, in pieces again; and for the squared error their residuals behind
+them, [J r]' [J r], whose last row is J'r.  This file knows no threads.
 """
 
 from cpython.mem cimport PyMem_RawFree, PyMem_RawMalloc
@@ -36,7 +37,7 @@ cdef enum:
     ONE_LAYER       # U: p, q <= p.  V: i, j <= i
     OUTPUTS         # U: the same.  V: k = k alone, the outputs being elementwise
     ONE_UNIT        # U: p.  V: q, with C in it: a square, for C is a number
-    ROWS            # U, V: J of all layers, K = 1; a segment is an input's part of it
+    ROWS            # U, V: J of all layers, K = 1, or [J r]; a segment is an input's part of it
 
 cdef enum:
     PIECE = 64      # rows of a piece of U and V
@@ -67,7 +68,7 @@ cdef Py_ssize_t before(const Net* net, const Pair* pair, bint of_v,
             segment -= width_of(&net.layers[i])
             i += 1
             if i == net.n_layers:
-                return net.n_parameters
+                return net.n_parameters + segment       # the residuals' 0, or behind it 1
         return net.layers[i].W + segment * net.layers[i].n_out
     if pair.form == ONE_UNIT or (pair.form == OUTPUTS and of_v):
         return segment
@@ -78,7 +79,7 @@ cdef Py_ssize_t before(const Net* net, const Pair* pair, bint of_v,
 
 cdef Py_ssize_t n_segments(const Net* net, const Pair* pair, bint of_v) noexcept nogil:
     if pair.form == ROWS:
-        return inputs_per_row(net)
+        return inputs_per_row(net) + pair.residuals
     if of_v and pair.form != ONE_UNIT:
         return net.layers[pair.upper].n_out
     return width_of(outer_of(net, pair))
@@ -102,9 +103,9 @@ cdef Py_ssize_t leading(Py_ssize_t n) noexcept nogil:
     return ((n + LINE - 1) // LINE | 1) * LINE
 
 
-cdef void describe(const Net* net, int form, Py_ssize_t upper, Py_ssize_t lower,
+cdef void describe(const Net* net, int form, Py_ssize_t upper, Py_ssize_t lower, bint residuals,
                    Pair* pair) noexcept nogil:
-    pair.form, pair.upper, pair.lower = form, upper, lower
+    pair.form, pair.upper, pair.lower, pair.residuals = form, upper, lower, residuals
     pair.upper_outside = width_of(&net.layers[upper]) <= width_of(&net.layers[lower])
     pair.n_u = before(net, pair, False, n_segments(net, pair, False))
     pair.n_v = before(net, pair, True, n_segments(net, pair, True))
@@ -127,7 +128,8 @@ cdef class Gram:
         PyMem_RawFree(self.sums.pairs)
         PyMem_RawFree(self.sums.parts)
 
-    cdef int prepare(self, const Net* net) except -1:
+    cdef int prepare(self, const Net* net, bint residuals) except -1:
+        """residuals : whether J'r is the gradient; if it is made with J'J, ``sums`` says so"""
         cdef:
             Sums* sums = &self.sums
             Py_ssize_t layers = net.n_layers
@@ -145,12 +147,13 @@ cdef class Gram:
         for upper in range(layers):
             for lower in range(upper + 1):
                 pair = &sums.pairs[i]
-                describe(net, form_of(net, upper, lower), upper, lower, pair)
+                describe(net, form_of(net, upper, lower), upper, lower, False, pair)
                 cost += pair.n_u * pair.n_v + MAKING * (pair.n_u + pair.n_v)
                 i += 1
         if n_targets(net) == 1 and P * (P / 2.0 + MAKING) < cost:
             sums.n_pairs = 1
-            describe(net, ROWS, 0, 0, sums.pairs)
+            sums.residuals = residuals
+            describe(net, ROWS, 0, 0, residuals, sums.pairs)
         for i in range(sums.n_pairs):
             sums.pairs[i].at = sums.size
             sums.size += (sums.pairs[i].n_u * sums.pairs[i].ld + LINE - 1) // LINE * LINE
@@ -197,6 +200,9 @@ cdef void rows_of_J(const Net* net, const Segments* part, const Factors* factors
                                    False, first, last - first, rows, to, ld)
             to += (last - first) * n_d
         before_layer += n_a
+    if part.first + part.count > before_layer:
+        for i in range(rows):
+            to[i * ld] = factors.residuals[row + i]
 
 
 cdef void add_square(Py_ssize_t n, Py_ssize_t rows, const double* J, Py_ssize_t ld_J, double beta,
@@ -324,6 +330,11 @@ cdef void unpack_one_layer(const Pair* pair, const double* of, Py_ssize_t p, Py_
             if q < p:
                 for j in range(i + 1, n_out):
                     to[j] = sums[j * (j + 1) // 2 + i]
+
+
+cdef const double* residuals_row(const Sums* sums, const double* of) noexcept nogil:
+    """J'r (P,), where ``sums.residuals`` is set."""
+    return of + (sums.pairs[0].n_u - 1) * sums.pairs[0].ld
 
 
 cdef void unpack_rows(const Net* net, const Sums* sums, const double* of, Py_ssize_t i,

@@ -29,8 +29,7 @@ ctypedef struct System:
     # how: gram.pyx's products, and J's factors: of a super-block; in the dual of every row
     const Sums* sums
     Factors factors
-    # the dual: the residuals, and the matrix's two parts
-    double* r                   # (M,) J'r is the gradient
+    # the dual: the matrix's two parts
     double* G_weights           # (M, M) J J', the weights' part, the lower triangle,
     double* G_biases            # and the biases'; NULL without
     # memory of normal.pyx and dual.pyx
