@@ -131,14 +131,21 @@ class cython_build_ext(build_ext):
 
         # Cython copies what else it is told of into its folder, where dispatch.c would meet the
         # C made from dispatch.pyx; so it is told of the .pyx alone.
+        output = Path(f"build/{KIND}/cython")
+        before = {path: (path.stat(), path.read_bytes()) for path in output.rglob("*.c")}
         generated = cythonize(
             [Extension(extension.name, extension.sources[:1]) for extension in self.extensions],
-            build_dir=f"build/{KIND}/cython",
+            build_dir=str(output),
             include_path=["src"],
             shared_utility_qualified_name=UTILITY,
             compiler_directives=DIRECTIVES,
             nthreads=CORES,
         )
+        # pip installs a Cython for each build, whose files are newer than any C: what is translated
+        # to the same C as before is as old as it was, and not compiled again.
+        for path, (status, text) in before.items():
+            if path.read_bytes() == text:
+                os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
         sources = {extension.name: extension.sources for extension in generated}
         for extension in self.extensions:
             extension.sources[:1] = sources[extension.name]
