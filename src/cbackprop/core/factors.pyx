@@ -12,7 +12,8 @@ parameters, made by the lines of backpropagation from another start (derivatives
 
 Layer by layer such a row is an outer product, a' delta: of the layer's inputs, which do not depend
 on k, with 1 behind them for the bias, and of its delta.  These are kept, in double.  J'e is the
-gradient, by the four lines themselves.  This file knows no sums of such rows.
+gradient, by the four lines themselves, unless the sums are to give it.  This file knows no sums of
+such rows.
 """
 
 from libc.math cimport sqrt
@@ -155,8 +156,8 @@ cdef double block_factors(Job* job, const real* parameters, const real* transpos
     at ``parameters``.
 
     delta : (rows, n_units), scratch memory
-    gradient : or NULL
-    at : the block's first row in ``to``, whose residuals are J'e's: J' r is the gradient
+    gradient : or NULL, where J' times the residuals is to give it
+    at : the block's first row in ``to``
     measured : set to how many targets count
     """
     cdef:

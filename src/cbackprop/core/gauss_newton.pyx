@@ -1,7 +1,8 @@
 """J'J and J'e over row blocks: what a Gauss-Newton step is solved from.
 
 Blocks of rows go forward and back, which gives J'e and the factors of J's rows (factors.pyx); sums
-of products of these are J'J (gram.pyx), or J J' (dual.pyx).  J is not stored, not even in part.
+of products of these are J'J (gram.pyx), for one output's squares J'e with it, or J J' (dual.pyx).
+J is not stored, not even in part.
 
 By leaves (small sums): a leaf is a run of blocks whose sums accumulate in order; the leaves, whose
 number the rows alone decide, are joined by the pairwise tree.  By tiles: for a super-block of rows
