@@ -8,12 +8,12 @@ iteration
     y = sin(10 x) / (10 x) at 2,000 points in [-1, 1], 1-20-1, tanh and identity, float64.  The
     peers (marquardt_peers.py) have the same start, and no time counts before each has reached the
     mean squared error 1e-8.  Calls of a fixed number of iterations, ours and a peer's in turn, each
-    after a rest and a call that does not count; a ratio is the median of the pairs'.  An iteration
-    may try several steps, so the time of a trial is given as well.  A peer runs on one thread or on
-    all, whichever took less for the check.  The limit: N P^2 + P^3/3 flops and two passes of
-    activations, 49 flops a unit (limit.py), at the gemm rate of this run times the threads: one
-    trial, where an iteration takes more; the share of the limit with all its trials is given as
-    well.
+    after a rest and half a second of calls that do not count; a ratio is the median of the pairs'.
+    An iteration may try several steps, so the time of a trial is given as well. A peer runs on one
+    thread or on all, whichever took less for the check. The limit: N P^2 + P^3/3 flops and two
+    passes of activations, 49 flops a unit (limit.py), at the gemm rate of this run times the
+    threads: one trial, where an iteration takes more; the share of the limit with all its trials is
+    given as well.
 goal
     The same to the mean squared error 1e-8, from `init="nguyen_widrow"` with many seeds, whole
     calls; beside LBFGS and SciPy's L-BFGS-B (with our compiled gradient), from the same starts to
@@ -65,9 +65,9 @@ from benchmarks.timing import Time
 
 HIDDEN, POINTS, GOAL = 20, 2000, 1e-8
 # Threads of OpenBLAS and OpenMP that have worked wait in a loop for more, up to 0.1 s: a turn
-# begins when the last one's have gone to sleep, and by a call that is not timed, for by then the
-# processor sleeps as well.
-PAUSE = 0.2
+# begins when the last one's have gone to sleep, and by calls that are not timed, as long for each
+# library, for by then the processor sleeps as well.
+PAUSE, WAKING = 0.2, 0.5
 TIMES_PEERS = {"scipy": 15, "torch": 15, "pyrenn": 500}
 LEAST_PERCENT = 40
 MOST_ITERATIONS, MOST_MS, TIMES_LBFGS = 25, 15, 20
@@ -143,7 +143,9 @@ class Pairs:
 
 def reading(process, iterations, times):
     time.sleep(PAUSE)
-    process.call("clock", iterations, times)
+    begin = time.perf_counter()
+    while time.perf_counter() - begin < WAKING:
+        process.call("clock", iterations, times)
     seconds, n, trials, _ = process.call("clock", iterations, times)
     return seconds / n, seconds / trials
 
