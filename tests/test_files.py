@@ -220,15 +220,16 @@ def killed_writer(path, step):
 @POSIX
 def test_what_a_killed_writer_left_goes_with_the_next_write(tmp_path):
     path, other = tmp_path / "name", tmp_path / "name.x"
-    (tmp_path / ".name.0123456789abcdef.tmp.bak").touch()
+    foreign = ".name.0123456789abcdef.tmp.bak"
+    (tmp_path / foreign).touch()
     killed_writer(other, "fsync")
     killed_writer(path, "replace")
     left = names(tmp_path)
-    assert len(left) == 3 and other not in left
+    assert len(left) == 3 and foreign in left and "name.x" not in left
     files.write_whole(path, b"data")
-    assert names(tmp_path) == [left[0], next(n for n in left if n.startswith(".name.x.")), "name"]
+    assert names(tmp_path) == [foreign, next(n for n in left if n.startswith(".name.x.")), "name"]
     files.write_whole(other, b"data")
-    assert names(tmp_path) == [left[0], "name", "name.x"]
+    assert names(tmp_path) == [foreign, "name", "name.x"]
 
 
 @POSIX
