@@ -9,8 +9,8 @@ iteration
     peers (marquardt_peers.py) have the same start, and no time counts before each has reached the
     mean squared error 1e-8.  Calls of a fixed number of iterations, ours and a peer's in turn, each
     after a rest and half a second of calls that do not count; a ratio is the median of the pairs'.
-    An iteration may try several steps, so the time of a trial is given as well. A peer runs on one
-    thread or on all, whichever took less for the check. The limit: N P^2 + P^3/3 flops and two
+    An iteration may try several steps, so the time of a trial is given as well.  A peer runs on one
+    thread or on all, whichever took less for the check.  The limit: N P^2 + P^3/3 flops and two
     passes of activations, 49 flops a unit (limit.py), at the gemm rate of this run times the
     threads: one trial, where an iteration takes more; the share of the limit with all its trials is
     given as well.
