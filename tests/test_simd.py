@@ -496,6 +496,19 @@ def test_product_larger(level, dtype, transposed):
         check_product(level, dtype, *shape, transposed, variant, rng)
 
 
+@pytest.mark.parametrize("transposed", [False, True], ids=["NN", "TN"])
+def test_product_packed(level, dtype, transposed):
+    """With AVX2 panels of B are copied: every split of the rows, several pieces, a C beyond L2."""
+    rng = np.random.default_rng(16)
+    shapes = [(m, 52 + m, 700) for m in range(8, 23)]
+    shapes += [(40, 64, 300), (130, 28, 131), (64, 14, 513)]
+    for i, shape in enumerate(shapes):
+        for variant in VARIANTS[i % 2 :: 2]:
+            check_product(level, dtype, *shape, transposed, variant, rng)
+    for m in range(1100, 1106):
+        check_product(level, dtype, m, 150, 90, transposed, VARIANTS[m % 2 - 2], rng)
+
+
 def test_product_contiguous(level, dtype):
     """Leading dimensions as small as can be; one column has forms of its own."""
     rng = np.random.default_rng(7)
@@ -535,15 +548,23 @@ def test_product_of_random_numbers(level, dtype):
 @pytest.mark.parametrize("transposed", [False, True], ids=["NN", "TN"])
 def test_equal_rows_give_equal_rows(level, dtype, transposed):
     """A row's sum does not depend on the tile or lane where it is computed."""
-    k = 29
-    for n in (1, 2, 3, 4, 5, 7, 8, 10, 12, 17, 30, 33, 70):
+    pairs = [(n, 29) for n in (1, 2, 3, 4, 5, 7, 8, 10, 12, 17, 30, 33, 70)]
+    for n, k in [*pairs, (66, 700), (200, 70)]:
         row, B = some(k, dtype, n), some((k, n), dtype, n + 1)
         for m in range(1, 40):
             A = np.repeat(row, m) if transposed else np.tile(row, m)
             strides = (1, m) if transposed else (k, 1)
             C = np.empty((m, n), dtype)
             dispatch.run_product(level, m, n, k, 1, A, *strides, B.ravel(), n, 0, C.ravel(), n)
-            assert (C[0] == C).all(), (m, n)
+            assert (C[0] == C).all(), (m, n, k)
+    n, k = 150, 60
+    row, B = some(k, dtype, n), some((k, n), dtype, n + 1)
+    for m in range(1100, 1108):  # C beyond L2
+        A = np.repeat(row, m) if transposed else np.tile(row, m)
+        C = np.full((m, n), 0.75, dtype)
+        strides = (1, m) if transposed else (k, 1)
+        dispatch.run_product(level, m, n, k, 1, A, *strides, B.ravel(), n, 1, C.ravel(), n)
+        assert (C[0] == C).all(), m
 
 
 def test_product_carries_infinities_and_nan(level, dtype):

@@ -13,27 +13,33 @@ from cbackprop.core cimport blas, elementwise
 from cbackprop.core.simd.dispatch cimport f64
 
 
-# Up to this many multiplications the register tiles are faster than OpenBLAS 0.3.30 or at par with
-# it, by the width of the vectors.  AVX-512: 1.0 to 1.2 times as fast up to 256 x 1024 x 784, both
-# dtypes; AVX2: 1.0 to 1.3 at 64 x 100 x 784, 0.84 to 0.97 at 256^3; 16 bytes: 1.0 to 1.4 at 64^3,
-# 0.8 (float32) at 128^3.  With few columns or rows they win at any size, up to twice.
-cdef Py_ssize_t TILES_UP_TO = (
+# Up to so many multiplications the register tiles are faster than OpenBLAS 0.3.30 or at par with it,
+# by the width of the vectors.  AVX-512: 1.0 to 1.2 times as fast up to 256 x 1024 x 784, both dtypes;
+# AVX2: 1.05 to 1.3 there, for they copy one factor where BLAS copies two; 16 bytes: 1.0 to 1.4 at
+# 64^3, 0.8 (float32) at 128^3.  With few columns or rows they win at any size, up to twice.
+cdef Py_ssize_t TILES_UP_TO = 1 << 28 if f64.lanes >= 4 else 1 << 18
+# The same for A^T delta.  AVX2: at k = 512 two columns' worth of lines of A no longer stay in L1
+# (144 x 176: 0.95, float32 1.1).
+cdef Py_ssize_t TILES_UP_TO_TRANSPOSED_F64 = (
     1 << 28 if f64.lanes == 8 else 1 << 23 if f64.lanes == 4 else 1 << 18)
+cdef Py_ssize_t TILES_UP_TO_TRANSPOSED_F32 = (
+    1 << 28 if f64.lanes == 8 else 1 << 25 if f64.lanes == 4 else 1 << 18)
 
 
-cdef inline bint tiles_win(Py_ssize_t m, Py_ssize_t n, Py_ssize_t k) noexcept nogil:
+cdef inline bint tiles_win(Py_ssize_t m, Py_ssize_t n, Py_ssize_t k,
+                           Py_ssize_t up_to) noexcept nogil:
     """Whether the register tiles beat BLAS on C (m, n) = A (m, k) B (k, n).
 
     BLAS copies both factors into its own layout first, which pays when each is used often enough.
     """
-    return m * n * k <= TILES_UP_TO or n < 24 or m < 8
+    return m * n * k <= up_to or n < 24 or m < 8
 
 
 cdef void affine(Py_ssize_t rows, Py_ssize_t n_in, Py_ssize_t n_out, const real* A, const real* W,
                  const real* b, real* H) noexcept nogil:
     """H (rows, n_out) = A (rows, n_in) W (n_in, n_out) + b (n_out); b may be NULL."""
     cdef real one = 1
-    if tiles_win(rows, n_out, n_in):
+    if tiles_win(rows, n_out, n_in, TILES_UP_TO):
         elementwise.product(rows, n_out, n_in, one, A, n_in, 1, W, n_out, <real>0, H, n_out, b)
     elif b == NULL:
         blas.gemm(False, False, rows, n_out, n_in, one, A, n_in, W, n_out, <real>0, H, n_out)
@@ -51,7 +57,8 @@ cdef void weight_gradient(Py_ssize_t n_in, Py_ssize_t n_out, Py_ssize_t rows, re
     not read grad_W.
     """
     cdef const real* no_bias = NULL
-    if tiles_win(n_in, n_out, rows):
+    if tiles_win(n_in, n_out, rows, TILES_UP_TO_TRANSPOSED_F64 if real is double
+                 else TILES_UP_TO_TRANSPOSED_F32):
         elementwise.product(n_in, n_out, rows, alpha, A, 1, lda, delta, ld_delta, beta, grad_W,
                             ld_grad, no_bias)
     else:
@@ -71,7 +78,7 @@ cdef void delta_W_T(Py_ssize_t rows, Py_ssize_t n_in, Py_ssize_t n_out, const re
         real one = 1
     if W_T == NULL:
         blas.gemm(False, True, rows, n_in, n_out, one, delta, n_out, W, n_out, <real>0, out, n_in)
-    elif tiles_win(rows, n_in, n_out):
+    elif tiles_win(rows, n_in, n_out, TILES_UP_TO):
         elementwise.product(rows, n_in, n_out, one, delta, n_out, 1, W_T, n_in, <real>0, out, n_in,
                             no_bias)
     else:

@@ -18,9 +18,11 @@
 
 #if defined(__GNUC__) || defined(__clang__)
 #define CBP_INLINE static inline __attribute__((always_inline, unused))
+#define CBP_NOINLINE __attribute__((noinline))
 #define CBP_PREFETCH(address) __builtin_prefetch(address)
 #else
 #define CBP_INLINE static __forceinline
+#define CBP_NOINLINE __declspec(noinline)
 #define CBP_PREFETCH(address) ((void)(address))
 #endif
 

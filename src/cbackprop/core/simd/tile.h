@@ -22,9 +22,11 @@ CBP_INLINE V WN(finished)(const int how, T alpha, V sum, T beta, const T *C)
 
 /* `tiles` times MR rows of C, NV vectors across; the panel's last vector begins at column `last`
  * and may overlap the one before it (both are loaded before either is stored).  KS > 1: term p goes
- * to accumulator p mod KS, which hides the multiply-adds' latency where MR is small. */
-CBP_INLINE void WN(panel)(const int MR, const int NV, const int KS, const FN(job) *job, const T *A,
-                          const T *B, T *C, const T *bias, ptrdiff_t last, ptrdiff_t tiles)
+ * to accumulator p mod KS, which hides the multiply-adds' latency where MR is small.  far: C is read
+ * from beyond L2.  packed: NULL, or gets the panel of B, its rows behind each other. */
+CBP_INLINE void WN(panel)(const int MR, const int NV, const int KS, const int far, const FN(job) *job,
+                          const T *A, const T *B, T *C, const T *bias, ptrdiff_t last,
+                          ptrdiff_t tiles, T *packed)
 {
     const ptrdiff_t k = job->k, ldc = job->ldc;
     const T alpha = job->alpha, beta = job->beta;
@@ -50,6 +52,13 @@ CBP_INLINE void WN(panel)(const int MR, const int NV, const int KS, const FN(job
                     sum[s][i][v] = WN(set)(0);
             }
         }
+        if (far) { /* the next tile's */
+            CBP_UNROLL
+            for (int i = MR; i < 2 * MR; i++) {
+                CBP_PREFETCH(C + i * ldc);
+                CBP_PREFETCH(C + i * ldc + last + W - 1);
+            }
+        }
         if (bias != NULL) {
             CBP_UNROLL
             for (int i = 0; i < MR; i++) {
@@ -64,6 +73,14 @@ CBP_INLINE void WN(panel)(const int MR, const int NV, const int KS, const FN(job
         CBP_UNROLL                                                                                 \
         for (int v = 0; v < NV; v++)                                                               \
             row[v] = WN(load)((const T *)b + COLUMN(v));                                           \
+        if (packed != NULL) {                                                                      \
+            CBP_PREFETCH(b + 16 * next_b);                                                         \
+            CBP_PREFETCH(b + 16 * next_b + (last + W - 1) * SIZE);                                 \
+            CBP_UNROLL                                                                             \
+            for (int v = 0; v < NV; v++)                                                           \
+                WN(store)(packed + COLUMN(v), row[v]);                                             \
+            packed += last + W;                                                                    \
+        }                                                                                          \
         if (MR == 2) { /* one load, not two */                                                     \
             CBP_UNROLL                                                                             \
             for (int v = 0; v < NV; v++)                                                           \
@@ -165,7 +182,7 @@ CBP_INLINE void WN(panel)(const int MR, const int NV, const int KS, const FN(job
     static void WN(panel_##MR##x##NV)(const FN(job) *job, const T *A, const T *B, T *C,            \
                                       const T *bias, ptrdiff_t last, ptrdiff_t tiles)              \
     {                                                                                              \
-        WN(panel)(MR, NV, MR == 1 ? 4 : 1, job, A, B, C, bias, last, tiles);                       \
+        WN(panel)(MR, NV, MR == 1 ? 4 : 1, 0, job, A, B, C, bias, last, tiles, NULL);                       \
     }
 PANELS(PANEL)
 #undef PANEL
@@ -173,7 +190,7 @@ PANELS(PANEL)
     static void WN(two_rows_x##NV)(const FN(job) *job, const T *A, const T *B, T *C,               \
                                    const T *bias, ptrdiff_t last, ptrdiff_t tiles)                 \
     {                                                                                              \
-        WN(panel)(2, NV, 2, job, A, B, C, bias, last, tiles);                                      \
+        WN(panel)(2, NV, 2, 0, job, A, B, C, bias, last, tiles, NULL);                                      \
     }
 TWO_ROWS(1)
 TWO_ROWS(2)
@@ -223,12 +240,111 @@ CBP_INLINE void WN(rows)(const int most, const int NV, const WN(panel_function) 
         panel[NV - 1][rest - 1](job, A, B, C, bias, last, 1);
 }
 
+#if VECTOR_BYTES == 32 && BYTES == 32
+/* ------------------------------------------------------------------------------------------------
+ * Packing.  Each tile of rows reads the panel of B anew.  Where that does not stay in L1, being long
+ * or with rows a power of two apart that fall on the same few lines of the cache, or where vectors
+ * lie across lines, the first tile writes it down row by row, PIECE rows at a time, and the others
+ * read the copy.  On Zen 3 a third faster at best, where it is done a tenth (3,000 products of 8 to
+ * 128 rows).  A panel of 64-byte vectors is as wide as BLAS's own: there it is not done.
+ */
+#define PIECE 256
+
+/* Only sizes and strides decide.  Two or more vectors across, and m such that `rows` never sees the
+ * one or two rows that it would add in another order. */
+static int WN(packing_pays)(const FN(job) *job, ptrdiff_t m, ptrdiff_t n)
+{
+    const ptrdiff_t stride = job->ldb * SIZE, bytes = job->k * stride;
+    if (bytes <= 32 * 1024 || m < MOST_ROWS_2 + 3 || n <= W || job->ldb <= MOST_VECTORS * W)
+        return 0;
+    return m * n * job->k > 100000 * W ||
+           (stride % BYTES != 0 && bytes > 48 * 1024 && n > 2 * MOST_VECTORS * W);
+}
+
+/* Functions of their own: among other loops the tiles would not get all registers. */
+#define PACKING(NV)                                                                                \
+    static CBP_NOINLINE void WN(packing_x##NV)(const FN(job) *job, const T *A, const T *B, T *C,   \
+                                               const T *bias, ptrdiff_t last, T *packed)           \
+    {                                                                                              \
+        WN(panel)(MOST_ROWS_##NV, NV, 1, 0, job, A, B, C, bias, last, 1, packed);                  \
+    }                                                                                              \
+    static CBP_NOINLINE void WN(far_x##NV)(const FN(job) *job, const T *A, const T *B, T *C,       \
+                                           const T *bias, ptrdiff_t last, ptrdiff_t tiles)         \
+    {                                                                                              \
+        WN(panel)(MOST_ROWS_##NV, NV, 1, 1, job, A, B, C, bias, last, tiles, NULL);                \
+    }
+PACKING(2)
+PACKING(3)
+#undef PACKING
+
+CBP_INLINE void WN(packed_rows)(const int most, const int NV, const WN(panel_function) two_rows,
+                                const FN(job) *job, ptrdiff_t m, const T *A, const T *B, T *C,
+                                const T *bias, ptrdiff_t last)
+{
+    CBP_ALIGNED(T, packed[PIECE * MOST_VECTORS * W]);
+    FN(job) piece = *job;
+    ptrdiff_t k = job->k, pieces = (k + PIECE - 1) / PIECE;
+    for (; pieces > 0; pieces--) {
+        ptrdiff_t done = most;
+        piece.k = pieces == 1 ? k : k / pieces;
+        piece.ldb = job->ldb;
+        if (NV == 2)
+            WN(packing_x2)(&piece, A, B, C, bias, last, packed);
+        else
+            WN(packing_x3)(&piece, A, B, C, bias, last, packed);
+        piece.ldb = last + W;
+        if (piece.beta != 0 && m * job->ldc * SIZE > 512 * 1024) {
+            const ptrdiff_t tiles = (m - done - 3) / most; /* at least three rows are left */
+            (NV == 2 ? WN(far_x2) : WN(far_x3))(&piece, A + done * job->rsa, packed,
+                                                C + done * job->ldc, bias, last, tiles);
+            done += tiles * most;
+        }
+        WN(rows)(most, NV, two_rows, &piece, m - done, A + done * job->rsa, packed,
+                 C + done * job->ldc, bias, last);
+        k -= piece.k;
+        A += piece.k * job->csa;
+        B += piece.k * job->ldb;
+        piece.beta = 1; /* the next terms of the same sums */
+        bias = NULL;
+    }
+}
+
+/* As `panels` */
+static void WN(packed_panels)(const FN(job) *job, ptrdiff_t m, ptrdiff_t n, const T *A, const T *B,
+                              T *C, const T *bias)
+{
+    ptrdiff_t vectors = (n + W - 1) / W;
+    ptrdiff_t panels = (vectors + MOST_VECTORS - 1) / MOST_VECTORS;
+    for (; panels > 0; panels--) {
+        const ptrdiff_t across = panels == 1 ? vectors : vectors / panels;
+        const ptrdiff_t last = (panels == 1 ? n : across * W) - W;
+        if (across == 3)
+            WN(packed_rows)(MOST_ROWS_3, 3, WN(two_rows_x3), job, m, A, B, C, bias, last);
+        else
+            WN(packed_rows)(MOST_ROWS_2, 2, WN(two_rows_x2), job, m, A, B, C, bias, last);
+        vectors -= across;
+        n -= across * W;
+        B += across * W;
+        C += across * W;
+        if (bias != NULL)
+            bias += across * W;
+    }
+}
+#undef PIECE
+#endif
+
 /* C (m, n), n >= W, in panels of columns as even as can be */
 static void WN(panels)(const FN(job) *job, ptrdiff_t m, ptrdiff_t n, const T *A, const T *B, T *C,
                        const T *bias)
 {
     ptrdiff_t vectors = (n + W - 1) / W;
     ptrdiff_t panels = (vectors + MOST_VECTORS - 1) / MOST_VECTORS;
+#if VECTOR_BYTES == 32 && BYTES == 32
+    if (WN(packing_pays)(job, m, n)) {
+        WN(packed_panels)(job, m, n, A, B, C, bias);
+        return;
+    }
+#endif
     for (; panels > 0; panels--) {
         /* The wider panels come last: there are never fewer than W columns left. */
         const ptrdiff_t across = panels == 1 ? vectors : vectors / panels;
