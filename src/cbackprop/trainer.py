@@ -619,7 +619,10 @@ class Trainer:
         low, high = RANGES[activation]
         # NumPy's reductions cost a microsecond each, which shows on small data.  NaN is missing.
         if Y.size <= 64:
-            values = [value for value in Y.ravel().tolist() if value == value]
+            values = Y.ravel().tolist()
+            if low <= min(values) and max(values) <= high:  # passes over a NaN but the first
+                return
+            values = [value for value in values if value == value]
         else:
             values = [np.fmin.reduce(Y, None), np.fmax.reduce(Y, None)]
         smallest, largest = min(values, default=np.nan), max(values, default=np.nan)

@@ -59,6 +59,9 @@ cdef void start(const Goal* goal, int activation, Py_ssize_t k, const real* Y, c
         return
     memset(delta_O, 0, rows * n_out * sizeof(real))
     for n in range(rows):
+        if weight == NULL and goal.loss == CBP_SQUARED_ERROR:
+            delta_O[n * n_out + k] = 1
+            continue
         root = 1 if weight == NULL else weight[n if goal.plain else n * n_out + k]
         share = Y_hat[n * n_out + k]
         if goal.loss == CBP_CROSS_ENTROPY:
@@ -92,16 +95,12 @@ cdef void copy_rows(const real* x, Py_ssize_t rows, Py_ssize_t columns, Py_ssize
                     double* to) noexcept nogil:
     """Row i of x (rows, columns) to i step of ``to``."""
     cdef Py_ssize_t i, j
-    if real is double:
-        if step == columns:
-            memcpy(to, x, rows * columns * sizeof(double))
-        else:
-            for i in range(rows):
-                memcpy(to + i * step, x + i * columns, columns * sizeof(double))
-    else:
-        for i in range(rows):
-            for j in range(columns):
-                to[i * step + j] = x[i * columns + j]
+    if real is double and step == columns:
+        memcpy(to, x, rows * columns * sizeof(double))
+        return
+    for i in range(rows):       # rows are short: a call of memcpy takes as long as the copying
+        for j in range(columns):
+            to[i * step + j] = x[i * columns + j]
 
 
 cdef void keep_inputs(const Net* net, const real* X, const real* Z, Py_ssize_t rows,
@@ -166,8 +165,8 @@ cdef double block_factors(Job* job, const real* parameters, const real* transpos
         Py_ssize_t n_out = last.n_out
         int* bad = &job.bad if job.check else NULL
         real* Z = <real*>of_worker(job, job.to.Z, worker)
-        Py_ssize_t i, k, n
-        double loss, w
+        Py_ssize_t i, k
+        double loss
         double* residuals
         const real* X
         const real* Y
@@ -196,11 +195,11 @@ cdef double block_factors(Job* job, const real* parameters, const real* transpos
         elementwise.output_sigma(last.activation, <const real*>Y_hat, Y_hat, rows, n_out)
     if to.residuals != NULL:
         residuals = to.residuals + at * n_out
-        for n in range(rows):
-            for k in range(n_out):
-                i = n * n_out + k
-                w = 1.0 if weight == NULL else weight[n if job.goal.plain else i]
-                residuals[i] = sqrt(w) * (<double>Y_hat[i] - <double>Y[i])
+        for i in range(rows * n_out):
+            residuals[i] = <double>Y_hat[i] - <double>Y[i]
+        if weight != NULL:
+            for i in range(rows * n_out):
+                residuals[i] *= sqrt(<double>weight[i // n_out if job.goal.plain else i])
     keep_inputs(net, X, <const real*>Z, rows, to, at)
     for k in range(n_out):
         deltas_for(job, k, Y, <const real*>Y_hat, weight, rows, parameters, transposed,

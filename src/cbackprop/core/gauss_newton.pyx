@@ -50,7 +50,7 @@ cdef extern from *:
 
 cdef enum:
     LINE = 64                   # bytes of a cache line
-    STRIP = 4096                # of the leaves' sums, joined by one task
+    STRIP = 1024                # of the leaves' sums, joined by one task
 
 # Up to this many bytes of sums each leaf has its own.
 cdef Py_ssize_t LARGEST_LEAF_SUMS = 256 * 1024

@@ -13,13 +13,13 @@ from cbackprop.core cimport blas, elementwise
 from cbackprop.core.simd.dispatch cimport f64
 
 
-# Up to so many multiplications the register tiles are faster than OpenBLAS 0.3.30 or at par with it,
-# by the width of the vectors.  AVX-512: 1.0 to 1.2 times as fast up to 256 x 1024 x 784, both dtypes;
-# AVX2: 1.05 to 1.3 there, for they copy one factor where BLAS copies two; 16 bytes: 1.0 to 1.4 at
-# 64^3, 0.8 (float32) at 128^3.  With few columns or rows they win at any size, up to twice.
+# Up to so many multiplications the register tiles are faster than OpenBLAS 0.3.30 or at par with
+# it, by the width of the vectors.  AVX-512: 1.0 to 1.2 times as fast up to 256 x 1024 x 784, both
+# dtypes; AVX2: 1.05 to 1.3 there, for they copy one factor where BLAS copies two; 16 bytes: 1.0 to
+# 1.4 at 64^3, 0.8 (float32) at 128^3.  With few columns or rows they win at any size, up to twice.
 cdef Py_ssize_t TILES_UP_TO = 1 << 28 if f64.lanes >= 4 else 1 << 18
-# The same for A^T delta.  AVX2: at k = 512 two columns' worth of lines of A no longer stay in L1
-# (144 x 176: 0.95, float32 1.1).
+# The same for A^T delta.  AVX2: with 512 rows a tile's lines of A no longer stay in L1 (144 x 176:
+# 0.95 times as fast, float32 1.1).
 cdef Py_ssize_t TILES_UP_TO_TRANSPOSED_F64 = (
     1 << 28 if f64.lanes == 8 else 1 << 23 if f64.lanes == 4 else 1 << 18)
 cdef Py_ssize_t TILES_UP_TO_TRANSPOSED_F32 = (
