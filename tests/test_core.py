@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cbackprop import reference
-from cbackprop.core import batch
+from cbackprop.core import batch, calls
 from cbackprop.core.blas import product
 from cbackprop.core.objective import Objective
 from cbackprop.core.plan import Plan
@@ -147,11 +147,11 @@ def test_gradients_by_either_partition(partition, bias, weighted, sizes, activat
             bits = set()
             for n_threads in (1, 3):
                 out = np.full(plan.n_parameters, np.nan)
-                value = batch.gradient(plan, Objective(), parameters, X, Y, w, out, n_threads)
+                value = calls.gradient(plan, Objective(), parameters, X, Y, w, out, n_threads)
                 assert value == pytest.approx(loss, rel=1e-13)
                 scale = np.abs(expected).max()
                 np.testing.assert_allclose(out, expected, rtol=0, atol=1e-13 * scale)
-                value = batch.loss(plan, Objective(), parameters, X, Y, w, n_threads)
+                value = calls.loss(plan, Objective(), parameters, X, Y, w, n_threads)
                 assert value == pytest.approx(loss, rel=1e-13)
                 bits.add(out.tobytes())
             assert len(bits) == 1
@@ -180,7 +180,7 @@ def test_a_batch_can_be_larger_than_every_task(partition):
             bits = set()
             for n_threads in (1, 2, 5, 13):
                 out = np.empty(plan.n_parameters)
-                batch.gradient(plan, Objective(), parameters, X, Y, w, out, n_threads)
+                calls.gradient(plan, Objective(), parameters, X, Y, w, out, n_threads)
                 np.testing.assert_allclose(out, expected, rtol=0, atol=1e-14)
                 bits.add(out.tobytes())
             assert len(bits) == 1
@@ -204,11 +204,11 @@ def test_a_batch_can_be_larger_than_every_task(partition):
 def test_the_core_refuses_arrays_it_would_read_beyond(X, Y):
     plan = Plan((3, 2, 1), (1, 1), True, "float64")
     with pytest.raises(ValueError):
-        batch.gradient(plan, Objective(), np.zeros(11), X, Y, None, np.zeros(11), 1)
+        calls.gradient(plan, Objective(), np.zeros(11), X, Y, None, np.zeros(11), 1)
     X, Y = np.ones((4, 3)), np.ones((4, 1))
     with pytest.raises(ValueError):
-        batch.gradient(plan, Objective(), np.zeros(10), X, Y, None, np.zeros(11), 1)
+        calls.gradient(plan, Objective(), np.zeros(10), X, Y, None, np.zeros(11), 1)
     with pytest.raises(ValueError):
-        batch.gradient(plan, Objective(), np.zeros(11), X, Y, None, np.zeros(10), 1)
+        calls.gradient(plan, Objective(), np.zeros(11), X, Y, None, np.zeros(10), 1)
     with pytest.raises(ValueError):
-        batch.gradient(plan, Objective(), np.zeros(11), X, Y, np.ones(3), np.zeros(11), 1)
+        calls.gradient(plan, Objective(), np.zeros(11), X, Y, np.ones(3), np.zeros(11), 1)

@@ -45,7 +45,7 @@ ARROWS = {
     "losses": {"checks", "core.objective", "errors"},
     "memory": {"cgroups", "errors"},
     "network": {
-        *("blas_threads", "checks", "core.batch", "core.objective", "core.plan", "derivatives"),
+        *("blas_threads", "checks", "core.calls", "core.objective", "core.plan", "derivatives"),
         *("errors", "initialization", "losses", "modelfile", "posterior", "scaling"),
         "threads",
     },
@@ -220,10 +220,11 @@ ROOMS = [
     *("core.elementwise", "core.product", "core.rows", "core.founding", "core.shuffle"),
     *("core.vectors", "core.linesearch", "core.lbfgs", "core.pulse", "core.plan"),
     *("core.objective", "core.workspace", "core.rules", "core.watch", "core.backprop"),
-    *("core.lapack", "core.batch", "core.few_rows", "core.derivatives", "core.exam"),
+    *("core.lapack", "core.job", "core.targets", "core.batch", "core.calls", "core.few_rows"),
+    *("core.derivatives", "core.exam"),
     *("core.factors", "core.gram", "core.system", "core.dual", "core.gauss_newton"),
     *("core.normal", "core.marquardt", "core.python_loss", "core.course"),
-    *("core.iterations", "core.state", "core.descent", "core.passes"),
+    *("core.iterations", "core.slices", "core.state", "core.descent", "core.passes"),
 ]
 
 

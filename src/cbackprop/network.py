@@ -17,7 +17,7 @@ from typing import Any, Literal, NamedTuple, overload
 import numpy as np
 
 from . import blas_threads, checks, derivatives, initialization, losses, posterior, threads
-from .core import batch
+from .core import calls
 from .core.objective import Objective
 from .core.plan import Plan
 from .errors import BusyError, InputError, InputMemoryError, InputTypeError
@@ -422,9 +422,9 @@ class Network:
         arguments = (plan, parameters, X, Y_hat, n_threads, self._scaling)
         if plan.may_thread_blas:
             with blas_threads.single_threaded():
-                good = batch.predict(*arguments, self._target_scaling)
+                good = calls.predict(*arguments, self._target_scaling)
         else:
-            good = batch.predict(*arguments, self._target_scaling)
+            good = calls.predict(*arguments, self._target_scaling)
         if not good:
             checks.raise_non_finite(X, dtype=self._dtype)
         if known is not None:
@@ -478,7 +478,7 @@ class Network:
         )
         n_threads = self._threads(n_threads, X)
         with blas_threads.single_threaded(self._plan.may_thread_blas):
-            value = batch.loss(
+            value = calls.loss(
                 self._plan,
                 objective,
                 self._parameters,
@@ -528,7 +528,7 @@ class Network:
         n_threads = self._threads(n_threads, X)
         gradient = np.empty_like(self._parameters)
         with blas_threads.single_threaded(self._plan.may_thread_blas):
-            value = batch.gradient(
+            value = calls.gradient(
                 self._plan,
                 objective,
                 self._parameters,
@@ -578,7 +578,7 @@ class Network:
         gradient = np.empty_like(self._parameters)
         n_threads = self._threads(n_threads, X)
         with blas_threads.single_threaded(self._plan.may_thread_blas):
-            good = batch.backward(
+            good = calls.backward(
                 self._plan, self._parameters, X, G, gradient, n_threads, self._scaling
             )
         if not good:

@@ -27,10 +27,9 @@ from cbackprop.core.backprop cimport (
     output_loss,
     transpose_weights,
 )
-from cbackprop.core.objective cimport Goal, Objective
-from cbackprop.core.plan cimport Layer, Plan, Tile
-from cbackprop.core.pulse cimport Pulse
-from cbackprop.core.rows cimport RowSource, memory_of, read_rows
+from cbackprop.core.job cimport leave, of_worker, share_out
+from cbackprop.core.plan cimport Layer, Tile
+from cbackprop.core.rows cimport memory_of, read_rows
 from cbackprop.core.rules cimport (
     RPROP,
     Rule,
@@ -42,12 +41,9 @@ from cbackprop.core.rules cimport (
     end_step,
     penalty_of,
 )
-from cbackprop.core.team cimport team
+from cbackprop.core.targets cimport read_targets, unit_loss
 from cbackprop.core.vectors cimport dot
-from cbackprop.core.workspace cimport Workspace, workspace_for
-
-cdef enum:
-    LINE = 64                   # bytes of a cache line
+from cbackprop.core.workspace cimport LINE
 
 # A team is worth its start and its waking when a batch takes longer than this, at a rate that one
 # core of the last ten years reaches.
@@ -73,6 +69,15 @@ def set_worthwhile(double seconds):
     return before
 
 
+cdef int copy_parameters(Plan plan, parameters, char* to) except -1:
+    """A copy of the live parameters: of whole steps, for a fit publishes in one go too."""
+    cdef Py_ssize_t n_bytes = plan.net.n_parameters * plan.net.itemsize
+    cdef const char* live = memory_of(parameters, "parameters", n_bytes, False)
+    with cython.critical_section(parameters):
+        memcpy(to, live, n_bytes)
+    return 0
+
+
 cdef double pairwise_sum(const double* x, Py_ssize_t n) noexcept nogil:
     """The sum of x, split at the largest power of two below n, as the tree of leaves is."""
     cdef Py_ssize_t half = 1
@@ -81,65 +86,6 @@ cdef double pairwise_sum(const double* x, Py_ssize_t n) noexcept nogil:
     while 2 * half < n:
         half *= 2
     return pairwise_sum(x, half) + pairwise_sum(x + half, n - half)
-
-
-# --- targets --------------------------------------------------------------------------------------
-
-cdef const real* read_targets(Job* job, Py_ssize_t row, Py_ssize_t rows, int worker, real* buffer,
-                              int* bad, const real** weight) noexcept nogil:
-    """Y of ``rows`` rows from ``row``, or dL/dY_hat where that is given.
-
-    buffer : (rows, n_out), used where Y cannot be read in place
-    bad : NULL, or set to 1 when a NaN (that is not a missing target) or an infinity is met
-    weight : set to NULL, or to how often each row (plain objective) or element counts
-    """
-    cdef:
-        const Goal* goal = job.goal
-        Py_ssize_t n_out = job.net.layers[job.net.n_layers - 1].n_out
-        real* elements = <real*>of_worker(job, job.to.element_weight, worker)
-        const real* of_rows = NULL
-        const real* Y
-    weight[0] = NULL
-    if job.given != NULL:
-        return <const real*>job.given + (row - job.start) * n_out
-    Y = read_rows(job.Y, job.order, row, rows, buffer, NULL if goal.missing else bad)
-    if job.weight != NULL:
-        of_rows = read_rows(job.weight, job.order, row, rows,
-                            <real*>of_worker(job, job.to.weight, worker), NULL)
-    if goal.plain:
-        weight[0] = of_rows
-        return Y
-    if of_rows == NULL and goal.column_weight == NULL and not goal.missing:
-        return Y
-    if goal.missing and Y != buffer:
-        memcpy(buffer, Y, rows * n_out * sizeof(real))  # its NaN are to become zeros
-        Y = buffer
-    elementwise.element_weights(of_rows, <const real*>goal.column_weight, <real*>Y, goal.missing,
-                                elements, rows, n_out)
-    if goal.missing and bad != NULL and not elementwise.all_finite(Y, rows * n_out):
-        bad[0] = 1
-    weight[0] = elements
-    return Y
-
-
-cdef void unit_loss(Job* job, Py_ssize_t block, const real* Y, const real* Y_hat,
-                    const real* weight, Py_ssize_t rows, int worker) noexcept nogil:
-    """The block's loss in the targets' units, where it is wanted: each column times its unit."""
-    cdef:
-        const Goal* goal = job.goal
-        const Layer* last = &job.net.layers[job.net.n_layers - 1]
-        Py_ssize_t i, j, n_out = last.n_out
-        const real* units = <const real*>goal.units
-        real* elements = <real*>of_worker(job, job.to.element_weight, worker) + rows * n_out
-    if goal.units == NULL or job.given != NULL:
-        return
-    for i in range(rows):
-        for j in range(n_out):
-            elements[i * n_out + j] = units[j] if weight == NULL else (
-                units[j] * weight[i if goal.plain else i * n_out + j])
-    job.to.unit_losses[block] = elementwise.loss_only(
-        goal.loss, last.activation, <real>goal.parameter, <const real*>elements, Y, Y_hat, rows,
-        n_out)
 
 
 # --- the forward pass: blocks ---------------------------------------------------------------------
@@ -564,174 +510,3 @@ cdef void whole_step(Job* job, Rule* rule, double loss, real* gradient,
     else:
         apply_everywhere(rule, net, gradient, parameters)
     end_step(rule, loss)
-
-
-# --- called from Python ---------------------------------------------------------------------------
-
-cdef int copy_parameters(Plan plan, parameters, char* to) except -1:
-    """A copy of the live parameters: of whole steps, for a fit publishes in one go too."""
-    cdef Py_ssize_t n_bytes = plan.net.n_parameters * plan.net.itemsize
-    cdef const char* live = memory_of(parameters, "parameters", n_bytes, False)
-    with cython.critical_section(parameters):
-        memcpy(to, live, n_bytes)
-    return 0
-
-
-cdef class Call:
-    """One call's job with everything it borrows: sources, work space, team."""
-    cdef Job job
-    cdef RowSource X
-    cdef RowSource Y
-    cdef RowSource weight
-    cdef Workspace space
-    cdef Pulse pulse
-    cdef Plan plan
-    cdef Objective objective
-
-    def __cinit__(self, Plan plan not None, Objective objective, parameters, X, Y, weight,
-                  int n_threads, scaling, target_scaling, bint backward):
-        cdef Py_ssize_t n_rows
-        cdef int threads
-        shift, scale = (None, None) if scaling is None else scaling
-        self.plan, self.objective = plan, objective
-        if objective is not None:
-            objective.fit_to(&plan.net)
-            self.job.goal = &objective.goal
-        self.X = RowSource(X, plan.net.itemsize, shift, scale)
-        n_rows = self.X.rows.n_rows
-        if self.X.rows.n_columns != plan.net.layers[0].n_in:
-            raise ValueError("X has not the network's number of inputs")
-        if Y is not None:
-            shift, scale = (None, None) if target_scaling is None else target_scaling
-            self.Y = RowSource(Y, plan.net.itemsize, shift, scale)
-            if (self.Y.rows.n_rows != n_rows
-                    or self.Y.rows.n_columns != plan.net.layers[plan.net.n_layers - 1].n_out):
-                raise ValueError("Y has not X's rows or not the network's number of outputs")
-            self.job.Y = &self.Y.rows
-        if weight is not None:
-            self.weight = RowSource(weight.reshape(-1, 1), plan.net.itemsize)
-            if self.weight.rows.n_rows != n_rows:
-                raise ValueError("sample_weight has not X's rows")
-            self.job.weight = &self.weight.rows
-        threads = worthwhile_threads(&plan.net, n_rows, max(1, n_threads))
-        self.space = workspace_for(&plan.net, n_rows, threads, backward)
-        copy_parameters(plan, parameters, self.space.buffers.parameters)
-        self.pulse = Pulse()
-        self.job.net = &plan.net
-        self.job.to = &self.space.buffers
-        self.job.X = &self.X.rows
-        self.job.beat = &self.pulse.beat
-        self.job.check = True
-        self.job.active = threads
-        if threads > 1:
-            self.job.team = team.start(threads)
-            if self.job.team == NULL:
-                raise MemoryError("no memory for a team of threads")
-
-    def __dealloc__(self):
-        if self.job.team != NULL:
-            team.stop(self.job.team)
-
-    cdef int finish(self) except -1:
-        """Stop the team and give back what a signal handler raised."""
-        cdef team.cbp_team* crew = self.job.team
-        self.job.team = NULL
-        if crew != NULL:
-            with nogil:
-                team.stop(crew)
-        return self.pulse.reraise()
-
-
-def predict(Plan plan, parameters, X, out, int n_threads, scaling=None, output_scaling=None):
-    """out (N, n_out) = Y_hat.  False: X holds a NaN or an infinity, and ``out`` nothing of use.
-
-    scaling, output_scaling : pairs (shift, scale) of arrays of the network's dtype, or None
-    """
-    cdef Call call = Call(plan, None, parameters, X, None, None, n_threads, scaling, None, False)
-    cdef Py_ssize_t n_rows = call.X.rows.n_rows
-    cdef Py_ssize_t n_out = plan.net.layers[plan.net.n_layers - 1].n_out
-    if n_rows == 0:
-        return True
-    call.job.out = memory_of(out, "out", n_rows * n_out * plan.net.itemsize, True)
-    if output_scaling is not None:
-        shift, scale = output_scaling
-        call.job.output_shift = memory_of(shift, "shift", n_out * plan.net.itemsize, False)
-        call.job.output_scale = memory_of(scale, "scale", n_out * plan.net.itemsize, False)
-    with nogil:
-        if plan.net.itemsize == 8:
-            loss_of(&call.job, 0, n_rows, <const double*>call.job.to.parameters)
-        else:
-            loss_of(&call.job, 0, n_rows, <const float*>call.job.to.parameters)
-    call.finish()
-    return not call.job.bad
-
-
-cdef double total_weight(weight, Py_ssize_t n_rows) except -1:
-    """N, or the sum of the weights."""
-    cdef const double[::1] w
-    if weight is None:
-        return n_rows
-    w = weight
-    return pairwise_sum(&w[0], w.shape[0])
-
-
-def loss(Plan plan, Objective objective not None, parameters, X, Y, sample_weight, int n_threads,
-         scaling=None, target_scaling=None):
-    """L = 1/N sum l; weighted: sum w_i l_i / sum w_i.
-
-    None: X or Y holds a NaN or an infinity.
-    """
-    cdef Call call = Call(plan, objective, parameters, X, Y, sample_weight, n_threads, scaling,
-                          target_scaling, False)
-    cdef Py_ssize_t n_rows = call.X.rows.n_rows
-    cdef double N = total_weight(sample_weight, n_rows)
-    cdef double total
-    with nogil:
-        if plan.net.itemsize == 8:
-            total = loss_of(&call.job, 0, n_rows, <const double*>call.job.to.parameters)
-        else:
-            total = loss_of(&call.job, 0, n_rows, <const float*>call.job.to.parameters)
-    call.finish()
-    return None if call.job.bad else objective.goal.factor * total / N
-
-
-def gradient(Plan plan, Objective objective not None, parameters, X, Y, sample_weight, out,
-             int n_threads, scaling=None, target_scaling=None):
-    """out (P,) = the gradient of L; returns L.
-
-    None: X or Y holds a NaN or an infinity, and ``out`` nothing of use.
-    """
-    cdef Call call = Call(plan, objective, parameters, X, Y, sample_weight, n_threads, scaling,
-                          target_scaling, True)
-    cdef Py_ssize_t n_rows = call.X.rows.n_rows
-    cdef double N = total_weight(sample_weight, n_rows)
-    cdef double total
-    cdef char* to = memory_of(out, "out", plan.net.n_parameters * plan.net.itemsize, True)
-    with nogil:
-        if plan.net.itemsize == 8:
-            total = gradient_of(&call.job, 0, n_rows, 1.0 / N, <double*>to)
-        else:
-            total = gradient_of(&call.job, 0, n_rows, 1.0 / N, <float*>to)
-    call.finish()
-    return None if call.job.bad else objective.goal.factor * total / N
-
-
-def backward(Plan plan, parameters, X, dL_dY_hat, out, int n_threads, scaling=None):
-    """out (P,) = sum_n sum_k dL/dy_hat_nk dy_hat_nk/dparameters.
-
-    dL_dY_hat : C-contiguous array (N, n_out) of the network's dtype
-    False: X holds a NaN or an infinity, and ``out`` nothing of use.
-    """
-    cdef Call call = Call(plan, Objective("given"), parameters, X, None, None, n_threads, scaling,
-                          None, True)
-    cdef Py_ssize_t n_rows = call.X.rows.n_rows
-    cdef Py_ssize_t n_out = plan.net.layers[plan.net.n_layers - 1].n_out
-    cdef char* to = memory_of(out, "out", plan.net.n_parameters * plan.net.itemsize, True)
-    call.job.given = memory_of(dL_dY_hat, "dL_dY_hat", n_rows * n_out * plan.net.itemsize, False)
-    with nogil:
-        if plan.net.itemsize == 8:
-            gradient_of(&call.job, 0, n_rows, 1.0, <double*>to)
-        else:
-            gradient_of(&call.job, 0, n_rows, 1.0, <float*>to)
-    call.finish()
-    return not call.job.bad

@@ -2,7 +2,7 @@
 
 from libc.stdint cimport int64_t, uint64_t
 
-from cbackprop.core.batch cimport Job
+from cbackprop.core.job cimport Job
 from cbackprop.core.exam cimport Sheet
 from cbackprop.core.lbfgs cimport Settings as LbfgsSettings
 from cbackprop.core.marquardt cimport Settings as MarquardtSettings

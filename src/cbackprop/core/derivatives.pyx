@@ -24,18 +24,15 @@ from cbackprop.core cimport elementwise, product
 from cbackprop.core.backprop cimport forward, hidden_delta, layer_rows, transpose_weights
 from cbackprop.core.batch cimport copy_parameters, worthwhile_threads
 from cbackprop.core.plan cimport Layer, Net, Plan
-from cbackprop.core.pulse cimport Beat, Pulse, check_beat
+from cbackprop.core.pulse cimport Beat, Pulse, stopped
 from cbackprop.core.rows cimport Rows, RowSource, memory_of, read_rows
 from cbackprop.core.simd.dispatch cimport CBP_EXP, CBP_IDENTITY, CBP_SOFTMAX
 from cbackprop.core.team cimport team
 from cbackprop.core.types cimport real
-from cbackprop.core.workspace cimport Workspace
+from cbackprop.core.workspace cimport LINE, Workspace
 
 cdef extern from *:
     Py_ssize_t PY_SSIZE_T_MAX
-
-cdef enum:
-    LINE = 64                   # bytes of a cache line
 
 # A block's part of a parameter Jacobian, which is written once for each output, stays in L2.
 cdef Py_ssize_t PARAMETER_BLOCK_BYTES = 256 * 1024
@@ -57,13 +54,6 @@ ctypedef struct Job:
     char* scratch
     Py_ssize_t worker_bytes
     void* out                   # (N, starts, width)
-
-
-cdef inline bint leave(Job* job, int worker) noexcept nogil:
-    """Whether to abandon the call; the calling thread listens for signals here."""
-    if worker == 0:
-        check_beat(job.beat)
-    return job.beat.stop or job.bad
 
 
 cdef void start(const Job* job, Py_ssize_t k, const real* G, Py_ssize_t rows,
@@ -177,14 +167,14 @@ cdef void block_of_rows(Job* job, Py_ssize_t block, int worker,
         const real* Y_hat
         bint one_column = (job.G == NULL and last.W_T >= 0 and last.activation != CBP_SOFTMAX)
         Py_ssize_t k, i, n
-    if leave(job, worker):
+    if stopped(job.beat, worker) or job.bad:
         return
     X = read_rows(job.X, NULL, row, rows, X_buffer, &job.bad)
     if job.G != NULL:
         G = read_rows(job.G, NULL, row, rows, G_buffer, &job.bad)
     Y_hat = forward(net, parameters, X, rows, Z, rows, 0, False)
     for k in range(job.starts):
-        if leave(job, worker):
+        if stopped(job.beat, worker) or job.bad:
             return
         start(job, k, G, rows, layer_rows(delta, last, rows, 0))
         times_output_derivative(last.activation, Y_hat, rows, last.n_out,

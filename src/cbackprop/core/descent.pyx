@@ -17,82 +17,44 @@ of stopping (watch.pyx).
 
 cimport cython
 from cpython.mem cimport PyMem_RawFree, PyMem_RawMalloc
-from libc.math cimport INFINITY, NAN, isfinite, sqrt
-from libc.stdint cimport int64_t, uint64_t
+from libc.math cimport NAN
+from libc.stdint cimport int64_t
 from libc.string cimport memcpy
 
 import numpy as np
 
-from cbackprop.core cimport elementwise, few_rows
-from cbackprop.core.batch cimport (
-    copy_parameters,
-    gradient_of,
-    training_step,
-    unit_loss_of,
-    worthwhile_threads,
-)
+from cbackprop.core cimport few_rows
+from cbackprop.core.batch cimport copy_parameters, worthwhile_threads
 from cbackprop.core.course cimport (
-    ALPHA,
     BAD_ROWS,
     BAD_SHEET,
-    BETA,
-    DAMPING,
     DIVERGED,
-    EFFECTIVE,
     EPOCH_DONE,
     FAILED,
     FINISHED,
     INTERRUPTED,
-    LEARNING_RATE,
-    LOSS,
     N_COLUMNS,
     NEEDS_ORDER,
-    NORM,
-    PENALTY,
-    REJECTED,
     RUNNING,
     TOOK,
-    UNIT_LOSS,
-    VALIDATION_LOSS,
     Course,
     Outcome,
 )
-from cbackprop.core.exam cimport OUTPUTS, Exam, Sheet, sit
+from cbackprop.core.exam cimport Exam
 from cbackprop.core.gauss_newton cimport GaussNewton
-from cbackprop.core.iterations cimport lbfgs_iteration, marquardt_iteration, turned_down
 from cbackprop.core.lbfgs cimport Settings as LbfgsSettings
 from cbackprop.core.lbfgs cimport n_numbers, n_scratch, n_vectors, sound
-from cbackprop.core.marquardt cimport ALPHA as AT_ALPHA
-from cbackprop.core.marquardt cimport BETA as AT_BETA
-from cbackprop.core.marquardt cimport GAMMA as AT_GAMMA
-from cbackprop.core.marquardt cimport MU as AT_MU
 from cbackprop.core.marquardt cimport N_NUMBERS
-from cbackprop.core.marquardt cimport REJECTED as AT_REJECTED
 from cbackprop.core.marquardt cimport Settings as MarquardtSettings
 from cbackprop.core.objective cimport Objective
 from cbackprop.core.plan cimport Net, Plan
 from cbackprop.core.pulse cimport Pulse
-from cbackprop.core.python_loss cimport PythonLoss, ask_python
+from cbackprop.core.python_loss cimport PythonLoss
 from cbackprop.core.rows cimport RowSource, memory_of
-from cbackprop.core.rules cimport (
-    EVIDENCE,
-    LBFGS,
-    MARQUARDT,
-    RuleSettings,
-    add_penalty,
-    penalty_of,
-    share_penalty,
-)
-from cbackprop.core.shuffle cimport (
-    BLOCK_ROWS,
-    WINDOW_BLOCKS,
-    permutation,
-    window_permutation,
-)
+from cbackprop.core.rules cimport EVIDENCE, LBFGS, MARQUARDT, RuleSettings
+from cbackprop.core.slices cimport judge_epoch, look, run_slice
 from cbackprop.core.state cimport State
 from cbackprop.core.team cimport team
-from cbackprop.core.types cimport real
-from cbackprop.core.vectors cimport dot
 from cbackprop.core.watch cimport (
     CALLBACK,
     CONVERGED,
@@ -107,10 +69,7 @@ from cbackprop.core.watch cimport (
     STEP_TOLERANCE,
     STEPS,
     TARGET_LOSS,
-    Reason,
     WatchSettings,
-    judge,
-    plateau_rate,
 )
 from cbackprop.core.workspace cimport Workspace, workspace_for
 
@@ -151,232 +110,6 @@ REASONS = {
     STEP_TOLERANCE: "step_tolerance",
     NO_STEP: "mu_max",
 }
-
-
-cdef inline double look(Course* c) noexcept nogil:
-    """The time.  The epochs that ended since the last look share what has passed."""
-    cdef double now = team.clock()
-    cdef double each
-    if c.timed < c.n_records:
-        each = (now - c.looked) / (c.n_records - c.timed)
-        while c.timed < c.n_records:
-            c.columns[TOOK][c.timed] += each
-            c.timed += 1
-    elif c.n_records < c.most_records:
-        c.columns[TOOK][c.n_records] += now - c.looked
-    c.looked = now
-    return now
-
-
-cdef double rate_of(const Course* c) noexcept nogil:
-    """The learning rate of the epoch under way."""
-    return plateau_rate(&c.watch, c.rate if c.rates == NULL else c.rates[c.n_records])
-
-
-cdef Outcome find_order(Course* c) noexcept nogil:
-    """The order of the epoch's rows; NEEDS_ORDER where the caller supplies it."""
-    cdef Py_ssize_t i
-    if not c.shuffled or c.order_epoch == c.epoch:
-        return RUNNING
-    if c.supplied:
-        return NEEDS_ORDER
-    if c.window:
-        window_permutation(c.seed, <uint64_t>c.epoch, c.n_rows, BLOCK_ROWS, WINDOW_BLOCKS,
-                           c.order)
-    else:
-        permutation(c.seed, <uint64_t>c.epoch, c.n_rows, c.order)
-    if c.subset != NULL:
-        for i in range(c.n_rows):
-            c.order[i] = c.subset[c.order[i]]
-    c.order_epoch = c.epoch
-    return RUNNING
-
-
-cdef Outcome run_slice(Course* c, real* parameters) noexcept nogil:
-    """Steps until the slice, the epochs or the records end, or something is wrong.
-
-    A step that is left in its middle is discarded whole: parameters, state and place in time are
-    those of the last whole step.
-    """
-    cdef Py_ssize_t rows, steps
-    cdef double now
-    cdef Outcome outcome
-    # An epoch that did not fit into one slice ends its last one: the next begins with a snapshot.
-    cdef bint due = c.position > 0
-    while c.epoch < c.last_epoch and c.n_records < c.most_records:
-        outcome = find_order(c)
-        if outcome != RUNNING:
-            return outcome
-        c.rule.learning_rate = rate_of(c)
-        while c.position < c.n_rows:
-            if c.steps_left == 0:
-                c.reason = STEPS
-                return FINISHED
-            rows = min(c.batch_rows, c.n_rows - c.position)
-            if c.few:
-                steps = min(c.countdown, (c.n_rows - c.position) // rows)
-                if 0 < c.steps_left < steps:
-                    steps = c.steps_left
-                steps = few_rows.training_steps(&c.job, c.position, rows, steps, &c.rule,
-                                                parameters, &c.loss_sum)
-                if c.job.bad:
-                    return BAD_ROWS
-            else:
-                steps = 1
-                outcome = one_step(c, rows, parameters)
-                if outcome != RUNNING:
-                    return outcome
-            c.position += steps * rows
-            c.steps_left -= steps
-            if not isfinite(c.loss_sum):
-                return DIVERGED
-            c.countdown -= steps
-            if c.countdown <= 0:
-                c.countdown = c.clock_every
-                now = look(c)
-                due = due or now >= c.slice_end
-                if now >= c.deadline:
-                    c.reason = SECONDS
-                    if c.position < c.n_rows:
-                        return FINISHED
-                if now >= c.forced_end and c.position < c.n_rows:
-                    return RUNNING
-        outcome = end_epoch(c, parameters)
-        if outcome != RUNNING:
-            return outcome
-        if c.reason != NOT_YET:
-            return FINISHED
-        if due:
-            return RUNNING
-    if c.epoch >= c.last_epoch:
-        c.reason = EPOCHS
-        return FINISHED
-    return RUNNING
-
-
-cdef Outcome one_step(Course* c, Py_ssize_t rows, real* parameters) noexcept nogil:
-    """One step of the rule on the next ``rows`` rows, its loss added to the epoch's."""
-    cdef double total
-    cdef double penalty = 0.0
-    cdef Outcome outcome
-    if c.rule.kind == LBFGS:
-        return lbfgs_iteration(c, parameters)
-    if c.system != NULL:
-        return marquardt_iteration(c, parameters)
-    if c.rule.shared_l2 != 0:
-        # A penalty that belongs to the batch is part of the batch's loss.
-        share_penalty(&c.rule, rows)
-        penalty = rows * penalty_of(&c.rule, c.job.net, <const real*>parameters)
-    if c.asked != NULL:
-        outcome = turned_down(c, ask_python(c.asked, &c.job, c.position, rows,
-                                            <const real*>parameters, &total))
-        if outcome != RUNNING:
-            return outcome
-        training_step(&c.job, c.position, rows, &c.rule, parameters)
-    else:
-        total = training_step(&c.job, c.position, rows, &c.rule, parameters)
-    if c.job.bad:
-        return BAD_ROWS
-    if c.job.beat.stop:
-        return INTERRUPTED
-    c.loss_sum += total + penalty / c.job.goal.factor
-    if c.job.goal.units != NULL:
-        c.unit_sum += unit_loss_of(&c.job, rows)
-    return RUNNING
-
-
-cdef double whole_norm(Course* c, const real* parameters) noexcept nogil:
-    """The norm of the gradient over all of the epoch's rows, with the penalty's."""
-    cdef real* gradient = <real*>c.job.to.gradient
-    gradient_of(&c.job, 0, c.n_rows, 1.0 / c.n_rows, gradient)
-    share_penalty(&c.rule, c.n_rows)
-    add_penalty(&c.rule, c.job.net, parameters, gradient)
-    return sqrt(dot(<const real*>gradient, <const real*>gradient, c.job.net.n_parameters))
-
-
-cdef Outcome end_epoch(Course* c, real* parameters) noexcept nogil:
-    """The epoch's end: validation, the record, and whether to go on."""
-    cdef:
-        Py_ssize_t at = c.n_records
-        Sheet* sheet
-        double norm = c.job.norm
-        double** column
-        int i
-    if not elementwise.all_finite(<const real*>parameters, c.job.net.n_parameters):
-        return DIVERGED
-    if c.wants_norm:
-        norm = whole_norm(c, <const real*>parameters)
-        if c.job.beat.stop:
-            return INTERRUPTED
-    for i in range(2):
-        sheet = c.sheets[i]
-        if sheet != NULL:
-            sit(sheet, <const real*>parameters)
-            if sheet.job.bad:
-                return BAD_SHEET
-            if sheet.job.beat.stop:
-                return INTERRUPTED
-            column = &c.columns[VALIDATION_LOSS + 3 * i]
-            column[0][at] = sheet.loss
-            if column[1] != NULL:
-                column[1][at] = NAN if sheet.metric == OUTPUTS else sheet.value
-            if column[2] != NULL:
-                column[2][at] = sheet.unit_loss if c.unit == 0 else sheet.loss * c.unit
-    c.columns[LOSS][at] = c.job.goal.factor * c.loss_sum / c.n_rows
-    c.columns[LEARNING_RATE][at] = c.rule.learning_rate
-    if c.system != NULL:
-        record_iteration(c, at, <const real*>parameters)
-    elif c.columns[PENALTY] != NULL:
-        c.columns[PENALTY][at] = penalty_of(&c.rule, c.job.net, <const real*>parameters)
-    if c.columns[NORM] != NULL:
-        c.columns[NORM][at] = norm
-    if c.columns[UNIT_LOSS] != NULL:
-        c.columns[UNIT_LOSS][at] = (c.unit_sum / c.n_rows if c.unit == 0
-                                    else c.columns[LOSS][at] * c.unit)
-    c.n_records += 1
-    if c.n_records < c.most_records:
-        c.columns[TOOK][c.n_records] = 0.0
-    if c.position > c.batch_rows * c.clock_every or c.deadline < INFINITY or c.in_python:
-        if look(c) >= c.deadline:
-            c.reason = SECONDS
-    c.epoch += 1
-    c.position = 0
-    c.loss_sum = c.unit_sum = 0.0
-    if c.checks_left > 0:
-        c.checks_left -= 1
-        c.job.check = c.checks_left > 0
-    if c.in_python:
-        return EPOCH_DONE
-    judge_epoch(c, parameters)
-    return RUNNING
-
-
-cdef void record_iteration(Course* c, Py_ssize_t at, const real* parameters) noexcept nogil:
-    """The columns of Levenberg-Marquardt and of the evidence."""
-    cdef const double* numbers = c.rule.numbers
-    c.columns[DAMPING][at], c.columns[REJECTED][at] = numbers[AT_MU], numbers[AT_REJECTED]
-    if c.rule.kind == EVIDENCE:
-        c.columns[ALPHA][at], c.columns[BETA][at] = numbers[AT_ALPHA], numbers[AT_BETA]
-        c.columns[EFFECTIVE][at] = numbers[AT_GAMMA]
-        c.columns[PENALTY][at] = (0.5 * numbers[AT_ALPHA] / numbers[AT_BETA] / c.n_rows
-                                  / c.marquardt.weight_mean
-                                  * dot(parameters, parameters, c.job.net.n_parameters))
-    elif c.columns[PENALTY] != NULL:
-        c.columns[PENALTY][at] = penalty_of(&c.rule, c.job.net, parameters)
-
-
-cdef void judge_epoch(Course* c, const real* parameters) noexcept nogil:
-    """The stopping rules on the epoch that was recorded last."""
-    cdef Py_ssize_t at = c.n_records - 1
-    cdef int monitored = c.watch.monitored
-    cdef Reason reason
-    if c.watch.numbers == NULL:
-        return
-    reason = judge(&c.watch, c.epoch - 1, c.columns[LOSS][at],
-                   c.columns[monitored][at] if monitored >= 0 else 0.0,
-                   c.rule.learning_rate, c.job.net.n_parameters, parameters, <real*>c.best)
-    if reason != NOT_YET:
-        c.reason = reason
 
 
 cdef class Descent:

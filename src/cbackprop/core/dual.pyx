@@ -15,8 +15,8 @@ J' t is backpropagation from the deltas summed with t; J v is a V delta, layer b
 from libc.string cimport memcpy
 
 from cbackprop.core cimport blas, product
-from cbackprop.core.batch cimport leave
 from cbackprop.core.factors cimport deltas_of, inputs_of, width_of
+from cbackprop.core.job cimport leave
 from cbackprop.core.lapack cimport cholesky, cholesky_solve
 from cbackprop.core.plan cimport Layer, Net
 from cbackprop.core.vectors cimport axpy, dot

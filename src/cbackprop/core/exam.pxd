@@ -1,6 +1,6 @@
 from libc.stdint cimport int64_t
 
-from cbackprop.core.batch cimport Job
+from cbackprop.core.job cimport Job
 from cbackprop.core.objective cimport Objective
 from cbackprop.core.plan cimport Plan
 from cbackprop.core.rows cimport RowSource

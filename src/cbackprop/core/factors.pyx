@@ -21,8 +21,8 @@ from libc.string cimport memcpy, memset
 
 from cbackprop.core cimport elementwise
 from cbackprop.core.backprop cimport back, forward, hidden_delta, layer_rows, output_loss
-from cbackprop.core.batch cimport of_worker, read_targets
 from cbackprop.core.derivatives cimport delta_below_output, times_output_derivative
+from cbackprop.core.job cimport of_worker
 from cbackprop.core.objective cimport Goal
 from cbackprop.core.rows cimport read_rows
 from cbackprop.core.simd.dispatch cimport (
@@ -31,6 +31,7 @@ from cbackprop.core.simd.dispatch cimport (
     CBP_SOFTMAX,
     CBP_SQUARED_ERROR,
 )
+from cbackprop.core.targets cimport read_targets
 
 
 cdef bint elementwise_output(const Net* net) noexcept nogil:

@@ -1,4 +1,4 @@
-from cbackprop.core.batch cimport Job
+from cbackprop.core.job cimport Job
 from cbackprop.core.plan cimport Net
 from cbackprop.core.rules cimport Rule
 from cbackprop.core.types cimport real

@@ -1,4 +1,4 @@
-from cbackprop.core.batch cimport Job
+from cbackprop.core.job cimport Job
 from cbackprop.core.gram cimport Gram
 from cbackprop.core.system cimport System
 from cbackprop.core.types cimport real

@@ -20,12 +20,8 @@ from cbackprop.core cimport elementwise
 from cbackprop.core.backprop cimport backprop, forward, transpose_weights
 from cbackprop.core.batch cimport (
     copy_parameters,
-    leave,
     loss_of,
-    of_worker,
     pairwise_sum,
-    read_targets,
-    share_out,
     worthwhile_threads,
 )
 from cbackprop.core.dual cimport GRAM_ROWS, gram_rows, gram_scratch
@@ -37,19 +33,20 @@ from cbackprop.core.factors cimport (
     width_of,
 )
 from cbackprop.core.gram cimport add_products, residuals_row, unpack_rows
+from cbackprop.core.job cimport leave, of_worker, share_out
 from cbackprop.core.objective cimport Objective
 from cbackprop.core.plan cimport Net, Plan
 from cbackprop.core.pulse cimport Pulse
 from cbackprop.core.rows cimport RowSource, memory_of, read_rows
 from cbackprop.core.simd.dispatch cimport CBP_SQUARED_ERROR
+from cbackprop.core.targets cimport read_targets
 from cbackprop.core.team cimport team
-from cbackprop.core.workspace cimport Workspace, workspace_for
+from cbackprop.core.workspace cimport LINE, Workspace, workspace_for
 
 cdef extern from *:
     Py_ssize_t PY_SSIZE_T_MAX
 
 cdef enum:
-    LINE = 64                   # bytes of a cache line
     STRIP = 1024                # of the leaves' sums, joined by one task
 
 # Up to this many bytes of sums each leaf has its own.

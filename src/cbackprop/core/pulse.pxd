@@ -11,3 +11,10 @@ cdef class Pulse:
     cdef int reraise(self) except -1
 
 cdef void check_beat(Beat* beat) noexcept nogil
+
+
+cdef inline bint stopped(Beat* beat, int worker) noexcept nogil:
+    """Whether the call is to be left; its own thread, worker 0, listens for signals here."""
+    if worker == 0:
+        check_beat(beat)
+    return beat.stop

@@ -1,4 +1,4 @@
-from cbackprop.core.batch cimport Job
+from cbackprop.core.job cimport Job
 from cbackprop.core.types cimport real
 from cbackprop.core.workspace cimport Buffers, Workspace
 

@@ -1,6 +1,6 @@
 # The Gauss-Newton system of a fit: what the files about it share.
 
-from cbackprop.core.batch cimport Job
+from cbackprop.core.job cimport Job
 from cbackprop.core.factors cimport Factors
 from cbackprop.core.gram cimport Sums
 

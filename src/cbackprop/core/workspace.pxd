@@ -1,5 +1,8 @@
 from cbackprop.core.plan cimport Net
 
+cdef enum:
+    LINE = 64                   # bytes of a cache line, and of the widest vector
+
 ctypedef struct Buffers:        # each on a cache line of its own; elements of the network's dtype
     int n_workers
     Py_ssize_t worker_bytes     # from one worker's regions to the next one's

@@ -14,8 +14,6 @@ from cbackprop.core.simd.dispatch cimport f32, f64
 cdef extern from *:
     Py_ssize_t PY_SSIZE_T_MAX
 
-cdef Py_ssize_t LINE = 64       # bytes of a cache line, and of the widest vector
-
 
 cdef class Workspace:
     """A slab cut into the regions of ``Buffers`` by two passes over the same list."""
