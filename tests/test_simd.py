@@ -321,6 +321,35 @@ def test_times_derivative(level, dtype, activation):
     np.testing.assert_allclose(delta, expected, **tolerance(dtype))
 
 
+def test_delta_hidden_is_product_and_derivative(level, dtype):
+    """The same numbers as by its slow twin, whatever the sizes; nothing beside them is touched."""
+    width = dispatch.lanes(level, dtype == np.float64)
+    for n_out, rows, pad in itertools.product((1, 2), (0, 1, 2, 3, 4, 5, 9), (0, 1, 3)):
+        for n in sorted({width, width + 1, 2 * width - 1, 16, 19, 40}):
+            activation = (SIGMOID, TANH, RELU, IDENTITY)[n % 4]
+            ld = n_out + pad
+            delta = some(rows * ld + 5, dtype, rows)
+            W_T, Z = some(n_out * n, dtype, n), some(rows * n, dtype, n + 1)
+            out = np.full(rows * n + 1, 7, dtype)
+            args = delta[: rows * ld], ld, rows, n_out, W_T, Z
+            dispatch.run_delta_hidden(level, activation, *args, out[:-1])
+            twin = np.empty((rows, n), dtype)
+            used = delta[: rows * ld].reshape(rows, ld)[:, :n_out].ravel()
+            dispatch.run_product(
+                level, rows, n, n_out, 1, used, n_out, 1, W_T, n, 0, twin.ravel(), n
+            )
+            if activation != IDENTITY:
+                dispatch.run_times_derivative(level, activation, Z, twin.ravel())
+            # A product of one or two rows rounds each of its two terms.
+            close = tolerance(dtype) if n_out == 2 and rows < 3 else {"rtol": 0}
+            case = f"{n_out} {rows} {n}"
+            np.testing.assert_allclose(out[:-1], twin.ravel(), **close, err_msg=case)
+            assert out[-1] == 7
+    with pytest.raises(ValueError, match="sizes"):
+        args = some(9, dtype), 3, 3, 3, some(3 * width, dtype), some(3 * width, dtype)
+        dispatch.run_delta_hidden(level, SIGMOID, *args, np.empty(3 * width, dtype))
+
+
 # -- rows and columns -----------------------------------------------------------------------------
 
 

@@ -107,6 +107,11 @@ cdef void hidden_delta(const Net* net, Py_ssize_t i, const real* parameters,
         const real* W_T = transposed + upper.W_T if upper.W_T >= 0 else NULL
         const real* Z_lower = layer_rows(<real*>Z, lower, capacity, first)
         real* delta_H = layer_rows(delta, lower, capacity, first)
+    if (W_T != NULL and lower.activation != CBP_IDENTITY
+            and elementwise.joins_delta_H(upper.n_in, upper.n_out, delta_H)):
+        elementwise.delta_H(lower.activation, delta_O, upper.n_out, rows, upper.n_out, W_T,
+                            upper.n_in, Z_lower, delta_H)
+        return
     product.delta_W_T(rows, upper.n_in, upper.n_out, delta_O, parameters + upper.W, W_T, delta_H)
     if lower.activation != CBP_IDENTITY:
         elementwise.times_sigma_prime(lower.activation, Z_lower, delta_H, rows * lower.n_out)

@@ -113,13 +113,17 @@ cdef void delta_below_output(const Net* net, Py_ssize_t k, const real* transpose
         const real* delta_k = layer_rows(delta, upper, rows, 0) + k
         const real* w_k = transposed + upper.W_T + k * upper.n_in
         real* delta_H = layer_rows(delta, lower, rows, 0)
+        const real* Z_lower = layer_rows(<real*>Z, lower, rows, 0)
         real one = 1
+    if (lower.activation != CBP_IDENTITY
+            and elementwise.joins_delta_H(upper.n_in, 1, delta_H)):
+        elementwise.delta_H(lower.activation, delta_k, upper.n_out, rows, 1, w_k, upper.n_in,
+                            Z_lower, delta_H)
+        return
     elementwise.product(rows, upper.n_in, 1, one, delta_k, upper.n_out, 1, w_k, upper.n_in,
                         <real>0, delta_H, upper.n_in, no_bias)
     if lower.activation != CBP_IDENTITY:
-        elementwise.times_sigma_prime(lower.activation,
-                                      <const real*>layer_rows(<real*>Z, lower, rows, 0), delta_H,
-                                      rows * lower.n_out)
+        elementwise.times_sigma_prime(lower.activation, Z_lower, delta_H, rows * lower.n_out)
 
 
 cdef void parameter_rows(const Net* net, const real* X, const real* Z, const real* delta,

@@ -65,6 +65,27 @@ cdef inline void times_sigma_prime(int activation, const real* Z, real* delta,
         dispatch.f32.times_derivative(activation, Z, delta, n)
 
 
+cdef inline bint joins_delta_H(Py_ssize_t n_hidden, Py_ssize_t n_out, real* which) noexcept nogil:
+    """Whether ``delta_H`` takes so many units.  More outputs than two are the product's."""
+    if real is double:
+        return n_out <= 2 and n_hidden >= dispatch.f64.lanes
+    else:
+        return n_out <= 2 and n_hidden >= dispatch.f32.lanes
+
+
+cdef inline void delta_H(int activation, const real* delta_O, Py_ssize_t ld, Py_ssize_t rows,
+                         Py_ssize_t n_out, const real* W_T, Py_ssize_t n_hidden, const real* Z,
+                         real* out) noexcept nogil:
+    """out (rows, n_hidden) = (delta_O W^T) * sigma'(H) in one pass, where ``joins_delta_H``.
+
+    delta_O : (rows, n_out), its rows ld apart
+    """
+    if real is double:
+        dispatch.f64.delta_hidden(activation, delta_O, ld, rows, <int>n_out, W_T, n_hidden, Z, out)
+    else:
+        dispatch.f32.delta_hidden(activation, delta_O, ld, rows, <int>n_out, W_T, n_hidden, Z, out)
+
+
 cdef inline void output_sigma(int activation, const real* raw, real* Y_hat, Py_ssize_t rows,
                               Py_ssize_t columns) noexcept nogil:
     """Y_hat = sigma(raw) of an output layer, exp and softmax included.  Y_hat may be raw."""

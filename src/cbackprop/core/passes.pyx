@@ -27,6 +27,7 @@ cdef enum:
     GRADIENT
     DELTA_W_T
     SIGMA_PRIME
+    DELTA_H                     # both in one
 
 ctypedef struct Batch:
     const Net* net
@@ -73,6 +74,21 @@ cdef void block_pass(const Batch* to, int kind, Py_ssize_t i, Py_ssize_t first, 
                           layer_rows(<real*>to.delta, lower, capacity, at))
     elif kind == SIGMA_PRIME:
         elementwise.times_sigma_prime(layer.activation, Z, delta, rows * layer.n_out)
+    elif kind == DELTA_H:
+        elementwise.delta_H(lower.activation, <const real*>delta, layer.n_out, rows, layer.n_out,
+                            <const real*>to.transposed + layer.W_T, layer.n_in,
+                            <const real*>layer_rows(<real*>to.Z, lower, capacity, at),
+                            layer_rows(<real*>to.delta, lower, capacity, at))
+
+
+cdef bint joined(const Net* net, Py_ssize_t i) noexcept nogil:
+    """Whether a step goes from layer i's delta to the one below in one pass."""
+    cdef const Layer* layer = &net.layers[i]
+    if layer.W_T < 0 or net.layers[i - 1].activation == CBP_IDENTITY:
+        return False
+    if net.itemsize == 8:
+        return elementwise.joins_delta_H(layer.n_in, layer.n_out, <double*>NULL)
+    return elementwise.joins_delta_H(layer.n_in, layer.n_out, <float*>NULL)
 
 
 cdef void gradient_pass(const Batch* to, Py_ssize_t i, real* parameters) noexcept nogil:
@@ -188,7 +204,9 @@ def passes(Plan plan not None, parameters, X, Y, double seconds):
     wanted.append((DELTA_O, last, "delta_O"))
     for i in range(last, -1, -1):
         wanted.append((GRADIENT, i, f"grad W{i + 1}"))
-        if i > 0:
+        if i > 0 and joined(net, i):
+            wanted.append((DELTA_H, i, f"delta_H{i}"))
+        elif i > 0:
             wanted.append((DELTA_W_T, i, f"delta W{i + 1}^T"))
             if net.layers[i - 1].activation != CBP_IDENTITY:
                 wanted.append((SIGMA_PRIME, i - 1, f"* sigma'(H{i})"))
@@ -202,7 +220,8 @@ def passes(Plan plan not None, parameters, X, Y, double seconds):
                 took = seconds_of(&to, kind, i, times, <double*>to.parameters)
             else:
                 took = seconds_of(&to, kind, i, times, <float*>to.parameters)
-        flops = 2.0 * N * layer.n_in * layer.n_out if kind in (AFFINE, GRADIENT, DELTA_W_T) else 0.0
+        flops = 2.0 * N * layer.n_in * layer.n_out if kind in (
+            AFFINE, GRADIENT, DELTA_W_T, DELTA_H) else 0.0
         units = N * layer.n_out if kind == SIGMA else 0
         found.append((formula, took, flops, units))
     return found

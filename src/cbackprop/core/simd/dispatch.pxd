@@ -54,6 +54,9 @@ cdef extern from "simd.h" nogil:
             const double *Y_hat, ptrdiff_t rows, ptrdiff_t cols) noexcept nogil
         void (*times_derivative)(int activation, const double *Z, double *delta,
             ptrdiff_t n) noexcept nogil
+        void (*delta_hidden)(int activation, const double *delta, ptrdiff_t ld, ptrdiff_t rows,
+            int n_out, const double *W_T, ptrdiff_t n_hidden, const double *Z,
+            double *out) noexcept nogil
         void (*output)(int activation, const double *O, double *Y_hat, ptrdiff_t rows,
             ptrdiff_t cols) noexcept nogil
         double (*loss)(int loss, int activation, double parameter, const double *weight,
@@ -99,6 +102,9 @@ cdef extern from "simd.h" nogil:
             ptrdiff_t rows, ptrdiff_t cols) noexcept nogil
         void (*times_derivative)(int activation, const float *Z, float *delta,
             ptrdiff_t n) noexcept nogil
+        void (*delta_hidden)(int activation, const float *delta, ptrdiff_t ld, ptrdiff_t rows,
+            int n_out, const float *W_T, ptrdiff_t n_hidden, const float *Z,
+            float *out) noexcept nogil
         void (*output)(int activation, const float *O, float *Y_hat, ptrdiff_t rows,
             ptrdiff_t cols) noexcept nogil
         double (*loss)(int loss, int activation, float parameter, const float *weight,

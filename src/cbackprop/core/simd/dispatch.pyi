@@ -20,6 +20,17 @@ def run_squared_error_weighted(
     level: str, weight: _Array, Y: _Array, Y_hat: _Array, cols: int
 ) -> float: ...
 def run_times_derivative(level: str, activation: int, Z: _Array, delta: _Array) -> None: ...
+def run_delta_hidden(
+    level: str,
+    activation: int,
+    delta: _Array,
+    ld: int,
+    rows: int,
+    n_out: int,
+    W_T: _Array,
+    Z: _Array,
+    out: _Array,
+) -> None: ...
 def run_output(level: str, activation: int, raw: _Array, Y_hat: _Array, rows: int) -> None: ...
 def run_loss(
     level: str,

@@ -153,6 +153,25 @@ def run_times_derivative(str level, int activation, const real[::1] Z, real[::1]
         _f32(level).times_derivative(activation, _const_at(Z), _at(delta), Z.shape[0])
 
 
+def run_delta_hidden(str level, int activation, const real[::1] delta, Py_ssize_t ld,
+                     Py_ssize_t rows, int n_out, const real[::1] W_T, const real[::1] Z,
+                     real[::1] out):
+    cdef Py_ssize_t n_hidden = W_T.shape[0] // max(n_out, 1)
+    _same(W_T.shape[0], n_out * n_hidden)
+    _same(Z.shape[0], rows * n_hidden)
+    _same(out.shape[0], rows * n_hidden)
+    if (not 1 <= n_out <= 2 or rows < 0 or ld < n_out
+            or rows > 0 and delta.shape[0] < (rows - 1) * ld + n_out
+            or n_hidden < lanes(level, sizeof(real) == 8)):
+        raise ValueError("sizes that the loop does not take")
+    if real is double:
+        _f64(level).delta_hidden(activation, _const_at(delta), ld, rows, n_out, _const_at(W_T),
+                                 n_hidden, _const_at(Z), _at(out))
+    else:
+        _f32(level).delta_hidden(activation, _const_at(delta), ld, rows, n_out, _const_at(W_T),
+                                 n_hidden, _const_at(Z), _at(out))
+
+
 def run_output(str level, int activation, const real[::1] raw, real[::1] Y_hat, Py_ssize_t rows):
     cdef Py_ssize_t cols = raw.shape[0] // max(rows, 1)
     _same(raw.shape[0], rows * cols)

@@ -88,6 +88,7 @@ const TABLE FN(cbp) = {
     FN(squared_error),
     FN(squared_error_weighted),
     FN(times_derivative),
+    FN(delta_hidden),
     FN(output),
     FN(loss),
     FN(element_weights),

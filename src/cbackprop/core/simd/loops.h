@@ -41,6 +41,61 @@ static void FN(times_derivative)(int activation, const T *Z, T *delta, ptrdiff_t
 #undef LOOP
 }
 
+/* ROWS rows of out = (delta W_T) act'(Z) with K outputs; n >= W, the last vector may overlap the one
+ * before it */
+CBP_INLINE void FN(delta_hidden_rows)(const int activation, const int K, const int ROWS,
+                                      const T *delta, ptrdiff_t ld, const T *W_T, ptrdiff_t n,
+                                      const T *Z, T *out)
+{
+    V d[4][2], w[2];
+    CBP_UNROLL
+    for (int r = 0; r < ROWS; r++) {
+        CBP_UNROLL
+        for (int k = 0; k < K; k++)
+            d[r][k] = WN(set)(delta[r * ld + k]);
+    }
+    for (ptrdiff_t j = 0; j < n; j += W) {
+        if (j + W > n)
+            j = n - W;
+        CBP_UNROLL
+        for (int k = 0; k < K; k++)
+            w[k] = WN(load)(W_T + k * n + j);
+        CBP_UNROLL
+        for (int r = 0; r < ROWS; r++) {
+            V sum = d[r][0] * w[0];
+            if (K == 2) {
+                CBP_OPAQUE_VECTOR(sum); /* rounded here, as in the product */
+                sum += d[r][1] * w[1];
+            }
+            WN(store)(out + r * n + j,
+                      sum * WN(derivative)(activation, WN(load)(Z + r * n + j)));
+        }
+    }
+}
+
+CBP_INLINE void FN(delta_hidden_loop)(const int activation, const int K, const T *delta,
+                                      ptrdiff_t ld, ptrdiff_t rows, const T *W_T, ptrdiff_t n,
+                                      const T *Z, T *out)
+{
+    for (; rows >= 4; rows -= 4, delta += 4 * ld, Z += 4 * n, out += 4 * n)
+        FN(delta_hidden_rows)(activation, K, 4, delta, ld, W_T, n, Z, out);
+    for (; rows > 0; rows--, delta += ld, Z += n, out += n)
+        FN(delta_hidden_rows)(activation, K, 1, delta, ld, W_T, n, Z, out);
+}
+
+static void FN(delta_hidden)(int activation, const T *delta, ptrdiff_t ld, ptrdiff_t rows, int K,
+                             const T *W_T, ptrdiff_t n, const T *Z, T *out)
+{
+#define LOOP_1(a) FN(delta_hidden_loop)(a, 1, delta, ld, rows, W_T, n, Z, out)
+#define LOOP_2(a) FN(delta_hidden_loop)(a, 2, delta, ld, rows, W_T, n, Z, out)
+    if (K == 1)
+        FOR_EACH_ACTIVATION(LOOP_1)
+    else
+        FOR_EACH_ACTIVATION(LOOP_2)
+#undef LOOP_1
+#undef LOOP_2
+}
+
 /* ------------------------------------------------------------------------------------------------
  * Sums in double.  Two sets of lanes take the vectors in turn, so the order depends on n alone.
  */

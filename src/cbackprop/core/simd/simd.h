@@ -40,6 +40,9 @@ enum {
  * squared_error          sum (Y - Y_hat)^2, accumulated in double
  * squared_error_weighted sum_i weight[i] * sum_j (Y - Y_hat)[i,j]^2
  * times_derivative       delta *= act'(Z): sigmoid Z (1 - Z), tanh 1 - Z^2, relu Z > 0, identity 1
+ * delta_hidden           out = (delta W_T) act'(Z): delta (rows, n_out), its rows ld apart; W_T (n_out,
+ *                        n_hidden), Z and out (rows, n_hidden); n_out 1 or 2, n_hidden >= lanes.
+ *                        product and times_derivative in one pass
  * output                 Y_hat = sigma(O) for any activation; Y_hat may be O.  softmax goes by rows:
  *                        the order of its sum depends on cols alone, and a NaN or an infinite
  *                        maximum makes the whole row NaN
@@ -95,6 +98,8 @@ typedef struct cbp_two_layers_f32 { CBP_TWO_LAYERS(float) } cbp_two_layers_f32;
     double (*squared_error_weighted)(const T *weight, const T *Y, const T *Y_hat, ptrdiff_t rows,  \
                                      ptrdiff_t cols);                                              \
     void (*times_derivative)(int activation, const T *Z, T *delta, ptrdiff_t n);                   \
+    void (*delta_hidden)(int activation, const T *delta, ptrdiff_t ld, ptrdiff_t rows, int n_out,  \
+                         const T *W_T, ptrdiff_t n_hidden, const T *Z, T *out);                    \
     void (*output)(int activation, const T *O, T *Y_hat, ptrdiff_t rows, ptrdiff_t cols);          \
     double (*loss)(int loss, int activation, T parameter, const T *weight, const T *Y, const T *P, \
                    T *delta, ptrdiff_t rows, ptrdiff_t cols);                                      \
