@@ -413,8 +413,9 @@ cdef class GaussNewton:
 def memory_needed(Plan plan, Py_ssize_t n_rows, bint dual):
     """About how many bytes a system takes: its two matrices, and the factors of J's rows."""
     P = <object>plan.net.n_parameters
-    M = n_rows * plan.net.layers[plan.net.n_layers - 1].n_out
-    per_row = inputs_per_row(&plan.net) + deltas_per_row(&plan.net)
+    K = plan.net.layers[plan.net.n_layers - 1].n_out
+    M = n_rows * K
+    per_row = inputs_per_row(&plan.net) + deltas_per_row(&plan.net) + K
     if dual and M < P:
         return 8 * (3 * M * M + n_rows * per_row)
     return 8 * 2 * P * P + min(2 * SUPER_BYTES, 8 * n_rows * per_row)
