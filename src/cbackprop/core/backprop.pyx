@@ -108,7 +108,8 @@ cdef void hidden_delta(const Net* net, Py_ssize_t i, const real* parameters,
         const real* Z_lower = layer_rows(<real*>Z, lower, capacity, first)
         real* delta_H = layer_rows(delta, lower, capacity, first)
     if (W_T != NULL and lower.activation != CBP_IDENTITY
-            and elementwise.joins_delta_H(upper.n_in, upper.n_out, delta_H)):
+            and elementwise.joins_delta_H(upper.n_in, upper.n_out, net.itemsize)):
+        # The two calls below in one pass.
         elementwise.delta_H(lower.activation, delta_O, upper.n_out, rows, upper.n_out, W_T,
                             upper.n_in, Z_lower, delta_H)
         return

@@ -1,4 +1,5 @@
-# A fit under way, as its loop (descent.pyx) and the solvers' iterations (iterations.pyx) see it.
+# A fit under way, as its call (descent.pyx), its loop (slices.pyx) and the solvers' iterations
+# (iterations.pyx) see it.
 
 from libc.stdint cimport int64_t, uint64_t
 

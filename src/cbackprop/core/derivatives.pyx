@@ -116,7 +116,7 @@ cdef void delta_below_output(const Net* net, Py_ssize_t k, const real* transpose
         const real* Z_lower = layer_rows(<real*>Z, lower, rows, 0)
         real one = 1
     if (lower.activation != CBP_IDENTITY
-            and elementwise.joins_delta_H(upper.n_in, 1, delta_H)):
+            and elementwise.joins_delta_H(upper.n_in, 1, net.itemsize)):
         elementwise.delta_H(lower.activation, delta_k, upper.n_out, rows, 1, w_k, upper.n_in,
                             Z_lower, delta_H)
         return

@@ -1,8 +1,9 @@
-"""Training through the epochs: shuffle, mini-batches, update rule, validation, stopping.
+"""One call of fit: its settings, slice after slice, snapshots, publication.
 
-The loop runs without the GIL in slices of about 50 ms.  Between two slices Python's signals are
-checked, the parameters are published to the network and the caller is told how far it has come.
-Where Python has a say in each epoch (a callback, a metric of its own), a slice ends with the epoch.
+The loop (slices.pyx) runs without the GIL in slices of about 50 ms.  Between two slices Python's
+signals are checked, the parameters are published to the network and the caller is told how far it
+has come.  Where Python has a say in each epoch (a callback, a metric of its own), a slice ends with
+the epoch.
 
 State.  A ``State`` (state.pyx) is a trainer's place in time; with it ``descend`` goes on exactly
 where the last call ended, in the middle of an epoch if need be.  The parameters are worked on in a

@@ -65,12 +65,10 @@ cdef inline void times_sigma_prime(int activation, const real* Z, real* delta,
         dispatch.f32.times_derivative(activation, Z, delta, n)
 
 
-cdef inline bint joins_delta_H(Py_ssize_t n_hidden, Py_ssize_t n_out, real* which) noexcept nogil:
+cdef inline bint joins_delta_H(Py_ssize_t n_hidden, Py_ssize_t n_out,
+                               int itemsize) noexcept nogil:
     """Whether ``delta_H`` takes so many units.  More outputs than two are the product's."""
-    if real is double:
-        return n_out <= 2 and n_hidden >= dispatch.f64.lanes
-    else:
-        return n_out <= 2 and n_hidden >= dispatch.f32.lanes
+    return n_out <= 2 and n_hidden >= (dispatch.f64.lanes if itemsize == 8 else dispatch.f32.lanes)
 
 
 cdef inline void delta_H(int activation, const real* delta_O, Py_ssize_t ld, Py_ssize_t rows,

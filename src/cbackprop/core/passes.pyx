@@ -84,11 +84,8 @@ cdef void block_pass(const Batch* to, int kind, Py_ssize_t i, Py_ssize_t first, 
 cdef bint joined(const Net* net, Py_ssize_t i) noexcept nogil:
     """Whether a step goes from layer i's delta to the one below in one pass."""
     cdef const Layer* layer = &net.layers[i]
-    if layer.W_T < 0 or net.layers[i - 1].activation == CBP_IDENTITY:
-        return False
-    if net.itemsize == 8:
-        return elementwise.joins_delta_H(layer.n_in, layer.n_out, <double*>NULL)
-    return elementwise.joins_delta_H(layer.n_in, layer.n_out, <float*>NULL)
+    return (layer.W_T >= 0 and net.layers[i - 1].activation != CBP_IDENTITY
+            and elementwise.joins_delta_H(layer.n_in, layer.n_out, net.itemsize))
 
 
 cdef void gradient_pass(const Batch* to, Py_ssize_t i, real* parameters) noexcept nogil:

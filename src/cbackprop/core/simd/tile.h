@@ -24,9 +24,9 @@ CBP_INLINE V WN(finished)(const int how, T alpha, V sum, T beta, const T *C)
  * and may overlap the one before it (both are loaded before either is stored).  KS > 1: term p goes
  * to accumulator p mod KS, which hides the multiply-adds' latency where MR is small.  far: C is read
  * from beyond L2.  packed: NULL, or gets the panel of B, its rows behind each other. */
-CBP_INLINE void WN(panel)(const int MR, const int NV, const int KS, const int far, const FN(job) *job,
-                          const T *A, const T *B, T *C, const T *bias, ptrdiff_t last,
-                          ptrdiff_t tiles, T *packed)
+CBP_INLINE void WN(panel)(const int MR, const int NV, const int KS, const int far,
+                          const FN(job) *job, const T *A, const T *B, T *C, const T *bias,
+                          ptrdiff_t last, ptrdiff_t tiles, T *packed)
 {
     const ptrdiff_t k = job->k, ldc = job->ldc;
     const T alpha = job->alpha, beta = job->beta;
@@ -182,7 +182,7 @@ CBP_INLINE void WN(panel)(const int MR, const int NV, const int KS, const int fa
     static void WN(panel_##MR##x##NV)(const FN(job) *job, const T *A, const T *B, T *C,            \
                                       const T *bias, ptrdiff_t last, ptrdiff_t tiles)              \
     {                                                                                              \
-        WN(panel)(MR, NV, MR == 1 ? 4 : 1, 0, job, A, B, C, bias, last, tiles, NULL);                       \
+        WN(panel)(MR, NV, MR == 1 ? 4 : 1, 0, job, A, B, C, bias, last, tiles, NULL);              \
     }
 PANELS(PANEL)
 #undef PANEL
@@ -190,7 +190,7 @@ PANELS(PANEL)
     static void WN(two_rows_x##NV)(const FN(job) *job, const T *A, const T *B, T *C,               \
                                    const T *bias, ptrdiff_t last, ptrdiff_t tiles)                 \
     {                                                                                              \
-        WN(panel)(2, NV, 2, 0, job, A, B, C, bias, last, tiles, NULL);                                      \
+        WN(panel)(2, NV, 2, 0, job, A, B, C, bias, last, tiles, NULL);                             \
     }
 TWO_ROWS(1)
 TWO_ROWS(2)
@@ -308,28 +308,16 @@ CBP_INLINE void WN(packed_rows)(const int most, const int NV, const WN(panel_fun
         bias = NULL;
     }
 }
-
-/* As `panels` */
-static void WN(packed_panels)(const FN(job) *job, ptrdiff_t m, ptrdiff_t n, const T *A, const T *B,
-                              T *C, const T *bias)
-{
-    ptrdiff_t vectors = (n + W - 1) / W;
-    ptrdiff_t panels = (vectors + MOST_VECTORS - 1) / MOST_VECTORS;
-    for (; panels > 0; panels--) {
-        const ptrdiff_t across = panels == 1 ? vectors : vectors / panels;
-        const ptrdiff_t last = (panels == 1 ? n : across * W) - W;
-        if (across == 3)
-            WN(packed_rows)(MOST_ROWS_3, 3, WN(two_rows_x3), job, m, A, B, C, bias, last);
-        else
-            WN(packed_rows)(MOST_ROWS_2, 2, WN(two_rows_x2), job, m, A, B, C, bias, last);
-        vectors -= across;
-        n -= across * W;
-        B += across * W;
-        C += across * W;
-        if (bias != NULL)
-            bias += across * W;
+#define PACKED_ROWS(NV)                                                                            \
+    static CBP_NOINLINE void WN(packed_rows_x##NV)(const FN(job) *job, ptrdiff_t m, const T *A,    \
+                                                   const T *B, T *C, const T *bias,                \
+                                                   ptrdiff_t last)                                 \
+    {                                                                                              \
+        WN(packed_rows)(MOST_ROWS_##NV, NV, WN(two_rows_x##NV), job, m, A, B, C, bias, last);      \
     }
-}
+PACKED_ROWS(2)
+PACKED_ROWS(3)
+#undef PACKED_ROWS
 #undef PIECE
 #endif
 
@@ -340,17 +328,19 @@ static void WN(panels)(const FN(job) *job, ptrdiff_t m, ptrdiff_t n, const T *A,
     ptrdiff_t vectors = (n + W - 1) / W;
     ptrdiff_t panels = (vectors + MOST_VECTORS - 1) / MOST_VECTORS;
 #if VECTOR_BYTES == 32 && BYTES == 32
-    if (WN(packing_pays)(job, m, n)) {
-        WN(packed_panels)(job, m, n, A, B, C, bias);
-        return;
-    }
+    const int packed = WN(packing_pays)(job, m, n);
 #endif
     for (; panels > 0; panels--) {
         /* The wider panels come last: there are never fewer than W columns left. */
         const ptrdiff_t across = panels == 1 ? vectors : vectors / panels;
         const ptrdiff_t last = (panels == 1 ? n : across * W) - W;
 #define ROWS(NV) WN(rows)(MOST_ROWS_##NV, NV, WN(two_rows_x##NV), job, m, A, B, C, bias, last)
-        switch (across) {
+#if VECTOR_BYTES == 32 && BYTES == 32
+        if (packed)
+            (across == 2 ? WN(packed_rows_x2) : WN(packed_rows_x3))(job, m, A, B, C, bias, last);
+        else
+#endif
+            switch (across) {
 #if MOST_VECTORS >= 4
         case 4: ROWS(4); break;
 #endif
