@@ -6,10 +6,11 @@
  * 1.5 * 2^(mantissa bits), which also leaves k in the sum's low bits.  ln 2 is fdlibm's two parts
  * (e_exp.c, e_expf.c): k times the high part is exact, which accuracy without FMA needs.
  *
- * Where one instruction looks a table up in registers, there are 16 or 8 entries, |r| is so much
- * smaller and q so much shorter (Tang, ACM TOMS 15, 1989; a sigmoid takes 0.73 of the time with
- * AVX-512).  An entry's rounding error would cost half an ULP: its logarithm is added to r.
- * Elsewhere there is one entry, 1, and the order of q's terms (Estrin) is for speed only.
+ * With AVX-512 one instruction looks a table of 16 entries up in registers: |r| is so much smaller
+ * and q so much shorter (Tang, ACM TOMS 15, 1989; a sigmoid takes 0.73 of the time).  An entry's
+ * rounding error would cost half an ULP: its logarithm is added to r.  Elsewhere there is one entry,
+ * 1, the order of q's terms (Estrin) is for speed only, and a sigmoid, which ends in a division
+ * anyway, takes exp(r) as a fraction instead: 0.71 of the time with AVX2, 0.83 in float32.
  *
  * The exponential is kept times 2^LIFT, so that it is normal for every k; the division that ends a
  * sigmoid takes the factor away again and rounds a subnormal result once.  Of a positive number it
@@ -72,9 +73,6 @@ CBP_INLINE V WN(expm1_reduced)(V r)
 #elif BYTES == 64
 #define ENTRIES 16
 #define LOOK_UP(table, i) (V)_mm512_permutexvar_ps((__m512i)(i), _mm512_load_ps(table))
-#elif BYTES == 32 && SIZE == 4
-#define ENTRIES 8
-#define LOOK_UP(table, i) (V)_mm256_permutevar8x32_ps(_mm256_load_ps(table), (__m256i)(i))
 #else
 #define ENTRIES 1
 #endif
@@ -88,7 +86,7 @@ CBP_INLINE V WN(expm1_reduced)(V r)
 #endif
 
 #if ENTRIES > 1
-#define SHIFT (MANTISSA_BITS - (ENTRIES == 16 ? 4 : 3)) /* k's low bits: below the exponent */
+#define SHIFT (MANTISSA_BITS - 4) /* k's low bits: below the exponent */
 /* 2^(j / ENTRIES) as bits, LIFT in the exponent, less j where k's low bits will be added; and by how
  * much the logarithm of the exact power is larger */
 static const CBP_ALIGNED(BITS, WN(powers)[ENTRIES]) = {
@@ -97,11 +95,9 @@ static const CBP_ALIGNED(BITS, WN(powers)[ENTRIES]) = {
     0x43ef06fe0a31b715, 0x43eedea64c123422, 0x43eebfdad5362a27, 0x43eeab07dd485429,
     0x43eea09e667f3bcd, 0x43eea11473eb0187, 0x43eeace5422aa0db, 0x43eec49182a3f090,
     0x43eee89f995ad3ad, 0x43ef199bdd85529c, 0x43ef5818dcfba487, 0x43efa4afa2a490da,
-#elif ENTRIES == 16
+#else
     0x5f800000, 0x5f7daac3, 0x5f7b95c2, 0x5f79c3d3, 0x5f7837f0, 0x5f76f532, 0x5f75fed7, 0x5f75583f,
     0x5f7504f3, 0x5f7508a4, 0x5f75672a, 0x5f76248c, 0x5f7744fd, 0x5f78ccdf, 0x5f7ac0c7, 0x5f7d257d,
-#else
-    0x5f800000, 0x5f7b95c2, 0x5f7837f0, 0x5f75fed7, 0x5f7504f3, 0x5f75672a, 0x5f7744fd, 0x5f7ac0c7,
 #endif
 };
 static const CBP_ALIGNED(T, WN(remainders)[ENTRIES]) = {
@@ -110,14 +106,11 @@ static const CBP_ALIGNED(T, WN(remainders)[ENTRIES]) = {
     3.3484623336251523e-17, 3.7508542013031269e-17, 1.9572585293112037e-17, 5.6864809579117402e-17,
     -6.8358086576619227e-17, -2.3591094770850052e-17, 5.1548301170786785e-17, 1.5341410053603724e-17,
     4.8751605262270615e-17, 1.6854872906289732e-17, 1.7901269076045133e-17, -5.5450656186394272e-17,
-#elif ENTRIES == 16
+#else
     0, 4.62854697e-8f, -1.19921572e-8f, 4.72978225e-8f,
     3.19341804e-8f, 3.62105725e-8f, -3.09907212e-8f, -7.47521319e-9f,
     1.71142712e-8f, -3.04768347e-8f, 5.23333424e-9f, 6.1075916e-9f,
     -1.47196055e-8f, -5.25879514e-9f, -6.12825984e-9f, 5.1406092e-9f,
-#else
-    0, -1.19921572e-8f, 3.19341804e-8f, -3.09907212e-8f,
-    1.71142712e-8f, 5.23333424e-9f, -1.47196055e-8f, -6.12825984e-9f,
 #endif
 };
 
@@ -129,10 +122,8 @@ CBP_INLINE V WN(expm1_table)(V r)
     const V q01 = r * 0.1666666666440903 + 0.499999999999996;
     const V q23 = r * 0.008333472196912972 + 0.041666666693460994;
     const V q = (r2 * 0.001388859165238647 + q23) * r2 + q01;
-#elif ENTRIES == 16
-    const V q = r * 0.16666718560608188f + 0.5000161897115994f;
 #else
-    const V q = r2 * 0.041660417979422969f + (r * 0.16668028595289018f + 0.5000000128053291f);
+    const V q = r * 0.16666718560608188f + 0.5000161897115994f;
 #endif
     return r2 * q + r;
 }
@@ -177,12 +168,42 @@ CBP_INLINE V WN(exp)(V x)
     return WN(exp_lifted)(x, rounder) * WN(by_sign)(x, WN(set)(1 / LIFTED), WN(set)(LIFTED));
 }
 
+#if ENTRIES == 1
+/* exp(-|x|) = up / down, down about 2^LIFT:  exp(r) = (a + r b) / (a - r b), where tanh(r/2) = r b / a
+ * with a and b minimax in r^2 (rational Remez; relative error of exp(r) below 2^-60, float32 2^-33) */
+CBP_INLINE void WN(exp_fraction)(V x, V *up, V *down)
+{
+    const T rounder = LIFTING(LIFT);
+    const V y = WN(at_least)(WN(set)(LOWEST), WN(from_bits)(WN(bits)(x) | SIGN_BIT));
+    const V sum = y * LOG2_E + rounder;
+    const V k = sum - rounder;
+    const V r = (y - k * LN2_HIGH) - k * LN2_LOW;
+    const V scale = WN(from_bits)(WN(bits)(sum) << MANTISSA_BITS);
+    const V r2 = r * r;
+#if SIZE == 8
+    const V a = (r2 * 0.0009917322879156649 + 0.1111077985938012) * r2 + 1.0;
+    const V b = (r2 * 3.3041202445594202e-05 + 0.013887232630236157) * r2 + 0.5;
+#else
+    const V a = r2 * 0.09997485443909671f + 1.0f;
+    const V b = r2 * 0.008320823206331694f + 0.5f;
+#endif
+    *up = (a + r * b) * scale;
+    *down = (a - r * b) * LIFTED;
+}
+#endif
+
 /* sigma(x) = 1 / (1 + exp(-x)); for x < 0 that is e / (1 + e) with e = exp(x): no overflow, and the
  * relative error stays small however small the result.  Both parts of the fraction are lifted. */
 CBP_INLINE V WN(sigmoid)(V x)
 {
+#if ENTRIES == 1
+    V up, down;
+    WN(exp_fraction)(x, &up, &down);
+    return WN(by_sign)(x, up, down) / (up + down);
+#else
     const V e = WN(exp_minus_abs)(x);
     return WN(by_sign)(x, e, WN(set)(LIFTED)) / (e + LIFTED);
+#endif
 }
 
 /* tanh |x| = -m / (2 + m), m = exp(-2|x|) - 1 = 2^k (exp(r) - 1) + (2^k - 1): nothing cancels */

@@ -244,11 +244,17 @@ CBP_INLINE void WN(rows)(const int most, const int NV, const WN(panel_function) 
 /* ------------------------------------------------------------------------------------------------
  * Packing.  Each tile of rows reads the panel of B anew.  Where that does not stay in L1, being long
  * or with rows a power of two apart that fall on the same few lines of the cache, or where vectors
- * lie across lines, the first tile writes it down row by row, PIECE rows at a time, and the others
- * read the copy.  Of 3,000 products of 8 to 128 rows on Zen 3 it is done in a fifth, which take 0.89
- * of the time, 0.54 at best.  With 64-byte vectors it has not been tried.
+ * lie across lines, the first tile writes it down row by row, and the others read the copy.  Of 3,000
+ * products of 8 to 128 rows on Zen 3 it is done in a fifth, which take 0.89 of the time, 0.54 at best.
+ * With 64-byte vectors it has not been tried.
+ *
+ * A long sum is made in pieces, all panels of one before the next: so as much of A as a piece takes
+ * stays in L2 (64 x 784 x 1024 in float64: 0.88 of the time).  LONGEST times a panel's columns is
+ * 37 KB, read in order: more than L1, yet faster than C read and written once more.  Of a transposed
+ * A a term is a line of its own, and pieces of LONGEST_TRANSPOSED leave it in L1 for the next tile.
  */
-#define PIECE 256
+#define LONGEST 400
+#define LONGEST_TRANSPOSED 176
 
 /* Only sizes and strides decide.  Two or more vectors across, and m such that `rows` never sees the
  * one or two rows that it would add in another order. */
@@ -277,36 +283,24 @@ PACKING(2)
 PACKING(3)
 #undef PACKING
 
+/* One piece of one panel */
 CBP_INLINE void WN(packed_rows)(const int most, const int NV, const WN(panel_function) two_rows,
                                 const FN(job) *job, ptrdiff_t m, const T *A, const T *B, T *C,
                                 const T *bias, ptrdiff_t last)
 {
-    CBP_ALIGNED(T, packed[PIECE * MOST_VECTORS * W]);
-    FN(job) piece = *job;
-    ptrdiff_t k = job->k, pieces = (k + PIECE - 1) / PIECE;
-    for (; pieces > 0; pieces--) {
-        ptrdiff_t done = most;
-        piece.k = pieces == 1 ? k : k / pieces;
-        piece.ldb = job->ldb;
-        if (NV == 2)
-            WN(packing_x2)(&piece, A, B, C, bias, last, packed);
-        else
-            WN(packing_x3)(&piece, A, B, C, bias, last, packed);
-        piece.ldb = last + W;
-        if (piece.beta != 0 && m * job->ldc * SIZE > 512 * 1024) {
-            const ptrdiff_t tiles = (m - done - 3) / most; /* at least three rows are left */
-            (NV == 2 ? WN(far_x2) : WN(far_x3))(&piece, A + done * job->rsa, packed,
-                                                C + done * job->ldc, bias, last, tiles);
-            done += tiles * most;
-        }
-        WN(rows)(most, NV, two_rows, &piece, m - done, A + done * job->rsa, packed,
-                 C + done * job->ldc, bias, last);
-        k -= piece.k;
-        A += piece.k * job->csa;
-        B += piece.k * job->ldb;
-        piece.beta = 1; /* the next terms of the same sums */
-        bias = NULL;
+    CBP_ALIGNED(T, packed[LONGEST * MOST_VECTORS * W]);
+    FN(job) copied = *job;
+    ptrdiff_t done = most;
+    (NV == 2 ? WN(packing_x2) : WN(packing_x3))(job, A, B, C, bias, last, packed);
+    copied.ldb = last + W;
+    if (job->beta != 0 && m * job->ldc * SIZE > 512 * 1024) {
+        const ptrdiff_t tiles = (m - done - 3) / most; /* at least three rows are left */
+        (NV == 2 ? WN(far_x2) : WN(far_x3))(&copied, A + done * job->rsa, packed,
+                                            C + done * job->ldc, bias, last, tiles);
+        done += tiles * most;
     }
+    WN(rows)(most, NV, two_rows, &copied, m - done, A + done * job->rsa, packed,
+             C + done * job->ldc, bias, last);
 }
 #define PACKED_ROWS(NV)                                                                            \
     static CBP_NOINLINE void WN(packed_rows_x##NV)(const FN(job) *job, ptrdiff_t m, const T *A,    \
@@ -318,18 +312,15 @@ CBP_INLINE void WN(packed_rows)(const int most, const int NV, const WN(panel_fun
 PACKED_ROWS(2)
 PACKED_ROWS(3)
 #undef PACKED_ROWS
-#undef PIECE
 #endif
 
-/* C (m, n), n >= W, in panels of columns as even as can be */
-static void WN(panels)(const FN(job) *job, ptrdiff_t m, ptrdiff_t n, const T *A, const T *B, T *C,
-                       const T *bias)
+/* All panels of columns, as even as can be; `packed`: of one piece */
+static void WN(all_panels)(const FN(job) *job, ptrdiff_t m, ptrdiff_t n, const T *A, const T *B, T *C,
+                           const T *bias, int packed)
 {
     ptrdiff_t vectors = (n + W - 1) / W;
     ptrdiff_t panels = (vectors + MOST_VECTORS - 1) / MOST_VECTORS;
-#if VECTOR_BYTES == 32 && BYTES == 32
-    const int packed = WN(packing_pays)(job, m, n);
-#endif
+    (void)packed;
     for (; panels > 0; panels--) {
         /* The wider panels come last: there are never fewer than W columns left. */
         const ptrdiff_t across = panels == 1 ? vectors : vectors / panels;
@@ -358,6 +349,32 @@ static void WN(panels)(const FN(job) *job, ptrdiff_t m, ptrdiff_t n, const T *A,
         if (bias != NULL)
             bias += across * W;
     }
+}
+
+/* C (m, n), n >= W */
+static void WN(panels)(const FN(job) *job, ptrdiff_t m, ptrdiff_t n, const T *A, const T *B, T *C,
+                       const T *bias)
+{
+#if VECTOR_BYTES == 32 && BYTES == 32
+    if (WN(packing_pays)(job, m, n)) {
+        const ptrdiff_t longest = job->csa == 1 ? LONGEST : LONGEST_TRANSPOSED;
+        FN(job) piece = *job;
+        ptrdiff_t k = job->k, pieces = (k + longest - 1) / longest;
+        for (; pieces > 0; pieces--) {
+            piece.k = pieces == 1 ? k : k / pieces;
+            WN(all_panels)(&piece, m, n, A, B, C, bias, 1);
+            k -= piece.k;
+            A += piece.k * job->csa;
+            B += piece.k * job->ldb;
+            piece.beta = 1; /* the next terms of the same sums */
+            bias = NULL;
+        }
+        return;
+    }
+#undef LONGEST
+#undef LONGEST_TRANSPOSED
+#endif
+    WN(all_panels)(job, m, n, A, B, C, bias, 0);
 }
 #undef ROWS_1_TO_4
 #undef ROWS_1_TO_6
