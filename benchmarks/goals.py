@@ -71,11 +71,12 @@ MEASURE_FLOORS = {"two trainers": (1.8, None), "memory": (None, 50.0)}
 MEASURE_TARGETS = {**MEASURE_FLOORS, "hundred fits": (1.85, None)}
 
 
-def cells(results, which="floors"):
+def cells(results, which="floors", *, beside=False):
     """Each demand on the results as (what, asked, reached, met), for the rows that were run.
 
     Floors hold against every peer.  Targets ask how many times faster than the fastest peer a row
-    is, and than each rival in C.
+    is, and than each rival in C.  `beside`: percentages of the limit by the product's rate beside
+    each reading instead of the best in the run.
     """
     goals = FLOORS if which == "floors" else TARGETS
     by_key = {(r.row.name, r.dtype): r for r in results}
@@ -85,7 +86,8 @@ def cells(results, which="floors"):
             continue
         label = f"{r.row.name} {r.dtype}"
         if (asked := goal.percent(r.dtype)) is not None:
-            yield label + ": percent of limit", f">= {asked:g}", r.percent, r.percent >= asked
+            percent = r.percent_beside if beside else r.percent
+            yield label + ": percent of limit", f">= {asked:g}", percent, percent >= asked
         if (asked := goal.most_us(r.dtype)) is not None:
             yield label + ": microseconds", f"<= {asked:g}", r.ours.us, r.ours.us <= asked
         for peer, asked in _rivals(r, goal, which):

@@ -33,7 +33,15 @@ def table(results, which="floors"):
     """Text lines of one dtype: microseconds per step, beside the limit and the peers."""
     names = _columns(results)
     asked = goals.FLOORS if which == "floors" else goals.TARGETS
-    head = ["us per step (or call)", "limit", "cbackprop", "% of limit", which[:-1], *names]
+    head = [
+        "us per step (or call)",
+        "limit",
+        "cbackprop",
+        "% of limit",
+        "beside",
+        which[:-1],
+        *names,
+    ]
     head.append("fastest peer's time / ours")
     body = []
     for r in results:
@@ -42,7 +50,7 @@ def table(results, which="floors"):
         most = goal.most_us(r.dtype) if goal else None
         wanted = f">={percent:g}%" if percent else f"<={most:g}us" if most else "-"
         line = [r.row.name, number(r.limit_us), number(r.ours.us if r.ours else None)]
-        line += [number(r.percent), wanted]
+        line += [number(r.percent), number(r.percent_beside), wanted]
         by_name = {p.name: p for p in r.peers}
         for name in names:
             peer = by_name.get(name)
@@ -55,6 +63,7 @@ def table(results, which="floors"):
         cells = [line[0].ljust(widths[0])]
         cells += [c.rjust(w) for c, w in zip(line[1:-1], widths[1:-1], strict=True)]
         yield "  ".join([*cells, line[-1]]).rstrip()
+    yield "(beside: with the product's rate just before and after each reading, not its best)"
     yield "(': on one thread, where that was the better of one and all)"
 
 
@@ -83,17 +92,27 @@ def checked(results):
             )
 
 
-def verdict(cells, which):
-    """The goals: how many are met, and each miss."""
+def verdict(cells, which, beside=()):
+    """The goals: how many are met, and each miss; `beside`: the same, by the rates beside."""
     cells = list(cells)
     misses = [cell for cell in cells if not cell[3]]
-    yield f"{which}: {len(cells) - len(misses)} of {len(cells)} met"
+    yield f"{which}: {_count(cells)} met"
+    if beside:
+        yield f"  {_count(beside)} by the product's rate beside each reading"
     for dtype in DTYPES:
-        of_dtype = [met for what, _, _, met in cells if dtype in what.split(":")[0].split()]
-        if of_dtype:
-            yield f"  {dtype}: {sum(of_dtype)} of {len(of_dtype)}"
+        if of_dtype := _of_dtype(cells, dtype):
+            other = f" ({_count(_of_dtype(beside, dtype))} by the rate beside)" if beside else ""
+            yield f"  {dtype}: {_count(of_dtype)}{other}"
     for what, asked, reached, _ in misses:
         yield f"  missed: {what}: {reached:.3g}, asked {asked}"
+
+
+def _count(cells):
+    return f"{sum(met for *_, met in cells)} of {len(cells)}"
+
+
+def _of_dtype(cells, dtype):
+    return [cell for cell in cells if dtype in cell[0].split(":")[0].split()]
 
 
 def measure_lines(measures):
@@ -121,6 +140,7 @@ def records(results):
                 "us_max": max(t.readings, default=None),
                 "limit_us": r.limit_us,
                 "percent_of_limit": 100 * r.limit_us / t.us if t.us else None,
+                "percent_beside": r.percent_beside if t is r.ours else None,
                 "gemm_gflops": r.gemm_rate / 1e9,
                 "time_over_ours": t.ratio,
                 "time_over_ours_min": min(t.ratios, default=None),

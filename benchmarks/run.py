@@ -122,12 +122,14 @@ def main(argv=None):
     say("")
     times = [t for r in results for t in (r.ours, *r.peers) if t]
     about = machine.describe(config, times)
-    cells = [*goals.cells(results, which), *goals.measure_cells(measured, which)]
+    of_measures = list(goals.measure_cells(measured, which))
+    cells = [*goals.cells(results, which), *of_measures]
+    beside = [*goals.cells(results, which, beside=True), *of_measures]
     text = [*machine.lines(about), ""]
     for dtype in options.dtype:
         text += [*report.table([r for r in results if r.dtype == dtype], which), ""]
     text += [*report.measure_lines(measured), *report.checked(results)]
-    text += [*report.skipped(results, missing), *report.verdict(cells, which)]
+    text += [*report.skipped(results, missing), *report.verdict(cells, which, beside)]
     print("\n".join(text))
     if options.csv:
         report.write_csv(options.csv, results)

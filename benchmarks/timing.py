@@ -2,6 +2,7 @@
 
 The machine may be shared, so nothing is compared across minutes: a round times ours and one peer
 back to back, the ratio is taken pair by pair, and what is reported is the median of the ratios.
+Each reading of ours stands between two of the product that the limit is taken from (limit.py).
 """
 
 import math
@@ -32,6 +33,7 @@ class Time:
     in_c: bool = False
     readings: list[float] = field(default_factory=list)
     ratios: list[float] = field(default_factory=list)  # its time over ours, pair by pair
+    rates: list[float] = field(default_factory=list)  # one core's gemm rate beside each reading
     difference: float | None = None
     skipped: str = ""
 
@@ -64,6 +66,16 @@ class Result:
         return 100 * self.limit_us / self.ours.us if self.ours and self.ours.us else None
 
     @property
+    def percent_beside(self):
+        """The same with the rate that the product had beside each reading."""
+        if not (self.ours and self.ours.rates):
+            return None
+        limits = [limit.limit_us(self.row, self.dtype, r, self.n_threads) for r in self.ours.rates]
+        return median(
+            100 * least / us for least, us in zip(limits, self.ours.readings, strict=True)
+        )
+
+    @property
     def fastest(self):
         """The peer closest to ours, or None."""
         timed = [p for p in self.peers if p.us is not None]
@@ -90,13 +102,17 @@ class Contender:
             self.count = max(self.count + 1, math.ceil(self.count * more))
             took = self.worker.call("run", self.count)
 
-    def read(self):
-        """One reading, in microseconds per step.
+    def read(self, beside=0):
+        """One reading, in microseconds per step; `beside`: cores whose gemm rate is read as well.
 
         It begins when the last one's threads have stopped spinning: OpenMP's go on for a while.
         """
         time.sleep(SETTLE)
-        took = self.worker.call("run", self.count)
+        if beside:
+            took, rate = self.worker.call("run_beside", self.count, beside)
+            self.time.rates.append(rate)
+        else:
+            took = self.worker.call("run", self.count)
         us = 1e6 * took / (self.count * (self.row.epochs or 1) * self.row.steps)
         self.time.readings.append(us)
         return us
@@ -170,18 +186,21 @@ class Bench:
                 result.peers.append(skipped)
         self.say(f"{dtype} {row.name}: {self.repeat} rounds")
         time.sleep(SETTLE_ROW if others else SETTLE)
+        cores = self.n_threads if row.threads == "all" else 1
         for _ in range(self.repeat):
             rate.read()
             if ours and not others:
-                ours.read()
+                ours.read(cores)
             for other in others:
-                base = ours.read() if ours else None
+                base = ours.read(cores) if ours else None
                 for contender in other:
                     us = contender.read()
                     if base:
                         contender.time.ratios.append(us / base)
         for other in others:
             result.peers.append(min((c.time for c in other), key=lambda t: t.ratio or t.us))
+        if ours:
+            rate.best = max(rate.best, *ours.time.rates)
         order = list(self.workers)
         result.peers.sort(key=lambda t: order.index(t.name))
         for name, workers in self.workers.items():

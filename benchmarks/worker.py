@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks import peers, rows
+from benchmarks import limit, peers, rows
 from benchmarks.peers.base import Skip
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -89,12 +89,13 @@ class Child:
     def __init__(self, peer, setting):
         self.cls, self.setting = peers.get(peer), setting
         self.peer = None
+        self.rates = {}
 
     def prepare(self, row, dtype):
         """Build the peer on one row; the previous one is dropped first."""
         self.peer = None
         self.cls.refuse(row, dtype)
-        self.row = row
+        self.row, self.dtype = row, dtype
         self.peer = self.cls(row, dtype, self.setting)
         self.peer.reset()
         return self.peer.version()
@@ -144,6 +145,15 @@ class Child:
             for _ in range(count):
                 peer.train(row.epochs)
         return clock() - begin
+
+    def run_beside(self, count, n_threads):
+        """`run`, and the mean gemm rate of so many cores just before it and just after it."""
+        key = self.dtype, n_threads
+        if key not in self.rates:
+            self.rates[key] = limit.GemmRate(*key)
+            self.rates[key].now()  # the first one touches the memory
+        before = self.rates[key].now()
+        return self.run(count), (before + self.rates[key].now()) / 2
 
     def release(self):
         """Drop the row's data."""

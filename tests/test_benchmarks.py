@@ -59,7 +59,10 @@ def test_the_gemm_rate_keeps_the_best_reading(dtype):
     rate = limit.GemmRate(dtype, n=16)
     first = rate.read(1)
     assert 0 < first <= rate.read(3) == rate.best
-    np.testing.assert_allclose(rate.C, rate.A @ rate.B, rtol=1e-5)
+    two = limit.GemmRate(dtype, 2, n=16)
+    assert 0 < two.now() <= two.best
+    for A, B, C in (*rate.operands, *two.operands):
+        np.testing.assert_allclose(C, A @ B, rtol=1e-5)
 
 
 def test_rows_are_those_of_the_design():
@@ -228,8 +231,12 @@ class Stopwatch:
         self.calls.append(method)
         if method == "result":
             return [part * (1 + 0.01 * self.wrong) for part in timing._numpy_result(*args)]
+        took = 1e-6 * self.us * args[0] * TINY.steps if method.startswith("run") else None
         if method == "run":
-            return 1e-6 * self.us * args[0] * TINY.steps
+            return took
+        if method == "run_beside":
+            assert args[1] == 1  # TINY's limit is that of one core
+            return took, 2e9 * self.calls.count("run_beside")
         return "1.0" if method == "prepare" else None
 
 
@@ -255,6 +262,8 @@ def test_a_row_is_timed_in_pairs(bench):
     assert result.fastest is peer
     result.gemm_rate = 1e9
     assert result.percent == pytest.approx(100 * limit.limit_us(TINY, "float64", 1e9, 2) / 5.0)
+    # Three readings beside 2, 4 and 6 GFLOP/s.
+    assert result.percent_beside == pytest.approx(result.percent / 4)
 
 
 def test_a_wrong_result_is_not_timed(bench):
@@ -273,7 +282,7 @@ def fabricated(percent, peer_ratio, name="64-32-10 b32"):
     (row,) = rows.select([name])
     result = timing.Result(row, "float64", 2, gemm_rate=50e9)
     us = 100 * result.limit_us / percent
-    result.ours = timing.Time("cbackprop", readings=[us, us], difference=0.0)
+    result.ours = timing.Time("cbackprop", readings=[us, us], rates=[40e9, 40e9], difference=0.0)
     result.peers = [
         timing.Time("jax", readings=[us * peer_ratio], ratios=[peer_ratio], difference=0.0),
         timing.Time("torch", skipped="not today"),
@@ -292,6 +301,12 @@ def test_floors_are_judged(percent, ratio, met):
     assert lines[0] == f"floors: {sum(met)} of 2 met"
     assert lines[1] == f"  float64: {sum(met)} of 2"
     assert len(lines) == 2 + met.count(False)
+    # At 40 of 50 GFLOP/s a percentage is a quarter larger.
+    beside = list(goals.cells([result], beside=True))
+    assert [cell[3] for cell in beside] == [True, met[1]]
+    lines = list(report.verdict(goals.cells([result]), "floors", beside))
+    assert lines[1] == f"  {1 + met[1]} of 2 by the product's rate beside each reading"
+    assert lines[2] == f"  float64: {sum(met)} of 2 ({1 + met[1]} of 2 by the rate beside)"
 
 
 def test_targets_are_judged():
