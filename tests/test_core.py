@@ -12,6 +12,7 @@ from cbackprop.core import batch, calls
 from cbackprop.core.blas import product
 from cbackprop.core.objective import Objective
 from cbackprop.core.plan import Plan
+from cbackprop.core.rows import SparseRows, extent
 
 NAMES = ["identity", "sigmoid", "tanh", "relu"]
 
@@ -212,3 +213,21 @@ def test_the_core_refuses_arrays_it_would_read_beyond(X, Y):
         calls.gradient(plan, Objective(), np.zeros(11), X, Y, None, np.zeros(10), 1)
     with pytest.raises(ValueError):
         calls.gradient(plan, Objective(), np.zeros(11), X, Y, np.ones(3), np.zeros(11), 1)
+
+
+def test_extent(dtype):
+    """Of any strides and alignment; NaN is nothing, infinities are numbers."""
+    Y = np.random.default_rng(3).normal(0, 9, (37, 5)).astype(dtype)
+    assert extent(Y) == (Y.min(), Y.max())
+    assert extent(Y[::-3, 1:3]) == (Y[::-3, 1:3].min(), Y[::-3, 1:3].max())
+    unaligned = np.frombuffer(b"." + Y.tobytes(), dtype, offset=1).reshape(Y.shape)
+    assert extent(unaligned) == (Y.min(), Y.max())
+    Y[0, 0] = Y[-1, -1] = Y[4, 2] = np.nan
+    assert extent(Y) == (np.nanmin(Y), np.nanmax(Y))
+    Y[3, 3], Y[5, 1] = np.inf, -np.inf
+    assert extent(Y) == (-np.inf, np.inf)
+    assert extent(np.full((2, 1), np.nan, dtype)) == (np.inf, -np.inf)
+    with pytest.raises(ValueError, match="a row source is"):
+        extent(Y[:, ::2])
+    with pytest.raises(ValueError, match="dense"):
+        extent(SparseRows(np.ones(1, dtype), np.zeros(1, np.int64), np.array([0, 1]), 1))

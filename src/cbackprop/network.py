@@ -419,12 +419,12 @@ class Network:
         X = checks.as_rows("X", X, self._sizes[0], self._dtype)
         Y_hat = np.empty((X.shape[0], self._sizes[-1]), self._dtype)
         n_threads = self._threads(n_threads, X)
-        arguments = (plan, parameters, X, Y_hat, n_threads, self._scaling)
+        scaling, target_scaling = self._scaling, self._target_scaling
         if plan.may_thread_blas:
             with blas_threads.single_threaded():
-                good = calls.predict(*arguments, self._target_scaling)
-        else:
-            good = calls.predict(*arguments, self._target_scaling)
+                good = calls.predict(plan, parameters, X, Y_hat, n_threads, scaling, target_scaling)
+        else:  # even a context that does nothing is a part of what one row costs
+            good = calls.predict(plan, parameters, X, Y_hat, n_threads, scaling, target_scaling)
         if not good:
             checks.raise_non_finite(X, dtype=self._dtype)
         if known is not None:

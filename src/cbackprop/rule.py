@@ -72,16 +72,17 @@ def check_room(solver: Any, rule: RuleSettings, plan: Plan, n_rows: int) -> None
 def rule_settings(solver: Any, loss: Any, l1: float, l2: float) -> RuleSettings:
     """The core's rule for a solver, and the penalties."""
     options: dict[str, Any] = {}
-    if solver.rule in ("sgd", "momentum", "nesterov"):
+    rule = solver.rule
+    if rule in ("sgd", "momentum", "nesterov"):
         options = {"momentum": solver.momentum}
-    elif solver.rule in ("adam", "amsgrad"):
+    elif rule in ("adam", "amsgrad"):
         options = {
             "beta_1": solver.beta_1,
             "beta_2": solver.beta_2,
             "epsilon": solver.epsilon,
             "folded": solver.epsilon_form == "folded",
         }
-    elif solver.rule == "rprop":
+    elif rule == "rprop":
         options = {
             "increase": solver.increase,
             "decrease": solver.decrease,
@@ -108,14 +109,15 @@ def rule_settings(solver: Any, loss: Any, l1: float, l2: float) -> RuleSettings:
     if hasattr(solver, "weight_decay"):
         options["weight_decay"] = solver.weight_decay
         options["max_norm"] = solver.max_gradient_norm or 0.0
-    return RuleSettings(solver.rule, l1=l1, l2=l2, **options)
+    return RuleSettings(rule, l1=l1, l2=l2, **options)
 
 
 def memory_of(solver: Any) -> tuple[int, int, str]:
     """Vectors and numbers in the state, and whose they are: momentum and Nesterov share theirs."""
-    if solver.rule == "lbfgs":
+    rule = solver.rule
+    if rule == "lbfgs":
         return lbfgs.n_vectors(solver.memory), lbfgs.n_numbers(solver.memory), "lbfgs"
     if solves_a_system(solver):
-        return 0, numbers_of_marquardt(), solver.rule
-    kind = "momentum" if solver.rule == "nesterov" else solver.rule
+        return 0, numbers_of_marquardt(), rule
+    kind = "momentum" if rule == "nesterov" else rule
     return solver.n_vectors, solver.n_numbers, kind

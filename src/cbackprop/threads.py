@@ -37,14 +37,31 @@ def resolve(n_threads: Any) -> int:
 # ------------------------------------------------------------------------------------ running fits
 
 
-class _Fit:
-    """One running fit: how many threads it may use."""
+_fits: "set[running_fit]" = set()
+_fits_lock = threading.Lock()
+
+
+class running_fit:  # noqa: N801  (a context manager, and called like a function)
+    """Count a fit as running, and say how many threads it may use.
+
+    ``n_threads`` given, a checked number, is used as it is.  None shares the available threads out
+    over the fits that run in this process; ask ``now()`` again from time to time.
+    """
 
     __slots__ = ("_asked", "_most")
 
-    def __init__(self, n_threads: Any) -> None:
-        self._most = resolve(n_threads)
-        self._asked = None if n_threads is None else self._most
+    def __init__(self, n_threads: int | None) -> None:
+        self._asked = n_threads
+        self._most = available_threads() if n_threads is None else min(n_threads, MOST_THREADS)
+
+    def __enter__(self) -> "running_fit":
+        with _fits_lock:
+            _fits.add(self)
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        with _fits_lock:
+            _fits.discard(self)  # absent in a child forked meanwhile
 
     def most(self) -> int:
         """The upper bound, as it was when the fit began."""
@@ -53,34 +70,8 @@ class _Fit:
     def now(self) -> int:
         """What was asked for; or, where that was None, this fit's share among those running."""
         if self._asked is not None:
-            return self._asked
+            return self._most
         return min(self._most, max(1, available_threads() // max(1, len(_fits))))
-
-
-_fits: set[_Fit] = set()
-_fits_lock = threading.Lock()
-
-
-class running_fit:  # noqa: N801  (a context manager, and called like a function)
-    """Count a fit as running; enters an object with ``now()`` and ``most()``.
-
-    ``n_threads`` given is used as it is.  None shares the available threads out over the fits that
-    run in this process; ask ``now()`` again from time to time.
-    """
-
-    __slots__ = ("_fit",)
-
-    def __init__(self, n_threads: Any) -> None:
-        self._fit = _Fit(n_threads)
-
-    def __enter__(self) -> _Fit:
-        with _fits_lock:
-            _fits.add(self._fit)
-        return self._fit
-
-    def __exit__(self, *exc_info: object) -> None:
-        with _fits_lock:
-            _fits.discard(self._fit)  # absent in a child forked meanwhile
 
 
 def _forget_fits() -> None:

@@ -18,6 +18,7 @@ from . import blas_threads, checks, losses, splits, threads, weights
 from .callbacks import checked_callbacks
 from .core.descent import descend, worth_a_team
 from .core.objective import Objective
+from .core.rows import extent
 from .core.state import State
 from .delivery import Delivery, on_slice
 from .errors import DivergenceError, InputError, InputTypeError
@@ -617,15 +618,7 @@ class Trainer:
         if self._warned or activation not in RANGES or self.network.output_scaling is not None:
             return
         low, high = RANGES[activation]
-        # NumPy's reductions cost a microsecond each, which shows on small data.  NaN is missing.
-        if Y.size <= 64:
-            values = Y.ravel().tolist()
-            if low <= min(values) and max(values) <= high:  # passes over a NaN but the first
-                return
-            values = [value for value in values if value == value]
-        else:
-            values = [np.fmin.reduce(Y, None), np.fmax.reduce(Y, None)]
-        smallest, largest = min(values, default=np.nan), max(values, default=np.nan)
+        smallest, largest = extent(Y)  # missing targets, NaN, aside
         # Infinities are the core's to find, and an error.
         if -np.inf < smallest < low or high < largest < np.inf:
             self._warned = True

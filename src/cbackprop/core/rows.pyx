@@ -14,8 +14,9 @@ from cpython.buffer cimport (
     PyBuffer_Release,
     PyObject_GetBuffer,
 )
+from libc.math cimport INFINITY
 from libc.stdint cimport uintptr_t
-from libc.string cimport memset
+from libc.string cimport memcpy, memset
 
 from cbackprop.core cimport elementwise
 
@@ -167,6 +168,38 @@ cdef char* memory_of(array, str name, Py_ssize_t n_bytes, bint writable) except 
     if length != n_bytes:
         raise ValueError(f"{name} has {length} bytes; expected {n_bytes}")
     return memory
+
+
+def extent(array):
+    """The smallest and the largest number of an array, NaN aside; (inf, -inf) where there is none.
+
+    array : dense, as a ``RowSource`` takes it
+    """
+    cdef RowSource source = RowSource(array, 8)
+    cdef double low = INFINITY
+    cdef double high = -INFINITY
+    if source.rows.starts != NULL:
+        raise ValueError("the extent is that of a dense array")
+    with nogil:
+        if source.rows.is_double:
+            widen_extent(&source.rows, <double>0, &low, &high)
+        else:
+            widen_extent(&source.rows, <float>0, &low, &high)
+    return low, high
+
+
+cdef void widen_extent(const Rows* rows, real of_type, double* low, double* high) noexcept nogil:
+    """``low`` and ``high`` moved so far apart that every number of dense rows lies between."""
+    cdef Py_ssize_t i, j
+    cdef real x, smallest = <real>low[0], largest = <real>high[0]
+    for i in range(rows.n_rows):
+        for j in range(rows.n_columns):
+            memcpy(&x, rows.data + i * rows.row_stride + j * sizeof(real), sizeof(real))
+            if x < smallest:
+                smallest = x
+            if x > largest:
+                largest = x
+    low[0], high[0] = smallest, largest
 
 
 cdef void scatter(const Rows* source, const int64_t* order, Py_ssize_t start, Py_ssize_t count,
