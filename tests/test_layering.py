@@ -81,8 +81,8 @@ ARROWS = {
     # within.
     "trainer": {
         *("blas_threads", "callbacks", "checkpoint", "checks", "core.descent", "core.objective"),
-        *("core.state", "delivery", "errors", "evidence", "exams", "history", "least_squares"),
-        *("losses", "network", "progress", "restarts"),
+        *("core.rows", "core.state", "delivery", "errors", "evidence", "exams", "history"),
+        *("least_squares", "losses", "network", "progress", "restarts"),
         *("rule", "solvers", "splits", "stopping", "threads", "weights"),
     },
     "version": set(),
