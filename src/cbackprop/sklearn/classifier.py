@@ -3,7 +3,7 @@
 from typing import Any, ClassVar
 
 import numpy as np
-from scipy.special import expit, log_softmax
+from scipy.special import log_softmax
 from sklearn.base import ClassifierMixin
 from sklearn.metrics import accuracy_score
 from sklearn.preprocessing import LabelBinarizer
@@ -14,6 +14,7 @@ from sklearn.utils.multiclass import _check_partial_fit_first_call, type_of_targ
 from sklearn.utils.validation import validate_data
 
 from ..errors import InputError
+from ..formulas import sigmoid
 from ..network import Network
 from .base import BaseMLP, fitting
 from .callbacks import with_callbacks
@@ -367,7 +368,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
         network = fitted(self)
         if network.sizes[-1] == 1:
             O = self._raw_outputs(X, network)  # noqa: E741
-            P = expit(np.hstack([-O, O]))
+            P: np.ndarray = sigmoid(np.hstack([-O, O]))
         else:
             P = self._outputs(X, network=network)
         # What underflows is the smallest number instead: the logarithm stays finite.
@@ -418,5 +419,5 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
 
 def _log_sigmoid(O: np.ndarray) -> np.ndarray:  # noqa: E741
     """The logarithm of sigma(O), finite; 0 where sigma rounds to 1, as in predict_proba."""
-    log_P: np.ndarray = np.log(expit(np.maximum(O, 0)))
+    log_P: np.ndarray = np.log(sigmoid(np.maximum(O, 0)))
     return np.where(O > 0, log_P, -np.logaddexp(0, -O))
