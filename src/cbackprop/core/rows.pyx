@@ -3,7 +3,8 @@
 A ``RowSource`` holds the buffer of a 2-D float32 or float64 array, never a copy of it.
 ``read_rows`` hands out ``count`` rows as a C-contiguous block of the network's own dtype: in place
 where the array stands so already, else through the caller's buffer.  Sparse rows become dense in
-that buffer, and nowhere else.  This file does not know networks or batches.
+that buffer, and nowhere else.  ``extent`` says between which numbers an array's lie.  This file
+does not know networks or batches.
 """
 
 from cpython.buffer cimport (

@@ -169,8 +169,9 @@ CBP_INLINE V WN(exp)(V x)
 }
 
 #if ENTRIES == 1
-/* exp(-|x|) = up / down, down about 2^LIFT:  exp(r) = (a + r b) / (a - r b), where tanh(r/2) = r b / a
- * with a and b minimax in r^2 (rational Remez; relative error of exp(r) below 2^-60, float32 2^-33) */
+/* exp(-|x|) = up / down, down about 2^LIFT:  exp(r) = (a + r b) / (a - r b), where tanh(r/2) is
+ * r b / a with a and b minimax in r^2 (rational Remez; relative error of exp(r) about 2^-60, float32
+ * 2^-33) */
 CBP_INLINE void WN(exp_fraction)(V x, V *up, V *down)
 {
     const T rounder = LIFTING(LIFT);

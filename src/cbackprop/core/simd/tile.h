@@ -315,8 +315,8 @@ PACKED_ROWS(3)
 #endif
 
 /* All panels of columns, as even as can be; `packed`: of one piece */
-static void WN(all_panels)(const FN(job) *job, ptrdiff_t m, ptrdiff_t n, const T *A, const T *B, T *C,
-                           const T *bias, int packed)
+static void WN(all_panels)(const FN(job) *job, ptrdiff_t m, ptrdiff_t n, const T *A, const T *B,
+                           T *C, const T *bias, int packed)
 {
     ptrdiff_t vectors = (n + W - 1) / W;
     ptrdiff_t panels = (vectors + MOST_VECTORS - 1) / MOST_VECTORS;
