@@ -538,6 +538,18 @@ def test_product_packed(level, dtype, transposed):
         check_product(level, dtype, m, 150, 90, transposed, VARIANTS[m % 2 - 2], rng)
 
 
+@pytest.mark.parametrize("transposed", [False, True], ids=["NN", "TN"])
+def test_product_with_a_large_B(level, dtype, transposed):
+    """With AVX2 the next panel is copied among the terms of the one before, where B is far."""
+    rng = np.random.default_rng(17)
+    n = 3_300_000 // (700 * np.dtype(dtype).itemsize)
+    for m in (9, 10, 11, 12, 13, 17, 30, 64):
+        check_product(level, dtype, m, n + m, 700, transposed, VARIANTS[m % len(VARIANTS)], rng)
+    for k in (401, 801):  # pieces of unequal length
+        check_product(level, dtype, 15, 3_300_000 // (4 * k), k, transposed, VARIANTS[0], rng)
+    check_product(level, dtype, 90, 50_011, 17, transposed, VARIANTS[1], rng)  # tiles, rows
+
+
 def test_product_contiguous(level, dtype):
     """Leading dimensions as small as can be; one column has forms of its own."""
     rng = np.random.default_rng(7)

@@ -20,13 +20,39 @@ CBP_INLINE V WN(finished)(const int how, T alpha, V sum, T beta, const T *C)
                            : WN(combine)(beta, WN(load)(C), alpha, sum);
 }
 
+/* What else a tile does: nothing; it writes down the panel of B that it reads; or rows of
+ * another one, and fetches the next tile's C. */
+#define READING 0
+#define PACKING 1
+#define COPYING 2
+
+/* A panel of B, two or three vectors across, that is being written down: its next row, and where
+ * the second and the last vector of a row begin (of two the second is the first again). */
+typedef struct WN(copy) {
+    const T *from;
+    T *to;
+    ptrdiff_t step, width, middle, last;
+    ptrdiff_t every; /* COPYING: terms of the product for each row */
+} WN(copy);
+
+CBP_INLINE void WN(copy_row)(const T *from, T *to, ptrdiff_t ahead, ptrdiff_t middle,
+                             ptrdiff_t last)
+{
+    const V first = WN(load)(from), second = WN(load)(from + middle);
+    const V third = WN(load)(from + last);
+    CBP_PREFETCH(from + ahead);
+    CBP_PREFETCH(from + ahead + (3 * W - 1));
+    WN(store)(to, first);
+    WN(store)(to + middle, second);
+    WN(store)(to + last, third);
+}
+
 /* `tiles` times MR rows of C, NV vectors across; the panel's last vector begins at column `last`
  * and may overlap the one before it (both are loaded before either is stored).  KS > 1: term p goes
- * to accumulator p mod KS, which hides the multiply-adds' latency where MR is small.  far: C is read
- * from beyond L2.  packed: NULL, or gets the panel of B, its rows behind each other. */
-CBP_INLINE void WN(panel)(const int MR, const int NV, const int KS, const int far,
+ * to accumulator p mod KS, which hides the multiply-adds' latency where MR is small. */
+CBP_INLINE void WN(panel)(const int MR, const int NV, const int KS, const int doing,
                           const FN(job) *job, const T *A, const T *B, T *C, const T *bias,
-                          ptrdiff_t last, ptrdiff_t tiles, T *packed)
+                          ptrdiff_t last, ptrdiff_t tiles, const WN(copy) *copy)
 {
     const ptrdiff_t k = job->k, ldc = job->ldc;
     const T alpha = job->alpha, beta = job->beta;
@@ -38,6 +64,10 @@ CBP_INLINE void WN(panel)(const int MR, const int NV, const int KS, const int fa
     CBP_OPAQUE(a3);
     CBP_OPAQUE(next_a);
     CBP_OPAQUE(next_b);
+    const WN(copy) copying = doing == READING ? (WN(copy)){0} : *copy;
+    const ptrdiff_t ahead = 4 * copying.step;
+    const T *from = copying.from;
+    T *to = copying.to;
 #define COLUMN(v) ((v) < NV - 1 ? (v) * W : NV == 1 ? 0 : last)
     for (; tiles > 0; tiles--) {
         V sum[4][8][4]; /* KS, MR, NV */
@@ -52,7 +82,7 @@ CBP_INLINE void WN(panel)(const int MR, const int NV, const int KS, const int fa
                     sum[s][i][v] = WN(set)(0);
             }
         }
-        if (far) { /* the next tile's */
+        if (doing == COPYING) {
             CBP_UNROLL
             for (int i = MR; i < 2 * MR; i++) {
                 CBP_PREFETCH(C + i * ldc);
@@ -73,13 +103,13 @@ CBP_INLINE void WN(panel)(const int MR, const int NV, const int KS, const int fa
         CBP_UNROLL                                                                                 \
         for (int v = 0; v < NV; v++)                                                               \
             row[v] = WN(load)((const T *)b + COLUMN(v));                                           \
-        if (packed != NULL) {                                                                      \
+        if (doing == PACKING) {                                                                    \
             CBP_PREFETCH(b + 16 * next_b);                                                         \
             CBP_PREFETCH(b + 16 * next_b + (last + W - 1) * SIZE);                                 \
             CBP_UNROLL                                                                             \
             for (int v = 0; v < NV; v++)                                                           \
-                WN(store)(packed + COLUMN(v), row[v]);                                             \
-            packed += last + W;                                                                    \
+                WN(store)(to + COLUMN(v), row[v]);                                                 \
+            to += last + W;                                                                        \
         }                                                                                          \
         if (MR == 2) { /* one load, not two */                                                     \
             CBP_UNROLL                                                                             \
@@ -97,6 +127,19 @@ CBP_INLINE void WN(panel)(const int MR, const int NV, const int KS, const int fa
         a4 += next_a;                                                                              \
         b += next_b;                                                                               \
     }
+        while (doing == COPYING && p > 0) {
+            ptrdiff_t terms = p < copying.every ? p : copying.every;
+            WN(copy_row)(from, to, ahead, copying.middle, copying.last);
+            from += copying.step;
+            to += copying.width;
+            CBP_OPAQUE(from); /* and these: else GCC counts, and makes addresses of it anew */
+            CBP_OPAQUE(to);
+            for (p -= terms; terms > 0; terms--) {
+                STEP(0)
+                CBP_OPAQUE(a);
+                CBP_OPAQUE(b);
+            }
+        }
         for (; p >= KS; p -= KS) {
             CBP_UNROLL
             for (int s = 0; s < KS; s++)
@@ -176,13 +219,13 @@ CBP_INLINE void WN(panel)(const int MR, const int NV, const int KS, const int fa
 #define PANELS(PANEL) PANELS_1_2(PANEL) PANELS_3(PANEL) PANELS_4(PANEL)
 #endif
 
-/* KS depends on m alone: 4 for one row, 2 for two rows, else 1.  So all elements of a product add in
- * one order, and equal rows of A give equal rows of C. */
+/* KS depends on m alone: 4 for one row, 2 for two rows, else 1.  So all elements of a product
+ * add in one order, and equal rows of A give equal rows of C. */
 #define PANEL(MR, NV)                                                                              \
     static void WN(panel_##MR##x##NV)(const FN(job) *job, const T *A, const T *B, T *C,            \
                                       const T *bias, ptrdiff_t last, ptrdiff_t tiles)              \
     {                                                                                              \
-        WN(panel)(MR, NV, MR == 1 ? 4 : 1, 0, job, A, B, C, bias, last, tiles, NULL);              \
+        WN(panel)(MR, NV, MR == 1 ? 4 : 1, READING, job, A, B, C, bias, last, tiles, NULL);        \
     }
 PANELS(PANEL)
 #undef PANEL
@@ -190,7 +233,7 @@ PANELS(PANEL)
     static void WN(two_rows_x##NV)(const FN(job) *job, const T *A, const T *B, T *C,               \
                                    const T *bias, ptrdiff_t last, ptrdiff_t tiles)                 \
     {                                                                                              \
-        WN(panel)(2, NV, 2, 0, job, A, B, C, bias, last, tiles, NULL);                             \
+        WN(panel)(2, NV, 2, READING, job, A, B, C, bias, last, tiles, NULL);                       \
     }
 TWO_ROWS(1)
 TWO_ROWS(2)
@@ -241,97 +284,27 @@ CBP_INLINE void WN(rows)(const int most, const int NV, const WN(panel_function) 
 }
 
 #if VECTOR_BYTES == 32 && BYTES == 32
-/* ------------------------------------------------------------------------------------------------
- * Packing.  Each tile of rows reads the panel of B anew.  Where that does not stay in L1, being long
- * or with rows a power of two apart that fall on the same few lines of the cache, or where vectors
- * lie across lines, the first tile writes it down row by row, and the others read the copy.  Of 3,000
- * products of 8 to 128 rows on Zen 3 it is done in a fifth, which take 0.89 of the time, 0.54 at best.
- * With 64-byte vectors it has not been tried.
- *
- * A long sum is made in pieces, all panels of one before the next: so as much of A as a piece takes
- * stays in L2 (64 x 784 x 1024 in float64: 0.88 of the time).  LONGEST times a panel's columns is
- * 37 KB, read in order: more than L1, yet faster than C read and written once more.  Of a transposed
- * A a term is a line of its own, and pieces of LONGEST_TRANSPOSED leave it in L1 for the next tile.
- */
-#define LONGEST 400
-#define LONGEST_TRANSPOSED 176
-
-/* Only sizes and strides decide.  Two or more vectors across, and m such that `rows` never sees the
- * one or two rows that it would add in another order. */
-static int WN(packing_pays)(const FN(job) *job, ptrdiff_t m, ptrdiff_t n)
-{
-    const ptrdiff_t stride = job->ldb * SIZE, bytes = job->k * stride;
-    if (bytes <= 32 * 1024 || m < MOST_ROWS_2 + 3 || n <= W || job->ldb <= MOST_VECTORS * W)
-        return 0;
-    return m * n * job->k > 100000 * W ||
-           (stride % BYTES != 0 && bytes > 48 * 1024 && n > 2 * MOST_VECTORS * W);
-}
-
-/* Functions of their own: among other loops the tiles would not get all registers. */
-#define PACKING(NV)                                                                                \
-    static CBP_NOINLINE void WN(packing_x##NV)(const FN(job) *job, const T *A, const T *B, T *C,   \
-                                               const T *bias, ptrdiff_t last, T *packed)           \
-    {                                                                                              \
-        WN(panel)(MOST_ROWS_##NV, NV, 1, 0, job, A, B, C, bias, last, 1, packed);                  \
-    }                                                                                              \
-    static CBP_NOINLINE void WN(far_x##NV)(const FN(job) *job, const T *A, const T *B, T *C,       \
-                                           const T *bias, ptrdiff_t last, ptrdiff_t tiles)         \
-    {                                                                                              \
-        WN(panel)(MOST_ROWS_##NV, NV, 1, 1, job, A, B, C, bias, last, tiles, NULL);                \
-    }
-PACKING(2)
-PACKING(3)
-#undef PACKING
-
-/* One piece of one panel */
-CBP_INLINE void WN(packed_rows)(const int most, const int NV, const WN(panel_function) two_rows,
-                                const FN(job) *job, ptrdiff_t m, const T *A, const T *B, T *C,
-                                const T *bias, ptrdiff_t last)
-{
-    CBP_ALIGNED(T, packed[LONGEST * MOST_VECTORS * W]);
-    FN(job) copied = *job;
-    ptrdiff_t done = most;
-    (NV == 2 ? WN(packing_x2) : WN(packing_x3))(job, A, B, C, bias, last, packed);
-    copied.ldb = last + W;
-    if (job->beta != 0 && m * job->ldc * SIZE > 512 * 1024) {
-        const ptrdiff_t tiles = (m - done - 3) / most; /* at least three rows are left */
-        (NV == 2 ? WN(far_x2) : WN(far_x3))(&copied, A + done * job->rsa, packed,
-                                            C + done * job->ldc, bias, last, tiles);
-        done += tiles * most;
-    }
-    WN(rows)(most, NV, two_rows, &copied, m - done, A + done * job->rsa, packed,
-             C + done * job->ldc, bias, last);
-}
-#define PACKED_ROWS(NV)                                                                            \
-    static CBP_NOINLINE void WN(packed_rows_x##NV)(const FN(job) *job, ptrdiff_t m, const T *A,    \
-                                                   const T *B, T *C, const T *bias,                \
-                                                   ptrdiff_t last)                                 \
-    {                                                                                              \
-        WN(packed_rows)(MOST_ROWS_##NV, NV, WN(two_rows_x##NV), job, m, A, B, C, bias, last);      \
-    }
-PACKED_ROWS(2)
-PACKED_ROWS(3)
-#undef PACKED_ROWS
+#include "packed.h"
 #endif
 
-/* All panels of columns, as even as can be; `packed`: of one piece */
-static void WN(all_panels)(const FN(job) *job, ptrdiff_t m, ptrdiff_t n, const T *A, const T *B,
-                           T *C, const T *bias, int packed)
+/* C (m, n), n >= W: all panels of columns, as even as can be */
+static void WN(panels)(const FN(job) *job, ptrdiff_t m, ptrdiff_t n, const T *A, const T *B, T *C,
+                       const T *bias)
 {
     ptrdiff_t vectors = (n + W - 1) / W;
     ptrdiff_t panels = (vectors + MOST_VECTORS - 1) / MOST_VECTORS;
-    (void)packed;
+#if VECTOR_BYTES == 32 && BYTES == 32
+    if (WN(packing_pays)(job, m, n)) {
+        WN(packed_panels)(job, m, n, A, B, C, bias);
+        return;
+    }
+#endif
     for (; panels > 0; panels--) {
         /* The wider panels come last: there are never fewer than W columns left. */
         const ptrdiff_t across = panels == 1 ? vectors : vectors / panels;
         const ptrdiff_t last = (panels == 1 ? n : across * W) - W;
 #define ROWS(NV) WN(rows)(MOST_ROWS_##NV, NV, WN(two_rows_x##NV), job, m, A, B, C, bias, last)
-#if VECTOR_BYTES == 32 && BYTES == 32
-        if (packed)
-            (across == 2 ? WN(packed_rows_x2) : WN(packed_rows_x3))(job, m, A, B, C, bias, last);
-        else
-#endif
-            switch (across) {
+        switch (across) {
 #if MOST_VECTORS >= 4
         case 4: ROWS(4); break;
 #endif
@@ -350,32 +323,9 @@ static void WN(all_panels)(const FN(job) *job, ptrdiff_t m, ptrdiff_t n, const T
             bias += across * W;
     }
 }
-
-/* C (m, n), n >= W */
-static void WN(panels)(const FN(job) *job, ptrdiff_t m, ptrdiff_t n, const T *A, const T *B, T *C,
-                       const T *bias)
-{
-#if VECTOR_BYTES == 32 && BYTES == 32
-    if (WN(packing_pays)(job, m, n)) {
-        const ptrdiff_t longest = job->csa == 1 ? LONGEST : LONGEST_TRANSPOSED;
-        FN(job) piece = *job;
-        ptrdiff_t k = job->k, pieces = (k + longest - 1) / longest;
-        for (; pieces > 0; pieces--) {
-            piece.k = pieces == 1 ? k : k / pieces;
-            WN(all_panels)(&piece, m, n, A, B, C, bias, 1);
-            k -= piece.k;
-            A += piece.k * job->csa;
-            B += piece.k * job->ldb;
-            piece.beta = 1; /* the next terms of the same sums */
-            bias = NULL;
-        }
-        return;
-    }
-#undef LONGEST
-#undef LONGEST_TRANSPOSED
-#endif
-    WN(all_panels)(job, m, n, A, B, C, bias, 0);
-}
+#undef READING
+#undef PACKING
+#undef COPYING
 #undef ROWS_1_TO_4
 #undef ROWS_1_TO_6
 #undef ROWS_1_TO_8
