@@ -138,8 +138,9 @@ class Fit(Ours):
         super().__init__(point.row, dtype, "all")
         self.n_threads = point.n_threads
 
-    def train(self, epochs, order=None):
-        self._fit(self.net, self.X, self.Y, epochs, self.row.shuffle, self.n_threads)
+    def make_trainers(self):
+        super().make_trainers()
+        self.trainers[0].n_threads = self.n_threads
 
 
 class Reader:

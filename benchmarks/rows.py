@@ -35,6 +35,7 @@ class Row:
     shuffle: bool = False
     copies: int = 1  # independent fits of the same shape, each from a start of its own
     first_copy: int = 0
+    fresh: bool = False  # a new trainer (of ours) for each run
 
     def __post_init__(self):
         if self.n_rows % self.batch:
@@ -92,6 +93,8 @@ ROWS = (
     _single(8, 16, 2, n_rows=2000),
     _single(784, 30, 10, n_rows=500),
     Row((2, 4, 1), 4, 4, group="calls", epochs=1, name="fit call, 2-4-1 one epoch"),
+    Row((2, 4, 1), 4, 4, group="calls", epochs=1, fresh=True,
+        name="new trainer and fit call, 2-4-1"),
     Row((8, 16, 1), 1, 1, group="calls", task="predict", name="predict 8-16-1, 1 row"),
     Row(
         (64, 128, 10),

@@ -1,4 +1,7 @@
-"""cbackprop as a user calls it, on its defaults; the whole call is timed, fixed cost included."""
+"""cbackprop as a user calls it, on its defaults: ``Trainer.fit``, its fixed cost included.
+
+The trainer is made beforehand, as every peer's model, state or compiled function is.
+"""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -39,37 +42,45 @@ class Ours(Peer):
     def reset(self):
         for copy, net in enumerate(self.nets):
             net.parameters[:] = rows.start(self.row, self.dtype, copy)
+        self.make_trainers()
 
-    def _fit(self, net, X, Y, epochs, shuffle, n_threads=None):
-        trainer = self.cbackprop.Trainer(
-            net,
-            solver=self.solver,
-            batch_size=self.row.batch,
-            shuffle=shuffle,
-            seed=0,
-            n_threads=n_threads,
-        )
-        trainer.fit(X, Y, epochs=epochs)
+    def make_trainers(self):
+        row = self.row
+        self.trainers = [
+            self.cbackprop.Trainer(
+                net,
+                solver=self.solver,
+                batch_size=row.batch,
+                shuffle=row.shuffle,
+                seed=0,
+                n_threads=1 if row.copies > 1 else None,
+            )
+            for net in self.nets
+        ]
 
     def train(self, epochs, order=None):
-        row = self.row
-        if row.copies > 1:
-            return self.many(epochs, available_threads())
-        shuffle = row.shuffle if order is None else lambda epoch: order
-        return self._fit(self.net, self.X, self.Y, epochs, shuffle)
+        if self.row.copies > 1:
+            self.many(epochs, available_threads())
+            return
+        if self.row.fresh:
+            self.make_trainers()
+        trainer = self.trainers[0]
+        if order is not None:
+            trainer.shuffle = lambda epoch: order
+        trainer.fit(self.X, self.Y, epochs=epochs)
 
     def many(self, epochs, n_threads):
         """The independent fits, spread over ``n_threads`` Python threads."""
 
-        def fit(net):
-            self._fit(net, self.X, self.Y, epochs, self.row.shuffle, 1)
+        def fit(trainer):
+            trainer.fit(self.X, self.Y, epochs=epochs)
 
         if n_threads == 1:
-            for net in self.nets:
-                fit(net)
+            for trainer in self.trainers:
+                fit(trainer)
         else:
             with ThreadPoolExecutor(n_threads) as pool:
-                list(pool.map(fit, self.nets))
+                list(pool.map(fit, self.trainers))
 
     def predict(self):
         return self.net.predict(self.X)
