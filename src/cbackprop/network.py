@@ -417,7 +417,7 @@ class Network:
             known = self._posterior_in_use()
             parameters = known.parameters  # as they are then, should a fit begin meanwhile
         X = checks.as_rows("X", X, self._sizes[0], self._dtype)
-        Y_hat = np.empty((X.shape[0], self._sizes[-1]), self._dtype)
+        Y_hat = np.empty((len(X), self._sizes[-1]), self._dtype)
         n_threads = self._threads(n_threads, X)
         scaling, target_scaling = self._scaling, self._target_scaling
         if plan.may_thread_blas:

@@ -4,6 +4,8 @@ Each lays out what it works with, runs once over all rows (batch.pyx) without th
 its result that the rows hold a NaN or an infinity.
 """
 
+cimport cython
+
 from cbackprop.core.batch cimport (
     copy_parameters,
     gradient_of,
@@ -15,11 +17,12 @@ from cbackprop.core.job cimport Job
 from cbackprop.core.objective cimport Objective
 from cbackprop.core.plan cimport Plan
 from cbackprop.core.pulse cimport Pulse
-from cbackprop.core.rows cimport RowSource, memory_of
+from cbackprop.core.rows cimport RowSource, memory_of, row_source
 from cbackprop.core.team cimport team
 from cbackprop.core.workspace cimport Workspace, workspace_for
 
 
+@cython.freelist(4)
 cdef class Call:
     """One call's job with everything it borrows: sources, work space, team."""
     cdef Job job
@@ -31,8 +34,8 @@ cdef class Call:
     cdef Plan plan
     cdef Objective objective
 
-    def __cinit__(self, Plan plan not None, Objective objective, parameters, X, Y, weight,
-                  int n_threads, scaling, target_scaling, bint backward):
+    cdef int lay_out(self, Plan plan, Objective objective, parameters, X, Y, weight, int n_threads,
+                     scaling, target_scaling, bint backward) except -1:
         cdef Py_ssize_t n_rows
         cdef int threads
         shift, scale = (None, None) if scaling is None else scaling
@@ -40,19 +43,19 @@ cdef class Call:
         if objective is not None:
             objective.fit_to(&plan.net)
             self.job.goal = &objective.goal
-        self.X = RowSource(X, plan.net.itemsize, shift, scale)
+        self.X = row_source(X, plan.net.itemsize, shift, scale)
         n_rows = self.X.rows.n_rows
         if self.X.rows.n_columns != plan.net.layers[0].n_in:
             raise ValueError("X has not the network's number of inputs")
         if Y is not None:
             shift, scale = (None, None) if target_scaling is None else target_scaling
-            self.Y = RowSource(Y, plan.net.itemsize, shift, scale)
+            self.Y = row_source(Y, plan.net.itemsize, shift, scale)
             if (self.Y.rows.n_rows != n_rows
                     or self.Y.rows.n_columns != plan.net.layers[plan.net.n_layers - 1].n_out):
                 raise ValueError("Y has not X's rows or not the network's number of outputs")
             self.job.Y = &self.Y.rows
         if weight is not None:
-            self.weight = RowSource(weight.reshape(-1, 1), plan.net.itemsize)
+            self.weight = row_source(weight.reshape(-1, 1), plan.net.itemsize, None, None)
             if self.weight.rows.n_rows != n_rows:
                 raise ValueError("sample_weight has not X's rows")
             self.job.weight = &self.weight.rows
@@ -70,6 +73,7 @@ cdef class Call:
             self.job.team = team.start(threads)
             if self.job.team == NULL:
                 raise MemoryError("no memory for a team of threads")
+        return 0
 
     def __dealloc__(self):
         if self.job.team != NULL:
@@ -85,12 +89,23 @@ cdef class Call:
         return self.pulse.reraise()
 
 
-def predict(Plan plan, parameters, X, out, int n_threads, scaling=None, output_scaling=None):
+cdef Call new_call(Plan plan, Objective objective, parameters, X, Y, weight, int n_threads, scaling,
+                   target_scaling, bint backward):
+    """A ``Call``; its arguments packed, as a constructor's are, would show in one row's time."""
+    cdef Call call = Call.__new__(Call)
+    call.lay_out(plan, objective, parameters, X, Y, weight, n_threads, scaling, target_scaling,
+                 backward)
+    return call
+
+
+def predict(Plan plan not None, parameters, X, out, int n_threads, scaling=None,
+            output_scaling=None):
     """out (N, n_out) = Y_hat.  False: X holds a NaN or an infinity, and ``out`` nothing of use.
 
     scaling, output_scaling : pairs (shift, scale) of arrays of the network's dtype, or None
     """
-    cdef Call call = Call(plan, None, parameters, X, None, None, n_threads, scaling, None, False)
+    cdef Call call = new_call(plan, None, parameters, X, None, None, n_threads, scaling, None,
+                              False)
     cdef Py_ssize_t n_rows = call.X.rows.n_rows
     cdef Py_ssize_t n_out = plan.net.layers[plan.net.n_layers - 1].n_out
     if n_rows == 0:
@@ -118,14 +133,14 @@ cdef double total_weight(weight, Py_ssize_t n_rows) except -1:
     return pairwise_sum(&w[0], w.shape[0])
 
 
-def loss(Plan plan, Objective objective not None, parameters, X, Y, sample_weight, int n_threads,
-         scaling=None, target_scaling=None):
+def loss(Plan plan not None, Objective objective not None, parameters, X, Y, sample_weight,
+         int n_threads, scaling=None, target_scaling=None):
     """L = 1/N sum l; weighted: sum w_i l_i / sum w_i.
 
     None: X or Y holds a NaN or an infinity.
     """
-    cdef Call call = Call(plan, objective, parameters, X, Y, sample_weight, n_threads, scaling,
-                          target_scaling, False)
+    cdef Call call = new_call(plan, objective, parameters, X, Y, sample_weight, n_threads, scaling,
+                              target_scaling, False)
     cdef Py_ssize_t n_rows = call.X.rows.n_rows
     cdef double N = total_weight(sample_weight, n_rows)
     cdef double total
@@ -138,14 +153,14 @@ def loss(Plan plan, Objective objective not None, parameters, X, Y, sample_weigh
     return None if call.job.bad else objective.goal.factor * total / N
 
 
-def gradient(Plan plan, Objective objective not None, parameters, X, Y, sample_weight, out,
+def gradient(Plan plan not None, Objective objective not None, parameters, X, Y, sample_weight, out,
              int n_threads, scaling=None, target_scaling=None):
     """out (P,) = the gradient of L; returns L.
 
     None: X or Y holds a NaN or an infinity, and ``out`` nothing of use.
     """
-    cdef Call call = Call(plan, objective, parameters, X, Y, sample_weight, n_threads, scaling,
-                          target_scaling, True)
+    cdef Call call = new_call(plan, objective, parameters, X, Y, sample_weight, n_threads, scaling,
+                              target_scaling, True)
     cdef Py_ssize_t n_rows = call.X.rows.n_rows
     cdef double N = total_weight(sample_weight, n_rows)
     cdef double total
@@ -159,14 +174,14 @@ def gradient(Plan plan, Objective objective not None, parameters, X, Y, sample_w
     return None if call.job.bad else objective.goal.factor * total / N
 
 
-def backward(Plan plan, parameters, X, dL_dY_hat, out, int n_threads, scaling=None):
+def backward(Plan plan not None, parameters, X, dL_dY_hat, out, int n_threads, scaling=None):
     """out (P,) = sum_n sum_k dL/dy_hat_nk dy_hat_nk/dparameters.
 
     dL_dY_hat : C-contiguous array (N, n_out) of the network's dtype
     False: X holds a NaN or an infinity, and ``out`` nothing of use.
     """
-    cdef Call call = Call(plan, Objective("given"), parameters, X, None, None, n_threads, scaling,
-                          None, True)
+    cdef Call call = new_call(plan, Objective("given"), parameters, X, None, None, n_threads,
+                              scaling, None, True)
     cdef Py_ssize_t n_rows = call.X.rows.n_rows
     cdef Py_ssize_t n_out = plan.net.layers[plan.net.n_layers - 1].n_out
     cdef char* to = memory_of(out, "out", plan.net.n_parameters * plan.net.itemsize, True)

@@ -51,7 +51,7 @@ from cbackprop.core.objective cimport Objective
 from cbackprop.core.plan cimport Net, Plan
 from cbackprop.core.pulse cimport Pulse
 from cbackprop.core.python_loss cimport PythonLoss
-from cbackprop.core.rows cimport RowSource, memory_of
+from cbackprop.core.rows cimport RowSource, memory_of, row_source
 from cbackprop.core.rules cimport EVIDENCE, LBFGS, MARQUARDT, RuleSettings
 from cbackprop.core.slices cimport judge_epoch, look, run_slice
 from cbackprop.core.state cimport State
@@ -169,9 +169,9 @@ cdef class Descent:
         self.plan, self.state, self.parameters = plan, state, parameters
         self.objective, self.exams = objective, exams
         objective.fit_to(net)
-        self.X = RowSource(X, net.itemsize, shift, scale)
+        self.X = row_source(X, net.itemsize, shift, scale)
         shift, scale = (None, None) if target_scaling is None else target_scaling
-        self.Y = RowSource(Y, net.itemsize, shift, scale)
+        self.Y = row_source(Y, net.itemsize, shift, scale)
         c.n_rows, c.batch_rows = self.X.rows.n_rows, batch_rows
         c.n_out = net.layers[net.n_layers - 1].n_out
         if (self.Y.rows.n_rows != c.n_rows or self.X.rows.n_columns != net.layers[0].n_in

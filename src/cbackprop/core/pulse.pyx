@@ -6,6 +6,8 @@ thread to leave at its next block.  Python runs handlers in its main thread only
 that is to be stopped has ``also``, which is called then and raises to that end.
 """
 
+cimport cython
+
 from cbackprop.core.team cimport team
 
 cdef extern from "Python.h":
@@ -14,6 +16,7 @@ cdef extern from "Python.h":
 cdef double PERIOD = 0.05
 
 
+@cython.freelist(4)
 cdef class Pulse:
     """One call's beat.  ``reraise`` gives back what a signal handler raised."""
 

@@ -27,10 +27,13 @@ cdef class RowSource:
     cdef object sparse
     cdef object shift_array
     cdef object scale_array
+    cdef int take(self, array, Py_ssize_t itemsize, shift, scale) except -1
     cdef int read_dense(self, array, Py_ssize_t itemsize) except -1
     cdef int read_sparse(self, SparseRows array) except -1
 
 cdef const real* read_rows(const Rows* source, const int64_t* order, Py_ssize_t start,
                            Py_ssize_t count, real* buffer, int* bad) noexcept nogil
+
+cdef RowSource row_source(array, Py_ssize_t itemsize, shift, scale)
 
 cdef char* memory_of(array, str name, Py_ssize_t n_bytes, bint writable) except NULL

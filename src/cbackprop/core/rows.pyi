@@ -20,12 +20,12 @@ class SparseRows:
     def __len__(self) -> int: ...
 
 class RowSource:
-    def __new__(
-        cls,
+    def __init__(
+        self,
         array: _Array | SparseRows,
         itemsize: int,
         shift: _Array | None = None,
         scale: _Array | None = None,
-    ) -> RowSource: ...
+    ) -> None: ...
 
 def extent(array: _Array) -> tuple[float, float]: ...

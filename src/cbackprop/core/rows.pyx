@@ -7,6 +7,7 @@ that buffer, and nowhere else.  ``extent`` says between which numbers an array's
 does not know networks or batches.
 """
 
+cimport cython
 from cpython.buffer cimport (
     PyBUF_FORMAT,
     PyBUF_SIMPLE,
@@ -71,6 +72,7 @@ cdef class SparseRows:
         return self.shape[0]
 
 
+@cython.freelist(8)
 cdef class RowSource:
     """The rows of ``array`` for a network whose elements have ``itemsize`` bytes.
 
@@ -89,7 +91,10 @@ cdef class RowSource:
         The array is not of that kind.
     """
 
-    def __cinit__(self, array, Py_ssize_t itemsize, shift=None, scale=None):
+    def __init__(self, array, Py_ssize_t itemsize, shift=None, scale=None):
+        self.take(array, itemsize, shift, scale)
+
+    cdef int take(self, array, Py_ssize_t itemsize, shift, scale) except -1:
         cdef:
             const double[::1] shift_64
             const double[::1] scale_64
@@ -114,8 +119,10 @@ cdef class RowSource:
                 else:
                     shift_32, scale_32 = shift, scale
                     self.rows.shift, self.rows.scale = &shift_32[0], &scale_32[0]
+        return 0
 
     cdef int read_dense(self, array, Py_ssize_t itemsize) except -1:
+        PyBuffer_Release(&self.view)
         PyObject_GetBuffer(array, &self.view, PyBUF_STRIDES | PyBUF_FORMAT)
         if (self.view.ndim != 2 or not is_float(self.view.format)
                 or (self.view.shape[1] > 1 and self.view.strides[1] != self.view.itemsize)):
@@ -136,6 +143,7 @@ cdef class RowSource:
     cdef int read_sparse(self, SparseRows array) except -1:
         cdef const int64_t[::1] columns = array.columns
         cdef const int64_t[::1] starts = array.starts
+        PyBuffer_Release(&self.view)
         PyObject_GetBuffer(array.data, &self.view, PyBUF_STRIDES | PyBUF_FORMAT)
         if (self.view.ndim != 1 or not is_float(self.view.format)
                 or (self.view.shape[0] > 1 and self.view.strides[0] != self.view.itemsize)
@@ -154,6 +162,13 @@ cdef class RowSource:
 
     def __dealloc__(self):
         PyBuffer_Release(&self.view)
+
+
+cdef RowSource row_source(array, Py_ssize_t itemsize, shift, scale):
+    """``RowSource(...)`` without its arguments packed, which one row's ``predict`` would notice."""
+    cdef RowSource source = RowSource.__new__(RowSource)
+    source.take(array, itemsize, shift, scale)
+    return source
 
 
 cdef char* memory_of(array, str name, Py_ssize_t n_bytes, bint writable) except NULL:

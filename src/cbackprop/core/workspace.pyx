@@ -5,6 +5,7 @@ changed.  Sizes: O(threads x block + threads x log2(leaves) x P) by leaves, O(su
 tiles; never O(N x hidden).
 """
 
+cimport cython
 from cpython.mem cimport PyMem_RawFree, PyMem_RawMalloc
 from libc.stdint cimport uintptr_t
 from libc.string cimport memset
@@ -15,6 +16,7 @@ cdef extern from *:
     Py_ssize_t PY_SSIZE_T_MAX
 
 
+@cython.freelist(4)
 cdef class Workspace:
     """A slab cut into the regions of ``Buffers`` by two passes over the same list."""
 
