@@ -61,7 +61,7 @@ class Case:
                 at += m
         return weights, biases
 
-    def run(self, level, rows, alpha, *, order=None, flat=None, X=None, Y=None):
+    def run(self, level, rows, alpha, *, order=None, flat=None, X=None, Y=None, each=None):
         """(steps made, squares, parameters); memory around what may be written is looked at."""
         flat = self.start if flat is None else flat
         n = flat.size
@@ -75,7 +75,7 @@ class Case:
         before = X.copy(), Y.copy()
         made, squares = dispatch.run_steps(
             level, *self.sizes, *(NAMES.index(a) for a in self.activations), self.bias,
-            X.ravel(), Y.ravel(), order, rows, alpha, guarded[64 : 64 + n], scratch[:size],
+            X.ravel(), Y.ravel(), order, rows, alpha, guarded[64 : 64 + n], scratch[:size], each,
         )  # fmt: skip
         assert (guarded[:64] == 7.5).all() and (guarded[64 + n :] == 7.5).all()
         assert (scratch[size:] == 7.5).all()
@@ -128,6 +128,63 @@ def test_steps_are_the_formulas(level, dtype, rows):
         np.testing.assert_allclose(squares, expected_squares, **tolerance(dtype))
 
 
+def test_one_vector_of_hidden_units(level, dtype):
+    """Four rows and one output: steps that stay in registers, up to 16 inputs and a vector."""
+    pairs = itertools.product(("sigmoid", "tanh", "relu"), ("sigmoid", "identity", "tanh"))
+    for pair, n_in, n_hidden in itertools.product(pairs, (1, 2, 7, 16, 17), range(1, 10)):
+        case = Case((n_in, n_hidden, 1), pair, bias=n_hidden % 3 > 0, n_rows=12, dtype=dtype)
+        expected_squares, expected = case.by_the_formulas(4, 0.2)
+        made, squares, got = case.run(level, 4, -0.2 / 4)
+        assert made == 3
+        np.testing.assert_allclose(got, expected, **tolerance(dtype), err_msg=f"{case.sizes}")
+        np.testing.assert_allclose(squares, expected_squares, **tolerance(dtype))
+
+
+SHAPES = [(2, 4, 1), (3, 30, 10), (5, 3, 2), (40, 70, 1), (16, 7, 1)]
+
+
+@pytest.mark.parametrize("sizes", SHAPES)
+@pytest.mark.parametrize("rows", [2, 3, 4])
+@pytest.mark.parametrize("bias", [False, True])
+def test_steps_on_the_same_rows(level, dtype, sizes, rows, bias):
+    """Bit for bit those that are made one by one."""
+    case = Case(sizes, bias=bias, dtype=dtype)
+    order = np.array([3, 1, 0, 2, 5])
+    each = np.full(7, 5.5)
+    made, last, got = case.run(level, rows, -0.3 / rows, order=order, each=each[:6])
+    assert (made, last, each[6]) == (6, each[5], 5.5)
+    flat, sums = case.start, []
+    for _ in range(6):
+        _, squares, flat = case.run(level, rows, -0.3 / rows, order=order[:rows], flat=flat)
+        sums.append(squares)
+    np.testing.assert_array_equal(got, flat)
+    np.testing.assert_array_equal(each[:6], sums)
+
+
+@pytest.mark.parametrize("sizes", SHAPES)
+@pytest.mark.parametrize("where", ["W1", "W2"])
+@pytest.mark.parametrize("bias", [False, True])
+def test_a_parameter_that_overflows_ends_the_steps(level, dtype, sizes, where, bias):
+    """On the same rows, for each of these steps may be an epoch's last; the loss is finite yet."""
+    case = Case(sizes, ("sigmoid", "sigmoid"), bias=bias, dtype=dtype)
+    alpha = -float(np.finfo(dtype).max) / 10
+    weights, biases = case.views(case.start)
+    if where == "W1":
+        # Z is 1/2 everywhere and O is 0, for the columns of W2 are pairs; delta_H is large.
+        for part in (*weights, *biases):
+            part[:] = 0
+        weights[1][0], weights[1][1] = 1e4, -1e4
+    else:
+        weights[1][:] = 0  # and so is delta_H
+        case.Y[:] = -1e3
+    made, squares, got = case.run(level, 4, alpha, each=np.zeros(50))
+    assert made == 1
+    assert np.isfinite(squares)
+    weights, _ = case.views(got)
+    assert np.isfinite(weights[0]).all() == (where == "W2")
+    assert np.isfinite(weights[1]).all() == (where == "W1")
+
+
 @pytest.mark.parametrize("sizes", [(2, 4, 1), (3, 30, 10), (5, 3, 2), (40, 70, 1)])
 @pytest.mark.parametrize("rows", [1, 2, 3, 4])
 def test_an_order_and_a_split_change_no_bit(level, dtype, sizes, rows):
@@ -157,6 +214,8 @@ def test_wrong_sizes_are_refused():
     case = Case((3, 4, 1))
     with pytest.raises(ValueError, match="rows 1 to 4"):
         dispatch.steps_scratch(LEVELS[0], True, 4, 1, 5)
+    with pytest.raises(ValueError, match="two or more"):
+        case.run(LEVELS[0], 1, -0.1, each=np.zeros(3))
     with pytest.raises(ValueError, match="names a row"):
         case.run(LEVELS[0], 1, -0.1, order=np.array([0, 8]))
 
@@ -247,6 +306,73 @@ def test_epochs_at_once_or_one_by_one(rows, n_out):
         trainer.fit(X, Y, epochs=1)
     np.testing.assert_array_equal(net.parameters, together)
     np.testing.assert_array_equal(trainer.history["loss"], loss)
+
+
+@pytest.mark.parametrize("sizes", [(2, 4, 1), (6, 13, 3)])
+@pytest.mark.parametrize("n_rows", [1, 2, 3, 4])
+@pytest.mark.parametrize("layout", ["in place", "float32", "subset"])
+def test_epochs_of_one_step(sizes, n_rows, layout):
+    """Many in one call of the core, or one by one: the same parameters, losses and epochs."""
+    X, Y = data(sizes, 6)
+    kwargs = {}
+    if layout == "subset":
+        kwargs["validation_data"] = np.arange(n_rows, 6)
+    else:
+        X, Y = X[:n_rows], Y[:n_rows]
+    if layout == "float32":
+        X = X.astype("float32")
+
+    def trainer():
+        return cbackprop.Trainer(networks(sizes)[0], solver=cbackprop.SGD(learning_rate=0.3))
+
+    many = trainer()
+    many.fit(X, Y, epochs=700, **kwargs)
+    one = trainer()
+    for _ in range(700):
+        one.fit(X, Y, epochs=1, **kwargs)
+    np.testing.assert_array_equal(many.network.parameters, one.network.parameters)
+    assert many.epoch == one.epoch == 700
+    for name in ("loss", "learning_rate"):
+        np.testing.assert_array_equal(many.history[name], one.history[name])
+    assert many.history["loss"][-1] < many.history["loss"][0]
+    assert np.isfinite(many.history["seconds"]).all()
+    assert (many.history["seconds"] >= 0).all()
+    assert many.history["seconds"].sum() > 0
+
+
+@pytest.mark.parametrize("sizes", [(2, 4, 1), (6, 13, 3)])
+def test_epochs_of_one_step_stop_where_they_are_told_to(sizes):
+    X, Y = data(sizes, 4)
+    kwargs = {"solver": cbackprop.SGD(learning_rate=0.3)}
+    plain = cbackprop.Trainer(networks(sizes)[0], **kwargs)
+    losses = plain.fit(X, Y, epochs=600)["loss"]
+    counted = cbackprop.Trainer(networks(sizes)[0], **kwargs)
+    counted._fit(X, Y, 600, steps=333)
+    assert counted.epoch == 333
+    np.testing.assert_array_equal(counted.history["loss"], losses[:333])
+    told = cbackprop.Trainer(networks(sizes)[0], **kwargs)
+    history = told.fit(X, Y, epochs=600, target_loss=losses[400])
+    assert history.stop_reason == "target_loss"
+    assert told.epoch == 401
+    np.testing.assert_array_equal(history["loss"], losses[:401])
+
+
+@pytest.mark.parametrize("sizes", [(2, 4, 1), (6, 13, 3)])
+def test_epochs_of_one_step_name_the_one_that_diverged(sizes):
+    X, Y = data(sizes, 4)
+    names = {"activation": "tanh", "output_activation": "identity"}
+    kwargs = {"solver": cbackprop.SGD(learning_rate=20.0)}
+    one = cbackprop.Trainer(networks(sizes, **names)[0], **kwargs)
+    with pytest.raises(cbackprop.DivergenceError) as expected:
+        for _ in range(100_000):
+            one.fit(X, Y, epochs=1)
+    many = cbackprop.Trainer(networks(sizes, **names)[0], **kwargs)
+    with pytest.raises(cbackprop.DivergenceError) as caught:
+        many.fit(X, Y, epochs=100_000)
+    assert caught.value.epoch == expected.value.epoch > 3
+    assert caught.value.step == expected.value.step == 0
+    assert np.isfinite(many.network.parameters).all()
+    np.testing.assert_array_equal(many.history["loss"], one.history["loss"][: many.epoch])
 
 
 def test_steps_can_be_counted_out():

@@ -6,4 +6,5 @@ from cbackprop.core.types cimport real
 cdef bint takes(const Job* job, const Rule* rule, Py_ssize_t batch_rows) noexcept nogil
 
 cdef Py_ssize_t training_steps(Job* job, Py_ssize_t start, Py_ssize_t rows, Py_ssize_t n_steps,
-                               const Rule* rule, real* parameters, double* squares) noexcept nogil
+                               const Rule* rule, real* parameters, double* squares,
+                               double* each) noexcept nogil

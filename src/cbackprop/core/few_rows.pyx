@@ -21,13 +21,16 @@ cdef bint takes(const Job* job, const Rule* rule, Py_ssize_t batch_rows) noexcep
 
 
 cdef Py_ssize_t training_steps(Job* job, Py_ssize_t start, Py_ssize_t rows, Py_ssize_t n_steps,
-                               const Rule* rule, real* parameters, double* squares) noexcept nogil:
+                               const Rule* rule, real* parameters, double* squares,
+                               double* each) noexcept nogil:
     """``n_steps`` steps, each on the next ``rows`` rows from ``start``; returns how many were made.
 
     Fewer are made when ``job.bad`` is set, or ``squares`` becomes infinite or NaN.
 
     parameters : those of the job's buffers
     squares : each step's sum of (Y - Y_hat)^2 is added
+    each : NULL; or (n_steps,): all steps are on the same rows, two or more, each has its sum here
+        and ``squares`` the last's, and a parameter that is infinite or NaN ends them too
     """
     cdef:
         const Layer* hidden = &job.net.layers[0]
@@ -40,7 +43,7 @@ cdef Py_ssize_t training_steps(Job* job, Py_ssize_t start, Py_ssize_t rows, Py_s
         const real* X
         const real* Y
         Py_ssize_t done = 0
-        Py_ssize_t some, made
+        Py_ssize_t some, made, count
         double alpha = -rule.learning_rate * (1.0 / rows)
     if real is double:
         net_64.n_in, net_64.n_hidden, net_64.n_out = hidden.n_in, hidden.n_out, output.n_out
@@ -67,18 +70,22 @@ cdef Py_ssize_t training_steps(Job* job, Py_ssize_t start, Py_ssize_t rows, Py_s
                 order = job.order + start
                 X, Y = <const real*>job.X.data, <const real*>job.Y.data
         else:
-            some = min(n_steps - done, job.to.gathered_rows // rows)
-            X = read_rows(job.X, job.order, start, some * rows, <real*>job.to.X, bad)
-            Y = read_rows(job.Y, job.order, start, some * rows, <real*>job.to.Y, bad)
+            some = n_steps - done
+            if each == NULL:
+                some = min(some, job.to.gathered_rows // rows)
+            count = rows if each != NULL else some * rows
+            X = read_rows(job.X, job.order, start, count, <real*>job.to.X, bad)
+            Y = read_rows(job.Y, job.order, start, count, <real*>job.to.Y, bad)
             if job.bad:
                 return done
         if real is double:
-            made = f64.steps(&net_64, X, Y, order, rows, some, alpha, <double*>job.to.few, squares)
+            made = f64.steps(&net_64, X, Y, order, rows, some, alpha, <double*>job.to.few, squares,
+                              each)
         else:
             made = f32.steps(&net_32, X, Y, order, rows, some, <float>alpha, <float*>job.to.few,
-                             squares)
+                             squares, each)
         done += made
         start += made * rows
-        if not isfinite(squares[0]):
+        if each != NULL or not isfinite(squares[0]):
             return done
     return done

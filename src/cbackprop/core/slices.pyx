@@ -56,11 +56,13 @@ cdef double look(Course* c) noexcept nogil:
     """The time.  The epochs that ended since the last look share what has passed."""
     cdef double now = team.clock()
     cdef double each
+    cdef double* took = c.columns[TOOK]
+    cdef Py_ssize_t i
     if c.timed < c.n_records:
         each = (now - c.looked) / (c.n_records - c.timed)
-        while c.timed < c.n_records:
-            c.columns[TOOK][c.timed] += each
-            c.timed += 1
+        for i in range(c.timed, c.n_records):
+            took[i] += each
+        c.timed = c.n_records
     elif c.n_records < c.most_records:
         c.columns[TOOK][c.n_records] += now - c.looked
     c.looked = now
@@ -113,11 +115,7 @@ cdef Outcome run_slice(Course* c, real* parameters) noexcept nogil:
                 return FINISHED
             rows = min(c.batch_rows, c.n_rows - c.position)
             if c.few:
-                steps = min(c.countdown, (c.n_rows - c.position) // rows)
-                if 0 < c.steps_left < steps:
-                    steps = c.steps_left
-                steps = few_rows.training_steps(&c.job, c.position, rows, steps, &c.rule,
-                                                parameters, &c.loss_sum)
+                steps = some_steps(c, rows, parameters)
                 if c.job.bad:
                     return BAD_ROWS
             else:
@@ -125,7 +123,7 @@ cdef Outcome run_slice(Course* c, real* parameters) noexcept nogil:
                 outcome = one_step(c, rows, parameters)
                 if outcome != RUNNING:
                     return outcome
-            c.position += steps * rows
+                c.position += rows
             c.steps_left -= steps
             if not isfinite(c.loss_sum):
                 return DIVERGED
@@ -151,6 +149,54 @@ cdef Outcome run_slice(Course* c, real* parameters) noexcept nogil:
         c.reason = EPOCHS
         return FINISHED
     return RUNNING
+
+
+cdef Py_ssize_t some_steps(Course* c, Py_ssize_t rows, real* parameters) noexcept nogil:
+    """Steps by few_rows.pyx until the clock is due; returns how many.
+
+    They are of one epoch; or each is an epoch, and all of these but the last are recorded.
+    """
+    cdef double* each = NULL
+    cdef Py_ssize_t steps = c.countdown
+    if epochs_are_steps(c):
+        steps = min(steps, c.last_epoch - c.epoch, c.most_records - c.n_records)
+        each = &c.columns[LOSS][c.n_records]
+    else:
+        steps = min(steps, (c.n_rows - c.position) // rows)
+    if 0 < c.steps_left < steps:
+        steps = c.steps_left
+    steps = few_rows.training_steps(&c.job, c.position, rows, steps, &c.rule, parameters,
+                                    &c.loss_sum, each)
+    c.position += rows if each != NULL else steps * rows
+    if each != NULL and steps > 1:
+        record_some(c, steps - 1)
+    return steps
+
+
+cdef void record_some(Course* c, Py_ssize_t epochs) noexcept nogil:
+    """The lines of epochs that were one step each; the sums stand where the losses belong."""
+    cdef double* loss = c.columns[LOSS] + c.n_records
+    cdef double* rate = c.columns[LEARNING_RATE] + c.n_records
+    cdef double* took = c.columns[TOOK] + c.n_records
+    cdef double factor = c.job.goal.factor
+    cdef double N = <double>c.n_rows
+    cdef double learning_rate = c.rule.learning_rate
+    cdef Py_ssize_t i
+    for i in range(epochs):
+        loss[i] = factor * loss[i] / N
+        rate[i] = learning_rate
+        took[i + 1] = 0.0
+    c.n_records += epochs
+    c.epoch += epochs
+
+
+cdef bint epochs_are_steps(const Course* c) noexcept nogil:
+    """Whether an epoch is one step, after which there is only its loss to be recorded."""
+    return (2 <= c.n_rows <= c.batch_rows and not c.job.check and c.rates == NULL
+            and c.watch.numbers == NULL and c.sheets[0] == NULL and c.sheets[1] == NULL
+            and not c.in_python and not c.wants_norm and c.deadline == INFINITY
+            and c.columns[PENALTY] == NULL and c.columns[NORM] == NULL
+            and c.columns[UNIT_LOSS] == NULL)
 
 
 cdef Outcome one_step(Course* c, Py_ssize_t rows, real* parameters) noexcept nogil:

@@ -86,7 +86,7 @@ cdef extern from "simd.h" nogil:
             ptrdiff_t ldc, const double *bias) noexcept nogil
         ptrdiff_t (*steps)(const cbp_two_layers_f64 *net, const double *X, const double *Y,
             const int64_t *order, ptrdiff_t rows, ptrdiff_t n_steps, double alpha,
-            double *scratch, double *squares) noexcept nogil
+            double *scratch, double *squares, double *each) noexcept nogil
         ptrdiff_t (*steps_scratch)(ptrdiff_t n_hidden, ptrdiff_t n_out,
             ptrdiff_t rows) noexcept nogil
         int lanes
@@ -133,7 +133,7 @@ cdef extern from "simd.h" nogil:
             ptrdiff_t ldc, const float *bias) noexcept nogil
         ptrdiff_t (*steps)(const cbp_two_layers_f32 *net, const float *X, const float *Y,
             const int64_t *order, ptrdiff_t rows, ptrdiff_t n_steps, float alpha,
-            float *scratch, double *squares) noexcept nogil
+            float *scratch, double *squares, double *each) noexcept nogil
         ptrdiff_t (*steps_scratch)(ptrdiff_t n_hidden, ptrdiff_t n_out,
             ptrdiff_t rows) noexcept nogil
         int lanes

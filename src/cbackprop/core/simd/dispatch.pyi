@@ -111,5 +111,6 @@ def run_steps(
     alpha: float,
     parameters: _Array,
     scratch: _Array,
+    each: NDArray[np.float64] | None = None,
 ) -> tuple[int, float]: ...
 def steps_scratch(level: str, wide: bool, n_hidden: int, n_out: int, rows: int) -> int: ...

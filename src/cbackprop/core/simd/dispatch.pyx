@@ -368,10 +368,11 @@ def run_product(str level, Py_ssize_t m, Py_ssize_t n, Py_ssize_t k, double alph
 def run_steps(str level, Py_ssize_t n_in, Py_ssize_t n_hidden, Py_ssize_t n_out,
               int hidden_activation, int output_activation, bint bias, const real[::1] X,
               const real[::1] Y, const int64_t[::1] order, Py_ssize_t rows, double alpha,
-              real[::1] parameters, real[::1] scratch):
+              real[::1] parameters, real[::1] scratch, double[::1] each=None):
     """Steps over all rows of X, or of ``order``; returns (steps made, their sum of squares).
 
     parameters : W1, b1, W2, b2, flat; changed
+    each : so many steps on the first rows; gets the sum of each, and the last is returned
     """
     cdef cbp_two_layers_f64 net_64
     cdef cbp_two_layers_f32 net_32
@@ -382,6 +383,7 @@ def run_steps(str level, Py_ssize_t n_in, Py_ssize_t n_hidden, Py_ssize_t n_out,
     cdef Py_ssize_t n_steps, i, made
     cdef const int64_t* chosen = NULL
     cdef double squares = 0
+    cdef double* sums = NULL
     if min(n_in, n_hidden, n_out) < 1 or not 1 <= rows <= 4:
         raise ValueError("every size is at least 1, and rows 1 to 4")
     _same(X.shape[0], n_rows * n_in)
@@ -395,8 +397,14 @@ def run_steps(str level, Py_ssize_t n_in, Py_ssize_t n_hidden, Py_ssize_t n_out,
                 raise ValueError("the order names a row that is not there")
         if n_steps > 0:
             chosen = &order[0]
+    if each is not None:
+        if rows < 2:
+            raise ValueError("steps on the same rows are of two or more")
+        n_steps = min(n_steps, <Py_ssize_t>1) * each.shape[0]
     if n_steps == 0:
         return 0, 0.0
+    if each is not None:
+        sums = &each[0]
     if real is double:
         _same(scratch.shape[0], _f64(level).steps_scratch(n_hidden, n_out, rows))
         net_64.n_in, net_64.n_hidden, net_64.n_out = n_in, n_hidden, n_out
@@ -406,7 +414,7 @@ def run_steps(str level, Py_ssize_t n_in, Py_ssize_t n_hidden, Py_ssize_t n_out,
         net_64.b1 = &parameters[b1] if bias else NULL
         net_64.b2 = &parameters[b2] if bias else NULL
         made = _f64(level).steps(&net_64, _const_at(X), _const_at(Y), chosen, rows, n_steps, alpha,
-                                 _at(scratch), &squares)
+                                 _at(scratch), &squares, sums)
     else:
         _same(scratch.shape[0], _f32(level).steps_scratch(n_hidden, n_out, rows))
         net_32.n_in, net_32.n_hidden, net_32.n_out = n_in, n_hidden, n_out
@@ -416,7 +424,7 @@ def run_steps(str level, Py_ssize_t n_in, Py_ssize_t n_hidden, Py_ssize_t n_out,
         net_32.b1 = &parameters[b1] if bias else NULL
         net_32.b2 = &parameters[b2] if bias else NULL
         made = _f32(level).steps(&net_32, _const_at(X), _const_at(Y), chosen, rows, n_steps,
-                                 <float>alpha, _at(scratch), &squares)
+                                 <float>alpha, _at(scratch), &squares, sums)
     return made, squares
 
 

@@ -62,11 +62,12 @@ CBP_INLINE T FN(combine)(T beta, T x, T alpha, T y)
 #endif
 
 static ptrdiff_t FN(steps)(const NET *net, const T *X, const T *Y, const int64_t *order,
-                           ptrdiff_t rows, ptrdiff_t n_steps, T alpha, T *scratch, double *squares)
+                           ptrdiff_t rows, ptrdiff_t n_steps, T alpha, T *scratch, double *squares,
+                           double *each)
 {
 #define CALL(bytes)                                                                                \
     CBP_JOIN_WIDTH(steps, bytes, DTYPE, LEVEL)                                                     \
-    (net, X, Y, order, rows, n_steps, alpha, scratch, squares)
+    (net, X, Y, order, rows, n_steps, alpha, scratch, squares, each)
     return BY_WIDTH(net->n_hidden, rows, CALL);
 #undef CALL
 }

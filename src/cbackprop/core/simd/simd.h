@@ -76,7 +76,9 @@ enum {
  *                        (1 to 4; order: NULL, or which), with alpha = -learning_rate / rows, on a
  *                        network with one hidden layer; adds each step's sum (Y - Y_hat)^2, taken
  *                        before it, to *squares; ends after the step that makes that infinite or
- *                        NaN; returns the steps made
+ *                        NaN; returns the steps made.  each != NULL (length n_steps, rows > 1):
+ *                        every step is on the same rows, the first ones; each gets the steps' sums
+ *                        and *squares the last; a parameter that becomes infinite or NaN ends it too
  * steps_scratch          elements of the scratch memory that `steps` wants; whatever it holds is
  *                        finite
  * lanes                  elements in the widest vector of this level
@@ -122,7 +124,8 @@ typedef struct cbp_two_layers_f32 { CBP_TWO_LAYERS(float) } cbp_two_layers_f32;
                     ptrdiff_t csa, const T *B, ptrdiff_t ldb, T beta, T *C, ptrdiff_t ldc,         \
                     const T *bias);                                                                \
     ptrdiff_t (*steps)(const NET *net, const T *X, const T *Y, const int64_t *order,               \
-                       ptrdiff_t rows, ptrdiff_t n_steps, T alpha, T *scratch, double *squares);   \
+                       ptrdiff_t rows, ptrdiff_t n_steps, T alpha, T *scratch, double *squares,    \
+                       double *each);                                                              \
     ptrdiff_t (*steps_scratch)(ptrdiff_t n_hidden, ptrdiff_t n_out, ptrdiff_t rows);               \
     int lanes;
 

@@ -396,9 +396,33 @@ CBP_INLINE void WN(step_give_back)(const NET *net, const WN(scratch) *to)
     }
 }
 
-static ptrdiff_t WN(steps)(const NET *net, const T *X, const T *Y, const int64_t *order,
-                           ptrdiff_t rows, ptrdiff_t n_steps, T alpha, T *scratch, double *squares)
+/* Whether a step has left every parameter finite; W1 has no step left to do. */
+static int WN(step_finite)(const NET *net, const WN(scratch) *to)
 {
+    const T *const parts[4] = {net->W1, to->W2_T, net->b1 == NULL ? NULL : to->b1, net->b2};
+    const ptrdiff_t sizes[4] = {net->n_in * net->n_hidden, net->n_out * to->padded, net->n_hidden,
+                                net->n_out};
+    T none = 0;
+    for (int part = 0; part < 4; part++)
+        if (parts[part] != NULL)
+            for (ptrdiff_t i = 0; i < sizes[part]; i++)
+                none += parts[part][i] - parts[part][i];
+    return none == 0;
+}
+
+#if W >= 4 && BYTES <= 32
+#include "step_vector.h"
+#endif
+
+static ptrdiff_t WN(steps)(const NET *net, const T *X, const T *Y, const int64_t *order,
+                           ptrdiff_t rows, ptrdiff_t n_steps, T alpha, T *scratch, double *squares,
+                           double *each)
+{
+#if W >= 4 && BYTES <= 32
+    if (WN(takes_vector_steps)(net, rows))
+        return WN(vector_steps)(net, X, Y, order, n_steps, alpha, squares, each);
+#endif
+
     const ptrdiff_t n_in = net->n_in, n_hidden = net->n_hidden, n_out = net->n_out;
     const T *x[4];
     WN(scratch) to;
@@ -415,22 +439,29 @@ static ptrdiff_t WN(steps)(const NET *net, const T *X, const T *Y, const int64_t
         WN(step_take)(net, &to);
     while (step < n_steps) {
         for (ptrdiff_t r = 0; r < rows; r++) {
-            const ptrdiff_t row = step * rows + r, at = order == NULL ? row : (ptrdiff_t)order[row];
+            const ptrdiff_t row = (each == NULL ? step * rows : 0) + r;
+            const ptrdiff_t at = order == NULL ? row : (ptrdiff_t)order[row];
             x[r] = X + at * n_in;
             for (ptrdiff_t j = 0; j < n_out; j++)
                 to.Y[r * n_out + j] = Y[at * n_out + j];
         }
         WN(step_inputs)(rows, &in, net->W1, to.step_H, net->b1 == NULL ? NULL : to.b1, to.Z);
         WN(step_sigma)(net->hidden_activation, to.Z, rows, n_hidden, to.padded);
-        *squares += WN(step_output)(net, &to, rows, alpha);
+        const double sum = WN(step_output)(net, &to, rows, alpha);
         WN(step_hidden)(net->hidden_activation, &to, rows, n_out, alpha);
         WN(step_gradient_2)(net, &to, rows); /* (1) */
         if (rows > 1)
             WN(step_update)(rows, &in, net->W1, to.step_H); /* (2) */
         else
             in.before = x[0];
+        if (each == NULL)
+            *squares += sum;
+        else
+            *squares = each[step] = sum;
         step++;
         if (!(*squares - *squares == 0)) /* infinite or NaN */
+            break;
+        if (each != NULL && rows > 1 && !WN(step_finite)(net, &to))
             break;
     }
     if (in.before != NULL)

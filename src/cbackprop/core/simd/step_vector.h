@@ -1,0 +1,136 @@
+/* Whole steps on four rows, where the hidden units fill one vector at most and there is one output:
+ * the four lines of step.h with everything but X and W1 in registers.
+ *
+ * Such a step is one chain of dependent operations, two sigmoids among them; what step.h stores and
+ * loads between its passes takes as long as they do.
+ *
+ * This file promises step.h's steps, with O and (2) summed in another order.  Opaque: where the
+ * compiler could fuse one or the other product with a sum, each version of the loop would round so.
+ */
+#define MOST_INPUTS 16
+
+/* inside: the lanes that are hidden units; W1, W2 and b1 are 0 in the others */
+CBP_INLINE ptrdiff_t WN(vector_steps_of)(const int hidden, const int output, const NET *net,
+                                         const T *X, const T *Y, const int64_t *order,
+                                         ptrdiff_t n_steps, T alpha, double *squares, double *each)
+{
+    const ptrdiff_t n_in = net->n_in, n_hidden = net->n_hidden;
+    const M inside = (M)(WN(lane_numbers)() < (BITS)n_hidden);
+    CBP_ALIGNED(T, W1[MOST_INPUTS * W]);
+    CBP_ALIGNED(T, errors[W]);
+    V b1 = WN(set)(0), W2 = WN(load_up_to)(net->W2, n_hidden);
+    T b2 = net->b2 == NULL ? 0 : *net->b2;
+    ptrdiff_t step = 0;
+    int finite = 1;
+    if (net->b1 != NULL)
+        b1 = WN(load_up_to)(net->b1, n_hidden);
+    for (ptrdiff_t i = 0; i < n_in; i++)
+        WN(store)(W1 + i * W, WN(load_up_to)(net->W1 + i * n_hidden, n_hidden));
+    while (step < n_steps && finite) {
+        const T *x[4];
+        T y[4];
+        V Z[4], step_H[4], O, move, none = WN(set)(0);
+        CBP_UNROLL
+        for (int r = 0; r < 4; r++) {
+            const ptrdiff_t row = (each == NULL ? 4 * step : 0) + r;
+            const ptrdiff_t at = order == NULL ? row : (ptrdiff_t)order[row];
+            x[r] = X + at * n_in;
+            y[r] = Y[at];
+            Z[r] = b1;
+        }
+        for (ptrdiff_t i = 0; i < n_in; i++) { /* H = X W1 + b1 */
+            const V w = WN(load)(W1 + i * W);
+            CBP_UNROLL
+            for (int r = 0; r < 4; r++)
+                Z[r] += WN(set)(x[r][i]) * w;
+        }
+        CBP_UNROLL
+        for (int r = 0; r < 4; r++) /* Z = sigma(H) */
+            Z[r] = WN(from_bits)(WN(bits)(WN(act)(hidden, Z[r])) & inside);
+        /* O = Z W2 + b2: row r's sum in lane r, and in r + 4 */
+        O = WN(fold)(WN(fold)(Z[0] * W2, Z[1] * W2, 1), WN(fold)(Z[2] * W2, Z[3] * W2, 1), 2);
+        if (W == 8)
+            O = WN(fold)(O, O, 4);
+        {
+            const V Y_hat = WN(act)(output, O + WN(set)(b2));
+            /* Put together in a register: what was stored in parts is slow to load whole. */
+#if W == 8
+            const V error = Y_hat - (V){y[0], y[1], y[2], y[3], y[0], y[1], y[2], y[3]};
+#else
+            const V error = Y_hat - (V){y[0], y[1], y[2], y[3]};
+#endif
+            V delta_O, step_O;
+            delta_O = output == CBP_IDENTITY ? error : error * WN(derivative)(output, Y_hat);
+            step_O = alpha * delta_O;
+            CBP_OPAQUE_VECTOR(step_O);
+            WN(store)(errors, error);
+            move = W2;
+            CBP_UNROLL
+            for (int r = 0; r < 4; r++) { /* delta_H, which reads the W2 before (1) */
+                step_H[r] = alpha * (WN(set)(delta_O[r]) * W2 * WN(derivative)(hidden, Z[r]));
+                CBP_OPAQUE_VECTOR(step_H[r]);
+                move += Z[r] * WN(set)(step_O[r]); /* (1) */
+            }
+            W2 = move;
+            if (net->b2 != NULL)
+                b2 += (step_O[0] + step_O[1]) + (step_O[2] + step_O[3]);
+            if (net->b1 != NULL)
+                b1 += (step_H[0] + step_H[1]) + (step_H[2] + step_H[3]);
+        }
+        for (ptrdiff_t i = 0; i < n_in; i++) { /* (2) */
+            V w = WN(load)(W1 + i * W), other = WN(set)(x[2][i]) * step_H[2];
+            CBP_OPAQUE_VECTOR(other);
+            w += WN(set)(x[0][i]) * step_H[0];
+            other += WN(set)(x[3][i]) * step_H[3];
+            w += WN(set)(x[1][i]) * step_H[1];
+            w += other;
+            WN(store)(W1 + i * W, w);
+            none += w - w;
+        }
+        {
+            double sum = 0;
+            CBP_UNROLL
+            for (int r = 0; r < 4; r++)
+                sum += (double)errors[r] * (double)errors[r];
+            if (each == NULL)
+                *squares += sum;
+            else
+                *squares = each[step] = sum;
+        }
+        step++;
+        finite = *squares - *squares == 0;
+        if (each != NULL)
+            finite &= WN(sum)(none + (W2 - W2) + (b1 - b1) + WN(set)(b2 - b2)) == 0;
+    }
+    for (ptrdiff_t i = 0; i < n_in; i++)
+        WN(store_up_to)(net->W1 + i * n_hidden, WN(load)(W1 + i * W), n_hidden);
+    WN(store_up_to)(net->W2, W2, n_hidden);
+    if (net->b1 != NULL)
+        WN(store_up_to)(net->b1, b1, n_hidden);
+    if (net->b2 != NULL)
+        *net->b2 = b2;
+    return step;
+}
+
+/* Whether a network's steps go this way, which depends on its shape alone */
+CBP_INLINE int WN(takes_vector_steps)(const NET *net, ptrdiff_t rows)
+{
+    return rows == 4 && net->n_out == 1 && net->n_hidden <= W && net->n_in <= MOST_INPUTS &&
+           (net->hidden_activation == CBP_SIGMOID || net->hidden_activation == CBP_TANH) &&
+           (net->output_activation == CBP_SIGMOID || net->output_activation == CBP_IDENTITY);
+}
+
+static ptrdiff_t WN(vector_steps)(const NET *net, const T *X, const T *Y, const int64_t *order,
+                                  ptrdiff_t n_steps, T alpha, double *squares, double *each)
+{
+#define STEPS(hidden, output)                                                                      \
+    if (net->hidden_activation == hidden && net->output_activation == output)                      \
+        return WN(vector_steps_of)(hidden, output, net, X, Y, order, n_steps, alpha, squares, each);
+    STEPS(CBP_SIGMOID, CBP_SIGMOID)
+    STEPS(CBP_SIGMOID, CBP_IDENTITY)
+    STEPS(CBP_TANH, CBP_SIGMOID)
+    STEPS(CBP_TANH, CBP_IDENTITY)
+#undef STEPS
+    return 0;
+}
+#undef MOST_INPUTS
