@@ -138,10 +138,6 @@ class Fit(Ours):
         super().__init__(point.row, dtype, "all")
         self.n_threads = point.n_threads
 
-    def make_trainers(self):
-        super().make_trainers()
-        self.trainers[0].n_threads = self.n_threads
-
 
 class Reader:
     """Takes the readings of one point, in microseconds per step."""

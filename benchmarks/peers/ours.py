@@ -24,6 +24,7 @@ class Ours(Peer):
         self.cbackprop = cbackprop
         self.row, self.dtype = row, dtype
         self.X, self.Y = rows.data(row, dtype)
+        self.n_threads = 1 if row.copies > 1 else None
         self.solver = cbackprop.SGD(learning_rate=row.learning_rate, momentum=row.momentum)
         self.nets = [self._network() for _ in range(row.copies)]
         self.net = self.nets[0]
@@ -53,7 +54,7 @@ class Ours(Peer):
                 batch_size=row.batch,
                 shuffle=row.shuffle,
                 seed=0,
-                n_threads=1 if row.copies > 1 else None,
+                n_threads=self.n_threads,
             )
             for net in self.nets
         ]
@@ -67,12 +68,14 @@ class Ours(Peer):
         trainer = self.trainers[0]
         if order is not None:
             trainer.shuffle = lambda epoch: order
+        trainer.reset()  # each call is a training of its own, from epoch 0
         trainer.fit(self.X, self.Y, epochs=epochs)
 
     def many(self, epochs, n_threads):
         """The independent fits, spread over ``n_threads`` Python threads."""
 
         def fit(trainer):
+            trainer.reset()
             trainer.fit(self.X, self.Y, epochs=epochs)
 
         if n_threads == 1:
