@@ -19,7 +19,7 @@ from cbackprop.core.simd.dispatch cimport f64
 # 1.4 at 64^3, 0.8 (float32) at 128^3.  With few columns or rows they win at any size, up to twice.
 cdef Py_ssize_t TILES_UP_TO = 1 << 28 if f64.lanes >= 4 else 1 << 18
 # The same for A^T delta.  AVX2: 144 x 176 with 512 rows 1.07 and (float32) 1.2 times as fast, 256 x
-# 256 with a row of A every 8 KB 0.9 and 0.98 times.
+# 256 with a row of A every 8 KB 0.91 and 0.96 times.
 cdef Py_ssize_t TILES_UP_TO_TRANSPOSED_F64 = (
     1 << 28 if f64.lanes == 8 else 1 << 24 if f64.lanes == 4 else 1 << 18)
 cdef Py_ssize_t TILES_UP_TO_TRANSPOSED_F32 = (

@@ -37,47 +37,6 @@ static int WN(packing_pays)(const FN(job) *job, ptrdiff_t m, ptrdiff_t n)
            (stride % BYTES != 0 && bytes > 48 * 1024 && n > 2 * MOST_VECTORS * W);
 }
 
-/* One panel of one piece: which terms and columns.  The pieces, and in each the panels, are as even
- * as can be; the wider panels come last, and there are never fewer than W columns left. */
-typedef struct WN(place) {
-    ptrdiff_t p, k, terms, pieces; /* the piece's first term, its terms, those left, pieces left */
-    ptrdiff_t column, across, width, columns, vectors, panels; /* the same of the panel */
-} WN(place);
-
-CBP_INLINE void WN(choose_panel)(WN(place) *at)
-{
-    at->across = at->panels == 1 ? at->vectors : at->vectors / at->panels;
-    at->width = at->panels == 1 ? at->columns : at->across * W;
-}
-
-CBP_INLINE void WN(choose_piece)(WN(place) *at, ptrdiff_t n)
-{
-    at->k = at->pieces == 1 ? at->terms : at->terms / at->pieces;
-    at->column = 0;
-    at->columns = n;
-    at->vectors = (n + W - 1) / W;
-    at->panels = (at->vectors + MOST_VECTORS - 1) / MOST_VECTORS;
-    WN(choose_panel)(at);
-}
-
-/* To the next panel; 0 after the last */
-CBP_INLINE int WN(go_on)(WN(place) *at, ptrdiff_t n)
-{
-    at->column += at->width;
-    at->columns -= at->width;
-    at->vectors -= at->across;
-    if (--at->panels > 0) {
-        WN(choose_panel)(at);
-        return 1;
-    }
-    at->p += at->k;
-    at->terms -= at->k;
-    if (--at->pieces == 0)
-        return 0;
-    WN(choose_piece)(at, n);
-    return 1;
-}
-
 /* A panel of which no row has been copied */
 CBP_INLINE WN(copy) WN(copy_of)(const WN(place) *at, const T *B, ptrdiff_t ldb, T *to)
 {

@@ -283,28 +283,69 @@ CBP_INLINE void WN(rows)(const int most, const int NV, const WN(panel_function) 
         panel[NV - 1][rest - 1](job, A, B, C, bias, last, 1);
 }
 
+/* One panel of one piece: which terms and columns.  The pieces, and in each the panels, are as even
+ * as can be; the wider panels come last, and there are never fewer than W columns left. */
+typedef struct WN(place) {
+    ptrdiff_t p, k, terms, pieces; /* the piece's first term, its terms, those left, pieces left */
+    ptrdiff_t column, across, width, columns, vectors, panels; /* the same of the panel */
+} WN(place);
+
+CBP_INLINE void WN(choose_panel)(WN(place) *at)
+{
+    at->across = at->panels == 1 ? at->vectors : at->vectors / at->panels;
+    at->width = at->panels == 1 ? at->columns : at->across * W;
+}
+
+CBP_INLINE void WN(choose_piece)(WN(place) *at, ptrdiff_t n)
+{
+    at->k = at->pieces == 1 ? at->terms : at->terms / at->pieces;
+    at->column = 0;
+    at->columns = n;
+    at->vectors = (n + W - 1) / W;
+    at->panels = (at->vectors + MOST_VECTORS - 1) / MOST_VECTORS;
+    WN(choose_panel)(at);
+}
+
+/* To the next panel; 0 after the last */
+CBP_INLINE int WN(go_on)(WN(place) *at, ptrdiff_t n)
+{
+    at->column += at->width;
+    at->columns -= at->width;
+    at->vectors -= at->across;
+    if (--at->panels > 0) {
+        WN(choose_panel)(at);
+        return 1;
+    }
+    at->p += at->k;
+    at->terms -= at->k;
+    if (--at->pieces == 0)
+        return 0;
+    WN(choose_piece)(at, n);
+    return 1;
+}
+
 #if VECTOR_BYTES == 32 && BYTES == 32
 #include "packed.h"
 #endif
 
-/* C (m, n), n >= W: all panels of columns, as even as can be */
+/* C (m, n), n >= W */
 static void WN(panels)(const FN(job) *job, ptrdiff_t m, ptrdiff_t n, const T *A, const T *B, T *C,
                        const T *bias)
 {
-    ptrdiff_t vectors = (n + W - 1) / W;
-    ptrdiff_t panels = (vectors + MOST_VECTORS - 1) / MOST_VECTORS;
+    WN(place) at = {.terms = job->k, .pieces = 1};
 #if VECTOR_BYTES == 32 && BYTES == 32
     if (WN(packing_pays)(job, m, n)) {
         WN(packed_panels)(job, m, n, A, B, C, bias);
         return;
     }
 #endif
-    for (; panels > 0; panels--) {
-        /* The wider panels come last: there are never fewer than W columns left. */
-        const ptrdiff_t across = panels == 1 ? vectors : vectors / panels;
-        const ptrdiff_t last = (panels == 1 ? n : across * W) - W;
-#define ROWS(NV) WN(rows)(MOST_ROWS_##NV, NV, WN(two_rows_x##NV), job, m, A, B, C, bias, last)
-        switch (across) {
+    WN(choose_piece)(&at, n);
+    do {
+        const T *b = bias == NULL ? NULL : bias + at.column;
+#define ROWS(NV)                                                                                   \
+    WN(rows)(MOST_ROWS_##NV, NV, WN(two_rows_x##NV), job, m, A, B + at.column, C + at.column, b,   \
+             at.width - W)
+        switch (at.across) {
 #if MOST_VECTORS >= 4
         case 4: ROWS(4); break;
 #endif
@@ -315,13 +356,7 @@ static void WN(panels)(const FN(job) *job, ptrdiff_t m, ptrdiff_t n, const T *A,
         default: ROWS(1); break;
         }
 #undef ROWS
-        vectors -= across;
-        n -= across * W;
-        B += across * W;
-        C += across * W;
-        if (bias != NULL)
-            bias += across * W;
-    }
+    } while (WN(go_on)(&at, n));
 }
 #undef READING
 #undef PACKING
