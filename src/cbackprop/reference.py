@@ -71,7 +71,7 @@ def loss(weights, biases, activations, X, Y, sample_weight=None):
     """L = sum_n w_n sum_k (y_nk - y_hat_nk)^2 / (2 sum_n w_n), where w_n is 1 if not given."""
     w = np.ones(len(X)) if sample_weight is None else sample_weight
     Y_hat = predict(weights, biases, activations, X)
-    return (w * ((Y - Y_hat) ** 2).sum(axis=1)).sum() / (2 * w.sum())
+    return (w * ((Y - Y_hat) ** 2).sum(axis=-1)).sum(axis=-1) / (2 * w.sum())
 
 
 def gradient(weights, biases, activations, X, Y, sample_weight=None):

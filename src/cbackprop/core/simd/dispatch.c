@@ -5,14 +5,20 @@
 extern const cbp_simd_f64 cbp_f64_base;
 extern const cbp_simd_f32 cbp_f32_base;
 #if CBP_HAVE_AVX
-extern const cbp_simd_f64 cbp_f64_avx2, cbp_f64_avx512;
-extern const cbp_simd_f32 cbp_f32_avx2, cbp_f32_avx512;
+extern const cbp_simd_f64 cbp_f64_avx2;
+extern const cbp_simd_f32 cbp_f32_avx2;
+#endif
+#if CBP_HAVE_AVX512
+extern const cbp_simd_f64 cbp_f64_avx512;
+extern const cbp_simd_f32 cbp_f32_avx512;
 #endif
 
 static const cbp_simd_f64 *const tables_f64[] = {
     &cbp_f64_base,
 #if CBP_HAVE_AVX
     &cbp_f64_avx2,
+#endif
+#if CBP_HAVE_AVX512
     &cbp_f64_avx512,
 #endif
 };
@@ -20,6 +26,8 @@ static const cbp_simd_f32 *const tables_f32[] = {
     &cbp_f32_base,
 #if CBP_HAVE_AVX
     &cbp_f32_avx2,
+#endif
+#if CBP_HAVE_AVX512
     &cbp_f32_avx512,
 #endif
 };

@@ -3,7 +3,7 @@
  */
 #include "common.h"
 
-#if CBP_HAVE_AVX
+#if CBP_HAVE_AVX512
 #include <immintrin.h>
 
 #if defined(__clang__)
