@@ -166,7 +166,8 @@ def test_steps_on_the_same_rows(level, dtype, sizes, rows, bias):
 @pytest.mark.parametrize("bias", [False, True])
 def test_a_parameter_that_overflows_ends_the_steps(level, dtype, sizes, where, bias):
     """On the same rows, for each of these steps may be an epoch's last; the loss is finite yet."""
-    case = Case(sizes, ("sigmoid", "sigmoid"), bias=bias, dtype=dtype)
+    output = "sigmoid" if where == "W1" else "identity"
+    case = Case(sizes, ("sigmoid", output), bias=bias, dtype=dtype)
     alpha = -float(np.finfo(dtype).max) / 10
     weights, biases = case.views(case.start)
     if where == "W1":
@@ -175,8 +176,8 @@ def test_a_parameter_that_overflows_ends_the_steps(level, dtype, sizes, where, b
             part[:] = 0
         weights[1][0], weights[1][1] = 1e4, -1e4
     else:
-        weights[1][:] = 0  # and so is delta_H
-        case.Y[:] = -1e3
+        weights[1][:] = 0  # and so is delta_H; alpha delta_O is finite, but not its sum
+        case.Y[:] = -8
     made, squares, got = case.run(level, 4, alpha, each=np.zeros(50))
     assert made == 1
     assert np.isfinite(squares)

@@ -28,7 +28,7 @@ ARROWS = {
         "modelfile",
         *("solvers", "tensorfile", "trainer"),
     },
-    "checks": {"errors"},
+    "checks": {"core.rows", "errors"},
     "config": {"blas_threads", "core.simd.dispatch", "threads", "version"},
     # Network's methods: they know it by name, and it imports them.
     "derivatives": {

@@ -19,6 +19,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
+from .core.rows import ready
 from .errors import InputError, InputTypeError
 
 __all__ = [
@@ -68,6 +69,8 @@ def describe(value: object) -> str:
 
 def positive_int(name: str, value: Any, *, at_least: int = 1) -> int:
     """`value` as an int, at least `at_least`.  Integers of any kind pass; 2.0 and True do not."""
+    if type(value) is int and at_least <= value <= sys.maxsize:
+        return value  # most, and a part of what a fit costs
     if not isinstance(value, (bool, np.bool_)):
         try:
             number = operator.index(value)
@@ -135,7 +138,7 @@ def whole_numbers(name: str, value: Any) -> np.ndarray:
 
 def boolean(name: str, value: Any) -> bool:
     """`value` as a bool; 0, 1 and "yes" are refused, since they are mostly mistakes of position."""
-    if isinstance(value, (bool, np.bool_)):
+    if value is True or value is False or isinstance(value, np.bool_):
         return bool(value)
     raise InputTypeError(f"{name} is {describe(value)}; expected True or False")
 
@@ -291,14 +294,7 @@ def as_rows(
     InputError, InputTypeError
         On anything else.  NaN and infinity are not looked for.
     """
-    if (
-        type(value) in PLAIN_ARRAYS
-        and value.ndim == 2
-        and (value.dtype == FLOAT64 or value.dtype == FLOAT32)
-        and value.strides[1] == value.itemsize
-        and (value.shape[1] == n_columns or n_columns is None)
-        and value.size
-    ):
+    if type(value) in PLAIN_ARRAYS and ready(value, n_columns):
         return value  # type: ignore[no-any-return]
     X = as_numbers(name, value, dtype)
     if X.ndim == 1 and allow_1d and n_columns in (1, None):

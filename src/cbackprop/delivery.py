@@ -1,8 +1,7 @@
 """From the core's records to histories, callbacks, progress and checkpoints, while a fit runs."""
 
 import time
-from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,23 +15,27 @@ __all__ = ["Delivery", "on_slice"]
 
 
 class Delivery:
-    """From the core's records to the two histories: this call's and the trainer's."""
+    """From the core's records to the two histories: this call's and the trainer's.
 
-    def __init__(self, trainer: "Trainer", records: dict[str, "array[float]"]) -> None:
-        self._trainer, self._records = trainer, records
+    `records` are this call's history itself, which grows with them.
+    """
+
+    def __init__(self, trainer: "Trainer", columns: Iterable[str]) -> None:
+        self._trainer = trainer
         self._delivered = 0
-        self.history = History(trainer.history.first_epoch + trainer.history.n_epochs)
-        self.history._columns = records  # it grows with them
+        before = trainer.history
+        self.history = History(before.first_epoch + before.n_epochs, columns=columns)
+        self.records = self.history._columns
 
     def deliver(self) -> None:
         """Bring the histories to where the records are, back as well as forth."""
-        n_epochs = len(self._records["loss"])
+        n_epochs = len(self.records["loss"])
         if n_epochs == self._delivered:
             return
         if n_epochs < self._delivered:
             self._trainer.history._drop_last(self._delivered - n_epochs)
         else:
-            new = self._records
+            new = self.records
             if self._delivered:
                 new = {name: column[self._delivered :] for name, column in new.items()}
             self._trainer.history._extend(**new)
@@ -44,7 +47,7 @@ class Delivery:
         stop = False
         for callback in callbacks:
             record: dict[str, Any] = {"epoch": epoch}
-            record |= {name: column[-1] for name, column in self._records.items()}
+            record |= {name: column[-1] for name, column in self.records.items()}
             answer = callback.on_epoch_end(self._trainer, record)
             stop |= isinstance(answer, (bool, np.bool_)) and bool(answer)
         return stop

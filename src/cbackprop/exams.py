@@ -14,7 +14,7 @@ from .errors import InputError, InputTypeError
 if TYPE_CHECKING:
     from .trainer import Trainer
 
-__all__ = ["Exams"]
+__all__ = ["NO_EXAMS", "Exams"]
 
 METRICS = ("accuracy", "r2")
 
@@ -122,3 +122,7 @@ class Exams:
             loss = losses.checked_call(trainer.loss, trainer.network.dtype)
         metric = self.metric if callable(self.metric) else None
         return Hook(self._sheets, loss, metric, to_units, tell)
+
+
+# Of every fit without any: another would be part of its fixed cost.  Nothing is added to it.
+NO_EXAMS = Exams(None, None, None, "error")  # type: ignore[arg-type]

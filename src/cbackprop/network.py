@@ -9,7 +9,6 @@ against two fits at once.  It promises to know nothing of training: no epochs, n
 import copy
 import itertools
 import os
-import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal, NamedTuple, overload
@@ -31,20 +30,12 @@ ACTIVATIONS = {"identity": 0, "sigmoid": 1, "tanh": 2, "relu": 3, "exp": 4, "sof
 HIDDEN_ACTIVATIONS = ("identity", "sigmoid", "tanh", "relu")
 
 # The networks being trained in this process, by id (a running fit keeps its network alive), each
-# with the claim of the call that trains it.
+# with the claim of the call that trains it.  No lock: each change is one call of a dict's method.
 _busy: dict[int, object] = {}
-_busy_lock = threading.Lock()
 
-
-def _forget_fits() -> None:
-    """A forked child trains nothing yet, whatever its parent did."""
-    global _busy_lock
-    _busy_lock = threading.Lock()
-    _busy.clear()
-
-
+# A forked child trains nothing yet, whatever its parent did.
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_fits)
+    os.register_at_fork(after_in_child=_busy.clear)
 
 
 class Network:
@@ -128,6 +119,8 @@ class Network:
                 f"sizes is {sizes}: there is not enough memory for such a network ({error}); "
                 "expected smaller layers"
             ) from error
+        plan = self._plan
+        self._one_task_rows = plan.leaf_rows if plan.partition == "leaves" else 0
         weights, biases, start = [], [], 0
         for n_in, n_out in itertools.pairwise(sizes):
             weights.append(self._parameters[start : start + n_in * n_out].reshape(n_in, n_out))
@@ -612,8 +605,7 @@ class Network:
 
     def _threads(self, n_threads: int | None, X: np.ndarray) -> int:
         """Few rows are one task: the several microseconds of `available_threads` are saved then."""
-        plan = self._plan
-        if n_threads is None and len(X) <= plan.leaf_rows and plan.partition == "leaves":
+        if n_threads is None and len(X) <= self._one_task_rows:
             return 1
         return threads.resolve(n_threads)
 
@@ -681,17 +673,15 @@ class Network:
         A signal may arrive at any moment: `_end_fit` with a claim that was never granted does
         nothing, so the two need not be entered and left at once.
         """
-        with _busy_lock:
-            if _busy.setdefault(id(self), claim) is not claim:
-                raise BusyError(
-                    f"cannot {what}: the network is being trained by a fit that has not returned; "
-                    "wait for it, or train a copy.deepcopy of the network"
-                )
+        if _busy.setdefault(id(self), claim) is not claim:
+            raise BusyError(
+                f"cannot {what}: the network is being trained by a fit that has not returned; "
+                "wait for it, or train a copy.deepcopy of the network"
+            )
 
     def _end_fit(self, claim: object) -> None:
-        with _busy_lock:
-            if _busy.get(id(self)) is claim:
-                del _busy[id(self)]
+        if _busy.get(id(self)) is claim:  # nobody else takes it away then
+            del _busy[id(self)]
 
     @contextmanager
     def _writing(self, what: str) -> Iterator[None]:

@@ -6,7 +6,6 @@ It starts no thread; the team does that.  The numbers never influence results, o
 import functools
 import os
 import re
-import threading
 from pathlib import Path
 from typing import Any
 
@@ -37,8 +36,8 @@ def resolve(n_threads: Any) -> int:
 # ------------------------------------------------------------------------------------ running fits
 
 
+# No lock: each change is one call of a set's method.
 _fits: "set[running_fit]" = set()
-_fits_lock = threading.Lock()
 
 
 class running_fit:  # noqa: N801  (a context manager, and called like a function)
@@ -55,13 +54,11 @@ class running_fit:  # noqa: N801  (a context manager, and called like a function
         self._most = available_threads() if n_threads is None else min(n_threads, MOST_THREADS)
 
     def __enter__(self) -> "running_fit":
-        with _fits_lock:
-            _fits.add(self)
+        _fits.add(self)
         return self
 
     def __exit__(self, *exc_info: object) -> None:
-        with _fits_lock:
-            _fits.discard(self)  # absent in a child forked meanwhile
+        _fits.discard(self)  # absent in a child forked meanwhile
 
     def most(self) -> int:
         """The upper bound, as it was when the fit began."""
@@ -74,15 +71,9 @@ class running_fit:  # noqa: N801  (a context manager, and called like a function
         return min(self._most, max(1, available_threads() // max(1, len(_fits))))
 
 
-def _forget_fits() -> None:
-    """In a forked child none of the parent's fits goes on, and its lock may be held by nobody."""
-    global _fits_lock
-    _fits_lock = threading.Lock()
-    _fits.clear()
-
-
+# In a forked child none of the parent's fits goes on.
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_fits)
+    os.register_at_fork(after_in_child=_fits.clear)
 
 
 # --------------------------------------------------------------------------------------- the limits

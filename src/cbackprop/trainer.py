@@ -5,7 +5,6 @@ checked and errors are told; no arithmetic of training stands in this file.
 """
 
 import math
-import operator
 import os
 import warnings
 from array import array
@@ -23,7 +22,7 @@ from .core.state import State
 from .delivery import Delivery, on_slice
 from .errors import DivergenceError, InputError, InputTypeError
 from .evidence import posterior_of_fit, wants_posterior
-from .exams import Exams
+from .exams import NO_EXAMS, Exams
 from .history import History
 from .least_squares import BayesianRegularization
 from .network import Network
@@ -312,7 +311,9 @@ class Trainer:
         if sample_weight is not None or class_weight is not None:
             weight = weights.row_weights(sample_weight, class_weight, Y, rows)
         objective, unit = self._objective(output_weight, missing)
-        exams = Exams(self, objective, metric, missing)
+        exams = NO_EXAMS
+        if held_out is not None or metric is not None or callbacks:
+            exams = Exams(self, objective, metric, missing)
         if held_out is not None:
             exams.add("validation", validation_data, held_out[0], X, Y, weight)
             exams.add("test", test_data, held_out[1], X, Y, weight)
@@ -326,8 +327,8 @@ class Trainer:
                 "loss is a function and weights or missing targets are given; expected the "
                 "function to deal with them, since it alone knows what they mean to it"
             )
-        keep_posterior = wants_posterior(self.solver, output_weight)
-        if solves_a_system(self.solver):
+        keep_posterior = self._of_system and wants_posterior(self.solver, output_weight)
+        if self._of_system:
             check_room(self.solver, self._rule, network._plan, n_rows)
         watcher = self._watcher(early_stopping, target_loss, metric, exams.n_rows[0])
         if max_seconds is not None:
@@ -346,12 +347,10 @@ class Trainer:
         n_threads = self._threads(batch_rows, max(exams.n_rows))
         self._warn_about_range(Y)
 
-        records = {
-            name: array("d") for name in self._columns(exams, gradient_norm, objective, unit)
-        }
-        delivery = Delivery(self, records)
+        delivery = Delivery(self, self._columns(exams, gradient_norm, objective, unit))
+        records = delivery.records
         hook = None
-        in_python = bool(callbacks) or exams.in_python
+        in_python = bool(callbacks or exams.in_python)
         claim = object()
         bar = None
         outcome: tuple[Any, ...] = ()
@@ -359,12 +358,13 @@ class Trainer:
             network._begin_fit("fit", claim)
             if in_python:
                 hook = exams.hook(lambda epoch: delivery.tell(epoch, callbacks))
-            bar = Progress(progress, epochs, records["loss"])
+            show = self._between_slices
+            if progress:
+                bar = Progress(progress, epochs, records["loss"])
+                show = show or bar.on_slice
             with (
                 threads.running_fit(n_threads) as share,
-                blas_threads.single_threaded(
-                    network._plan.may_thread_blas or solves_a_system(self.solver)
-                ),
+                blas_threads.single_threaded(network._plan.may_thread_blas or self._of_system),
             ):
                 settings: dict[str, Any] = {
                     "objective": objective,
@@ -398,7 +398,7 @@ class Trainer:
                     records=records,
                     threads_now=share.now,
                     hook=hook,
-                    on_slice=on_slice(self, self._between_slices or bar.on_slice, saver, delivery),
+                    on_slice=on_slice(self, show, saver, delivery),
                 )
                 if keep_posterior and outcome[0] == "stopped":
                     assert self._state.numbers is not None
@@ -494,8 +494,16 @@ class Trainer:
 
     def _check_settings(self) -> None:
         """The attributes, if any has been set since they were checked."""
-        settings = self._settings()
-        if all(map(operator.is_, settings, self._checked)):
+        solver, loss, batch_size, shuffle, l1, l2, n_threads = self._checked
+        if (  # one by one: a part of what a fit costs
+            self.solver is solver
+            and self.loss is loss
+            and self.batch_size is batch_size
+            and self.shuffle is shuffle
+            and self.l1 is l1
+            and self.l2 is l2
+            and self.n_threads is n_threads
+        ):
             return
         if not isinstance(self.solver, SOLVERS):
             raise InputTypeError(
@@ -521,17 +529,15 @@ class Trainer:
             threads.resolve(self.n_threads)
         self._rule = rule_settings(self.solver, self.loss, self.l1, self.l2)
         self._memory = memory_of(self.solver)
+        self._of_system = solves_a_system(self.solver)
         self._plain = losses.objective_for(self.loss, self.network.dtype)
-        self._checked = self._settings()
-
-    def _settings(self) -> tuple[Any, ...]:
         sizes = self.solver, self.loss, self.batch_size, self.shuffle, self.l1, self.l2
-        return (*sizes, self.n_threads)
+        self._checked = (*sizes, self.n_threads)
 
     def _threads(self, n_rows: int, n_validation: int) -> int | None:
         """``n_threads`` for this fit; one where no batch repays a team: counting takes a while."""
         most_rows = max(n_rows, n_validation)
-        if solves_a_system(self.solver):
+        if self._of_system:
             # A row of J'J costs as many rows of backpropagation.
             most_rows *= 1 + self.network.n_parameters // 8
         if self.n_threads is None and not worth_a_team(self.network._plan, most_rows):
@@ -539,7 +545,8 @@ class Trainer:
         return self.n_threads
 
     def _data(self, X_name: str, X: Any, Y_name: str, Y: Any) -> tuple[np.ndarray, np.ndarray]:
-        sizes, dtype = self.network.sizes, self.network.dtype
+        network = self.network
+        sizes, dtype = network.sizes, network.dtype
         X = checks.as_rows(X_name, X, sizes[0], dtype)
         Y = checks.as_rows(Y_name, Y, sizes[-1], dtype, allow_1d=True)
         checks.same_rows(X_name, X, Y_name, Y)
@@ -636,10 +643,10 @@ class Trainer:
         """What is recorded in each epoch."""
         in_units = unit != 0 or objective.has_units
         wanted = ["loss", "learning_rate", "seconds"]
-        evidence = isinstance(self.solver, BayesianRegularization)
+        evidence = self._of_system and isinstance(self.solver, BayesianRegularization)
         if self.l1 or self.l2 or evidence:
             wanted.append("penalty")
-        if solves_a_system(self.solver):
+        if self._of_system:
             wanted += ["mu", "rejected"]
         if evidence:
             wanted += ["alpha", "beta", "effective_parameters"]

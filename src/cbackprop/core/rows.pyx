@@ -186,12 +186,32 @@ cdef char* memory_of(array, str name, Py_ssize_t n_bytes, bint writable) except 
     return memory
 
 
+def ready(array, n_columns):
+    """Whether a dense array has rows, as a ``RowSource`` takes them, of so many columns.
+
+    array : ndarray
+    n_columns : int, or None for any but 0
+    """
+    cdef Py_buffer view
+    cdef bint good
+    try:
+        PyObject_GetBuffer(array, &view, PyBUF_STRIDES | PyBUF_FORMAT)
+    except (BufferError, TypeError, ValueError):
+        return False    # of dates, say
+    good = (view.ndim == 2 and is_float(view.format) and view.strides[1] == view.itemsize
+            and view.shape[0] > 0 and view.shape[1] > 0)
+    if good and n_columns is not None:
+        good = view.shape[1] == <Py_ssize_t>n_columns
+    PyBuffer_Release(&view)
+    return good
+
+
 def extent(array):
     """The smallest and the largest number of an array, NaN aside; (inf, -inf) where there is none.
 
     array : dense, as a ``RowSource`` takes it
     """
-    cdef RowSource source = RowSource(array, 8)
+    cdef RowSource source = row_source(array, 8, None, None)
     cdef double low = INFINITY
     cdef double high = -INFINITY
     if source.rows.starts != NULL:

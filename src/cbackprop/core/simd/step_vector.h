@@ -2,7 +2,8 @@
  * the four lines of step.h with everything but X and W1 in registers.
  *
  * Such a step is one chain of dependent operations, two sigmoids among them; what step.h stores and
- * loads between its passes takes as long as they do.
+ * loads between its passes takes as long as they do.  What a product has besides the chain's own
+ * factor is multiplied beforehand: while O's sigmoid is being made, W2 sigma'(H) is.
  *
  * This file promises step.h's steps, with O and (2) summed in another order.  Opaque: where the
  * compiler could fuse one or the other product with a sum, each version of the loop would round so.
@@ -19,6 +20,7 @@ CBP_INLINE ptrdiff_t WN(vector_steps_of)(const int hidden, const int output, con
     CBP_ALIGNED(T, W1[MOST_INPUTS * W]);
     CBP_ALIGNED(T, errors[W]);
     V b1 = WN(set)(0), W2 = WN(load_up_to)(net->W2, n_hidden);
+    const V first = WN(from_bits)(WN(bits)(WN(set)(1)) & (M)(WN(lane_numbers)() < (BITS)1));
     T b2 = net->b2 == NULL ? 0 : *net->b2;
     ptrdiff_t step = 0;
     int finite = 1;
@@ -29,7 +31,7 @@ CBP_INLINE ptrdiff_t WN(vector_steps_of)(const int hidden, const int output, con
     while (step < n_steps && finite) {
         const T *x[4];
         T y[4];
-        V Z[4], step_H[4], O, move, none = WN(set)(0);
+        V Z[4], slope[4], step_H[4], O, move, none = WN(set)(0);
         CBP_UNROLL
         for (int r = 0; r < 4; r++) {
             const ptrdiff_t row = (each == NULL ? 4 * step : 0) + r;
@@ -46,30 +48,39 @@ CBP_INLINE ptrdiff_t WN(vector_steps_of)(const int hidden, const int output, con
         }
         CBP_UNROLL
         for (int r = 0; r < 4; r++) /* Z = sigma(H) */
-            Z[r] = WN(from_bits)(WN(bits)(WN(act)(hidden, Z[r])) & inside);
-        /* O = Z W2 + b2: row r's sum in lane r, and in r + 4 */
-        O = WN(fold)(WN(fold)(Z[0] * W2, Z[1] * W2, 1), WN(fold)(Z[2] * W2, Z[3] * W2, 1), 2);
+            Z[r] = WN(act)(hidden, Z[r]);
+        /* O = Z W2 + b2, b2 in the first lane's term: row r's sum in lane r, and in r + 4 */
+        O = first * WN(set)(b2);
+        O = WN(fold)(WN(fold)(Z[0] * W2 + O, Z[1] * W2 + O, 1),
+                     WN(fold)(Z[2] * W2 + O, Z[3] * W2 + O, 1), 2);
         if (W == 8)
             O = WN(fold)(O, O, 4);
+        CBP_UNROLL
+        for (int r = 0; r < 4; r++) {
+            slope[r] = W2 * WN(derivative)(hidden, Z[r]);
+            CBP_OPAQUE_VECTOR(slope[r]);
+            Z[r] = WN(from_bits)(WN(bits)(Z[r]) & inside);
+        }
         {
-            const V Y_hat = WN(act)(output, O + WN(set)(b2));
+            const V Y_hat = WN(act)(output, O);
             /* Put together in a register: what was stored in parts is slow to load whole. */
 #if W == 8
             const V error = Y_hat - (V){y[0], y[1], y[2], y[3], y[0], y[1], y[2], y[3]};
 #else
             const V error = Y_hat - (V){y[0], y[1], y[2], y[3]};
 #endif
-            V delta_O, step_O;
-            delta_O = output == CBP_IDENTITY ? error : error * WN(derivative)(output, Y_hat);
-            step_O = alpha * delta_O;
+            V step_O = alpha * error; /* alpha delta_O */
+            if (output != CBP_IDENTITY)
+                step_O *= WN(derivative)(output, Y_hat);
             CBP_OPAQUE_VECTOR(step_O);
             WN(store)(errors, error);
             move = W2;
             CBP_UNROLL
             for (int r = 0; r < 4; r++) { /* delta_H, which reads the W2 before (1) */
-                step_H[r] = alpha * (WN(set)(delta_O[r]) * W2 * WN(derivative)(hidden, Z[r]));
+                const V s = WN(set)(step_O[r]);
+                step_H[r] = s * slope[r];
                 CBP_OPAQUE_VECTOR(step_H[r]);
-                move += Z[r] * WN(set)(step_O[r]); /* (1) */
+                move += Z[r] * s; /* (1) */
             }
             W2 = move;
             if (net->b2 != NULL)
