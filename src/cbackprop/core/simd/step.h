@@ -12,7 +12,8 @@
  * multiplies nothing else: so (2) of one row is made while the next row's H reads W1.  W2 is kept
  * transposed, in whole vectors along the hidden units, and put back at the end; delta_H is made
  * before (1) because it reads the W2 that the rows have seen.  What is multiplied by alpha, once, is
- * the delta.  The order of each sum follows from the sizes alone.
+ * the error, while Y_hat's derivative is being made: a step is a chain of dependent operations, and
+ * this leaves one fewer in it for each delta.  The order of each sum follows from the sizes alone.
  *
  * This file promises to stay one step: no epochs, no choice of rows, no rule but W += alpha g.
  */
@@ -22,7 +23,7 @@
 typedef struct WN(scratch) {
     T *Z, *step_H;                  /* (rows, padded); step_H = alpha delta_H */
     T *W2_T, *b1;                   /* (n_out, padded), (padded,): of the call */
-    T *Y, *error, *delta_O, *step_O; /* (rows * n_out,) */
+    T *Y, *error, *O, *step_O;      /* (rows * n_out,); step_O = alpha delta_O */
     ptrdiff_t padded;
 } WN(scratch);
 
@@ -101,7 +102,7 @@ CBP_INLINE void WN(step_panel)(const int R, const int NV, const int PART, const 
                 sum[0][r][v] += sum[2][r][v], sum[1][r][v] += sum[3][r][v];
             if (KS >= 2)
                 sum[0][r][v] += sum[1][r][v];
-            if (bias != NULL)
+            if (bias != NULL) /* last: the step before has only just stored it */
                 sum[0][r][v] += WN(load)(bias + COLUMN(v));
             WN(store)(H + r * padded + COLUMN(v), sum[0][r][v]);
         }
@@ -249,23 +250,32 @@ static void WN(step_sigma)(int activation, T *Z, ptrdiff_t rows, ptrdiff_t n, pt
 #undef LOOP
 }
 
-/* Y_hat = sigma(O), from O to the error Y_hat - Y and to delta_O */
+/* Y_hat = sigma(O), from O to the error Y_hat - Y and to alpha delta_O */
 CBP_INLINE void WN(step_delta_loop)(const int activation, const WN(scratch) *to, ptrdiff_t n,
                                     T alpha)
 {
     for (ptrdiff_t i = 0; i < n; i += W) {
-        const V Y_hat = WN(act)(activation, WN(load)(to->delta_O + i));
+        const V Y_hat = WN(act)(activation, WN(load)(to->O + i));
         const V error = Y_hat - WN(load)(to->Y + i);
-        const V delta_O = activation == CBP_IDENTITY
-                              ? error
-                              : error * WN(derivative)(activation, Y_hat);
+        V step_O = alpha * error;
+        if (activation != CBP_IDENTITY)
+            step_O *= WN(derivative)(activation, Y_hat);
         WN(store)(to->error + i, error);
-        WN(store)(to->delta_O + i, delta_O);
-        WN(store)(to->step_O + i, alpha * delta_O);
+        WN(store)(to->step_O + i, step_O);
     }
 }
 
-/* O = Z W2 + b2, Y_hat, delta_O; returns the sum of (Y - Y_hat)^2 */
+/* (x, 0, 0, ...) */
+CBP_INLINE V WN(first_lane)(T x)
+{
+#if W > 1
+    return WN(from_bits)(WN(bits)(WN(set)(x)) & (M)(WN(lane_numbers)() < (BITS)1));
+#else
+    return x;
+#endif
+}
+
+/* O = Z W2 + b2, Y_hat, alpha delta_O; returns the sum of (Y - Y_hat)^2 */
 static double WN(step_output)(const NET *net, const WN(scratch) *to, ptrdiff_t rows, T alpha)
 {
     const int activation = net->output_activation;
@@ -275,10 +285,15 @@ static double WN(step_output)(const NET *net, const WN(scratch) *to, ptrdiff_t r
     V O = WN(set)(0);
     const T *Z = to->Z, *W2_T = to->W2_T;
     for (ptrdiff_t i = 0; i < n; i++) {
-        V sum = WN(load)(Z) * WN(load)(W2_T);
-        for (ptrdiff_t h = W; h < to->padded; h += W)
-            sum += WN(load)(Z + h) * WN(load)(W2_T + h);
-        const T one = WN(sum)(sum) + (net->b2 == NULL ? 0 : net->b2[j]);
+        /* Two sums apart, b2 in a lane of the first. */
+        V sum = WN(first_lane)(net->b2 == NULL ? 0 : net->b2[j]), other = WN(set)(0);
+        sum += WN(load)(Z) * WN(load)(W2_T);
+        for (ptrdiff_t h = W; h < to->padded; h += 2 * W) {
+            other += WN(load)(Z + h) * WN(load)(W2_T + h);
+            if (h + W < to->padded)
+                sum += WN(load)(Z + h + W) * WN(load)(W2_T + h + W);
+        }
+        const T one = WN(sum)(sum + other);
         /* Put together in a register: what was stored in parts is slow to load whole. */
 #if W > 1
         O = WN(select)((M)(WN(lane_numbers)() == (BITS)(i % W)), WN(set)(one), O);
@@ -286,7 +301,7 @@ static double WN(step_output)(const NET *net, const WN(scratch) *to, ptrdiff_t r
         O = one;
 #endif
         if (i % W == W - 1 || i == n - 1)
-            WN(store)(to->delta_O + i / W * W, O);
+            WN(store)(to->O + i / W * W, O);
         W2_T += to->padded;
         if (++j == n_out) {
             j = 0;
@@ -302,29 +317,28 @@ static double WN(step_output)(const NET *net, const WN(scratch) *to, ptrdiff_t r
     return squares;
 }
 
-/* step_H = alpha delta_H, delta_H = (delta_O W2^T) * sigma'(H) */
+/* step_H = alpha delta_H = (alpha delta_O W2^T) * sigma'(H) */
 CBP_INLINE void WN(step_hidden_loop)(const int activation, const WN(scratch) *to, ptrdiff_t rows,
-                                     ptrdiff_t n_out, T alpha)
+                                     ptrdiff_t n_out)
 {
     const ptrdiff_t padded = to->padded;
     for (ptrdiff_t r = 0; r < rows; r++) {
-        const T *delta_O = to->delta_O + r * n_out;
+        const T *step_O = to->step_O + r * n_out;
         for (ptrdiff_t h = 0; h < padded; h += W) {
             const T *W2_T = to->W2_T + h;
-            V delta = WN(set)(delta_O[0]) * WN(load)(W2_T);
+            V step_H = WN(set)(step_O[0]) * WN(load)(W2_T);
             for (ptrdiff_t j = 1; j < n_out; j++)
-                delta += WN(set)(delta_O[j]) * WN(load)(W2_T + j * padded);
+                step_H += WN(set)(step_O[j]) * WN(load)(W2_T + j * padded);
             if (activation != CBP_IDENTITY)
-                delta *= WN(derivative)(activation, WN(load)(to->Z + r * padded + h));
-            WN(store)(to->step_H + r * padded + h, alpha * delta);
+                step_H *= WN(derivative)(activation, WN(load)(to->Z + r * padded + h));
+            WN(store)(to->step_H + r * padded + h, step_H);
         }
     }
 }
 
-static void WN(step_hidden)(int activation, const WN(scratch) *to, ptrdiff_t rows, ptrdiff_t n_out,
-                            T alpha)
+static void WN(step_hidden)(int activation, const WN(scratch) *to, ptrdiff_t rows, ptrdiff_t n_out)
 {
-#define LOOP(a) WN(step_hidden_loop)(a, to, rows, n_out, alpha)
+#define LOOP(a) WN(step_hidden_loop)(a, to, rows, n_out)
     FOR_EACH_ACTIVATION(LOOP)
 #undef LOOP
 }
@@ -369,8 +383,8 @@ static ptrdiff_t WN(step_scratch)(ptrdiff_t n_hidden, ptrdiff_t n_out, ptrdiff_t
         to->b1 = to->W2_T + n_out * padded;
         to->Y = to->b1 + padded;
         to->error = to->Y + flat;
-        to->delta_O = to->error + flat;
-        to->step_O = to->delta_O + flat;
+        to->O = to->error + flat;
+        to->step_O = to->O + flat;
     }
     return (2 * rows + n_out + 1) * padded + 4 * flat;
 }
@@ -448,7 +462,7 @@ static ptrdiff_t WN(steps)(const NET *net, const T *X, const T *Y, const int64_t
         WN(step_inputs)(rows, &in, net->W1, to.step_H, net->b1 == NULL ? NULL : to.b1, to.Z);
         WN(step_sigma)(net->hidden_activation, to.Z, rows, n_hidden, to.padded);
         const double sum = WN(step_output)(net, &to, rows, alpha);
-        WN(step_hidden)(net->hidden_activation, &to, rows, n_out, alpha);
+        WN(step_hidden)(net->hidden_activation, &to, rows, n_out);
         WN(step_gradient_2)(net, &to, rows); /* (1) */
         if (rows > 1)
             WN(step_update)(rows, &in, net->W1, to.step_H); /* (2) */

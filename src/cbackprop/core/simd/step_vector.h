@@ -20,7 +20,6 @@ CBP_INLINE ptrdiff_t WN(vector_steps_of)(const int hidden, const int output, con
     CBP_ALIGNED(T, W1[MOST_INPUTS * W]);
     CBP_ALIGNED(T, errors[W]);
     V b1 = WN(set)(0), W2 = WN(load_up_to)(net->W2, n_hidden);
-    const V first = WN(from_bits)(WN(bits)(WN(set)(1)) & (M)(WN(lane_numbers)() < (BITS)1));
     T b2 = net->b2 == NULL ? 0 : *net->b2;
     ptrdiff_t step = 0;
     int finite = 1;
@@ -50,7 +49,7 @@ CBP_INLINE ptrdiff_t WN(vector_steps_of)(const int hidden, const int output, con
         for (int r = 0; r < 4; r++) /* Z = sigma(H) */
             Z[r] = WN(act)(hidden, Z[r]);
         /* O = Z W2 + b2, b2 in the first lane's term: row r's sum in lane r, and in r + 4 */
-        O = first * WN(set)(b2);
+        O = WN(first_lane)(b2);
         O = WN(fold)(WN(fold)(Z[0] * W2 + O, Z[1] * W2 + O, 1),
                      WN(fold)(Z[2] * W2 + O, Z[3] * W2 + O, 1), 2);
         if (W == 8)
