@@ -43,7 +43,7 @@ def row_counts(net):
     unit = plan.leaf_rows if plan.partition == "leaves" else plan.super_rows
     few = [1, 2, plan.block_rows - 1, plan.block_rows, plan.block_rows + 1, unit, unit + 1]
     many = [2 * unit, 37 * unit + 11] if plan.partition == "leaves" else []
-    return few + [*many, 3 * unit + 5]
+    return [*few, *many, 3 * unit + 5]
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])

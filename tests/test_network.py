@@ -1,6 +1,7 @@
 """Network: construction, views, copies, arguments, guards.  For gradients: test_gradients.py."""
 
 import copy
+import itertools
 import multiprocessing
 import os
 import pickle
@@ -360,16 +361,37 @@ def test_threads_do_not_change_the_bits(sizes, dtype):
         assert net.loss(X, Y, n_threads=n_threads) == net.loss(X, Y, n_threads=1)
 
 
+def test_a_call_is_what_it_is_after_any_other(dtype):
+    """A plan keeps a small work space for its next call, which may ask for another."""
+
+    def call(net, kind, n_rows):
+        if kind == "refused":
+            with pytest.raises(InputError):
+                net.predict(X * np.nan)
+            return None
+        return getattr(net, kind)(X[:n_rows], *([] if kind == "predict" else [Y[:n_rows]]))
+
+    def new():
+        return Network((3, 4, 2), seed=0, dtype=dtype)
+
+    calls = [*itertools.product(("predict", "loss", "gradient"), (1, 2, 9)), ("refused", 9)]
+    alone = {then: pickle.dumps(call(new(), *then)) for then in calls}
+    for first, then in itertools.product(calls, calls):
+        net = new()
+        call(net, *first)
+        assert pickle.dumps(call(net, *then)) == alone[then], (first, then)
+
+
 def test_predict_from_many_threads(net):
     data = np.random.default_rng(0).normal(size=(500, 3))
     expected, wrong = net.predict(data), []
 
-    def work():
-        for _ in range(50):
-            if not np.array_equal(net.predict(data), expected):
+    def work(n_rows):
+        for _ in range(50 if n_rows == 500 else 2000):
+            if not np.array_equal(net.predict(data[:n_rows]), expected[:n_rows]):
                 wrong.append(1)
 
-    crowd = [threading.Thread(target=work) for _ in range(4)]
+    crowd = [threading.Thread(target=work, args=(n,)) for n in (500, 500, 1, 1, 2)]
     for thread in crowd:
         thread.start()
     for thread in crowd:

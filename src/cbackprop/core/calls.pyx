@@ -22,6 +22,24 @@ from cbackprop.core.team cimport team
 from cbackprop.core.workspace cimport Workspace, workspace_for
 
 
+# A work space of up to so many bytes is kept for the plan's next call.
+cdef Py_ssize_t LARGEST_SPARE = 32 * 1024
+
+
+cdef Workspace take_workspace(Plan plan, Py_ssize_t n_rows, int threads, bint backward):
+    """A work space for one call, the plan's spare one where that is alike.
+
+    To lay out and free another would take a tenth of one row's ``predict``.
+    """
+    cdef Workspace spare
+    with cython.critical_section(plan):
+        spare, plan.spare = plan.spare, None
+    if (spare is None or spare.most_rows != n_rows or spare.buffers.n_workers != threads
+            or spare.backward != backward):
+        spare = workspace_for(&plan.net, n_rows, threads, backward)
+    return spare
+
+
 @cython.freelist(4)
 cdef class Call:
     """One call's job with everything it borrows: sources, work space, team."""
@@ -60,7 +78,7 @@ cdef class Call:
                 raise ValueError("sample_weight has not X's rows")
             self.job.weight = &self.weight.rows
         threads = worthwhile_threads(&plan.net, n_rows, max(1, n_threads))
-        self.space = workspace_for(&plan.net, n_rows, threads, backward)
+        self.space = take_workspace(plan, n_rows, threads, backward)
         copy_parameters(plan, parameters, self.space.buffers.parameters)
         self.pulse = Pulse()
         self.job.net = &plan.net
@@ -80,9 +98,12 @@ cdef class Call:
             team.stop(self.job.team)
 
     cdef int finish(self) except -1:
-        """Stop the team and give back what a signal handler raised."""
+        """Stop the team, keep a small work space and give back what a signal handler raised."""
         cdef team.cbp_team* crew = self.job.team
         self.job.team = NULL
+        if self.space.n_bytes <= LARGEST_SPARE:
+            with cython.critical_section(self.plan):
+                self.plan.spare = self.space
         if crew != NULL:
             with nogil:
                 team.stop(crew)

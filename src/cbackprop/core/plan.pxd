@@ -37,6 +37,7 @@ cdef class Plan:
     cdef readonly bint bias
     cdef readonly str dtype
     cdef readonly bint may_thread_blas  # a product can be large enough for BLAS to start threads
+    cdef object spare           # of calls.pyx: a small work space of an earlier call, or None
     cdef void choose_rows(self)
     cdef Py_ssize_t most_few_rows(self)
     cdef int choose_tiles(self) except -1

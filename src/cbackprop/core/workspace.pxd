@@ -32,6 +32,8 @@ cdef class Workspace:
     cdef Buffers buffers
     cdef char* slab
     cdef Py_ssize_t n_bytes
+    cdef Py_ssize_t most_rows   # what it was laid out for
+    cdef bint backward
     cdef char* lay(self, char** region, Py_ssize_t bytes) except? NULL
 
 cdef Workspace workspace_for(const Net* net, Py_ssize_t most_rows, int n_workers, bint backward)

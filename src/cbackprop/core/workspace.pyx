@@ -55,6 +55,7 @@ cdef Workspace workspace_for(const Net* net, Py_ssize_t most_rows, int n_workers
         Py_ssize_t before
         Py_ssize_t i
         bint tiled = net.tiled and backward
+    space.most_rows, space.backward = most_rows, backward
     to.n_workers = n_workers
     to.gathered_rows = rows
     if backward and most_rows <= net.few_rows:
