@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import cbackprop
+from cbackprop import reference
 from cbackprop.core import batch
 
 THREADS = (1, 2, 3, 5, 8)
@@ -62,6 +63,26 @@ def test_gradient_and_loss_have_the_same_bits_for_any_number_of_threads(sizes, d
             assert gradient_again.tobytes() == gradient.tobytes(), (n_rows, n_threads)
             assert net.loss(X, Y, n_threads=n_threads) == value
             assert net.predict(X, n_threads=n_threads).tobytes() == Y_hat.tobytes()
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+def test_tiles_for_blas_have_the_same_bits_for_any_number_of_threads(momentum, dtype):
+    """A W of more than half a million weights is cut into tiles that BLAS multiplies (AVX2)."""
+    sizes = (790, 701, 2)
+    X, Y = data(sizes, 300, dtype)
+    solver = cbackprop.SGD(learning_rate=0.5, momentum=momentum)
+    results = set()
+    for n_threads in (1, 2, 5):
+        net = network(sizes, dtype)
+        start = net.parameters.astype(float)
+        dW, db = reference.gradient(net.weights, net.biases, net.activations, X, Y)[1:]
+        trainer = cbackprop.Trainer(net, solver=solver, batch_size=300, n_threads=n_threads)
+        trainer.fit(X, Y, epochs=1)
+        results.add(net.parameters.tobytes())
+        gradient = np.concatenate([A.ravel() for layer in zip(dW, db, strict=True) for A in layer])
+        error = abs(net.parameters - (start - 0.5 * gradient))
+        assert error.max() < (1e-14 if dtype == "float64" else 1e-6)
+    assert len(results) == 1
 
 
 @pytest.mark.parametrize("momentum, nesterov", [(0.0, False), (0.9, False), (0.9, True)])

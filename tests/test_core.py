@@ -48,7 +48,7 @@ def test_blas_product_refuses_shapes_that_do_not_fit():
 
 # --- plans ---------------------------------------------------------------------------------------
 
-SIZES = st.lists(st.integers(1, 700), min_size=2, max_size=5).map(tuple)
+SIZES = st.lists(st.integers(1, 800), min_size=2, max_size=5).map(tuple)
 
 
 @given(sizes=SIZES, bias=st.booleans(), dtype=st.sampled_from(["float64", "float32"]))

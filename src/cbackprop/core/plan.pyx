@@ -14,7 +14,7 @@ floating-point sum does, whatever the number of threads.
 from libc.stdlib cimport calloc, free
 
 from cbackprop.core cimport blas
-from cbackprop.core.simd.dispatch cimport CBP_IDENTITY, CBP_RELU, CBP_SOFTMAX
+from cbackprop.core.simd.dispatch cimport CBP_IDENTITY, CBP_RELU, CBP_SOFTMAX, f64
 
 cdef extern from *:
     Py_ssize_t PY_SSIZE_T_MAX
@@ -30,6 +30,14 @@ cdef Py_ssize_t TRANSPOSE_BELOW = 32
 cdef Py_ssize_t BLAS_THREADS_ABOVE = 262_144
 
 
+# AVX2: a W of so many weights is cut into eight tiles, which BLAS multiplies, for it copies both
+# factors of each.  784 x 1024 with 512 rows takes 0.80 to 0.96 of the time of the register tiles'
+# own 31 (float32: 0.90 to 1.00; the less, the busier the machine), 1000 x 1000 0.79 (0.93); 400 x
+# 600 would take 0.9 to 1.0 (1.1).  Two or four tiles take less still, and keep two or four threads
+# busy.
+cdef Py_ssize_t LEAST_FOR_BLAS = 512 * 1024
+
+
 # Up to so many outputs whole steps on 3 or 4 and on 2 rows are faster (0.5 to 0.9 of the time, over
 # networks of 8 to 1,000 hidden units); on one row they are so with any (0.3 to 0.7).
 cdef Py_ssize_t FOUR_ROWS_OUTPUTS = 12
@@ -42,6 +50,19 @@ cdef Py_ssize_t even_piece(Py_ssize_t length, Py_ssize_t wanted) noexcept nogil:
     if pieces <= 1:
         return length
     return ((length + pieces - 1) // pieces + 15) // 16 * 16
+
+
+cdef bint cut_for_blas(const Layer* layer, Py_ssize_t* n_rows,
+                       Py_ssize_t* n_columns) noexcept nogil:
+    """Whether W is one for BLAS; n_rows, n_columns: its eight tiles, near squares."""
+    n_rows[0], n_columns[0] = layer.n_in, layer.n_out
+    for _ in range(3):
+        if n_rows[0] > n_columns[0]:
+            n_rows[0] = ((n_rows[0] + 1) // 2 + 3) // 4 * 4
+        else:
+            n_columns[0] = ((n_columns[0] + 1) // 2 + 3) // 4 * 4
+    return (f64.lanes == 4 and layer.n_in * layer.n_out >= LEAST_FOR_BLAS
+            and min(n_rows[0], n_columns[0]) >= 128)
 
 
 cdef class Plan:
@@ -186,10 +207,10 @@ cdef class Plan:
         return 4 if n_out <= FOUR_ROWS_OUTPUTS else 2 if n_out <= TWO_ROWS_OUTPUTS else 1
 
     cdef int choose_tiles(self) except -1:
-        """Cut each W into about eight near-square tiles, none of them smaller than 16,384 weights.
+        """Cut each W into tiles: some 32 near squares of 8,192 weights or more, or eight for BLAS.
 
-        A product copies both its factors once, so a square tile copies least; eight are enough to
-        keep a few threads busy to the end.
+        A product copies its factors once, so a square tile copies least, and a large one; many keep
+        many threads busy to the end.
         """
         cdef:
             Net* net = &self.net
@@ -200,13 +221,14 @@ cdef class Plan:
             count = 0
             for i in range(net.n_layers):
                 layer = &net.layers[i]
-                area = max(<Py_ssize_t>8_192, layer.n_in * layer.n_out // 32)
-                side = 1
-                while side * side < area:
-                    side += 1
-                # Columns first: whole vectors, and a rest that is not a sliver.
-                n_columns = even_piece(layer.n_out, side)
-                n_rows = even_piece(layer.n_in, max(<Py_ssize_t>1, area // n_columns))
+                if not cut_for_blas(layer, &n_rows, &n_columns):
+                    area = max(<Py_ssize_t>8_192, layer.n_in * layer.n_out // 32)
+                    side = 1
+                    while side * side < area:
+                        side += 1
+                    # Columns first: whole vectors, and a rest that is not a sliver.
+                    n_columns = even_piece(layer.n_out, side)
+                    n_rows = even_piece(layer.n_in, max(<Py_ssize_t>1, area // n_columns))
                 for row in range(0, layer.n_in, n_rows):
                     for column in range(0, layer.n_out, n_columns):
                         if writing:

@@ -20,10 +20,8 @@ from cbackprop.core.simd.dispatch cimport f64
 cdef Py_ssize_t TILES_UP_TO = 1 << 28 if f64.lanes >= 4 else 1 << 18
 # The same for A^T delta.  AVX2: 144 x 176 with 512 rows 1.07 and (float32) 1.2 times as fast, 256 x
 # 256 with a row of A every 8 KB 0.91 and 0.96 times.
-cdef Py_ssize_t TILES_UP_TO_TRANSPOSED_F64 = (
+cdef Py_ssize_t TILES_UP_TO_TRANSPOSED = (
     1 << 28 if f64.lanes == 8 else 1 << 24 if f64.lanes == 4 else 1 << 18)
-cdef Py_ssize_t TILES_UP_TO_TRANSPOSED_F32 = (
-    1 << 28 if f64.lanes == 8 else 1 << 25 if f64.lanes == 4 else 1 << 18)
 
 
 cdef inline bint tiles_win(Py_ssize_t m, Py_ssize_t n, Py_ssize_t k,
@@ -57,8 +55,7 @@ cdef void weight_gradient(Py_ssize_t n_in, Py_ssize_t n_out, Py_ssize_t rows, re
     not read grad_W.
     """
     cdef const real* no_bias = NULL
-    if tiles_win(n_in, n_out, rows, TILES_UP_TO_TRANSPOSED_F64 if real is double
-                 else TILES_UP_TO_TRANSPOSED_F32):
+    if tiles_win(n_in, n_out, rows, TILES_UP_TO_TRANSPOSED):
         elementwise.product(n_in, n_out, rows, alpha, A, 1, lda, delta, ld_delta, beta, grad_W,
                             ld_grad, no_bias)
     else:
