@@ -14,9 +14,11 @@ Each kind of build has a folder of its own below build/: neither changed directi
 flags would make Cython or the compiler look at an unchanged source again.
 """
 
+import hashlib
 import os
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from importlib.metadata import version
 from pathlib import Path
 
 from setuptools import Extension, setup
@@ -120,6 +122,14 @@ def extensions():
     )
 
 
+def translated_from():
+    """A digest of all that the C follows from."""
+    digest = hashlib.sha256(f"{version('Cython')} {version('scipy')}".encode())
+    for path in [Path("setup.py"), *sorted(CORE.rglob("*.p[yx][dx]"))]:
+        digest.update(f"\0{path.as_posix()}\0".encode() + path.read_bytes())
+    return digest.hexdigest()
+
+
 class cython_build_ext(build_ext):
     """Cython runs here and nowhere else: metadata and sdists need none, and hold no generated C.
 
@@ -127,13 +137,32 @@ class cython_build_ext(build_ext):
     """
 
     def run(self):
+        # pip installs a Cython for each build, whose files are newer than any C: by their times
+        # alone, all would be translated again.
+        output = Path(f"build/{KIND}/cython")
+        stamp, inputs = output / "inputs", translated_from()
+        made = [
+            output / Path(extension.sources[0]).with_suffix(".c") for extension in self.extensions
+        ]
+        if not (
+            stamp.exists() and stamp.read_text() == inputs and all(path.exists() for path in made)
+        ):
+            stamp.unlink(missing_ok=True)  # until all of it is there
+            self.translate(output)
+            stamp.write_text(inputs)
+        for extension, path in zip(self.extensions, made, strict=True):
+            extension.sources[0] = str(path)
+        super().run()
+
+    def translate(self, output):
+        """Each .pyx to C below ``output``; what comes out the same stays as old as it was, and is
+        not compiled again."""
         from Cython.Build import cythonize
 
+        before = {path: (path.stat(), path.read_bytes()) for path in output.rglob("*.c")}
         # Cython copies what else it is told of into its folder, where dispatch.c would meet the
         # C made from dispatch.pyx; so it is told of the .pyx alone.
-        output = Path(f"build/{KIND}/cython")
-        before = {path: (path.stat(), path.read_bytes()) for path in output.rglob("*.c")}
-        generated = cythonize(
+        cythonize(
             [Extension(extension.name, extension.sources[:1]) for extension in self.extensions],
             build_dir=str(output),
             include_path=["src"],
@@ -141,15 +170,9 @@ class cython_build_ext(build_ext):
             compiler_directives=DIRECTIVES,
             nthreads=CORES,
         )
-        # pip installs a Cython for each build, whose files are newer than any C: what is translated
-        # to the same C as before is as old as it was, and not compiled again.
         for path, (status, text) in before.items():
             if path.read_bytes() == text:
                 os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
-        sources = {extension.name: extension.sources for extension in generated}
-        for extension in self.extensions:
-            extension.sources[:1] = sources[extension.name]
-        super().run()
 
     def build_extensions(self):
         """setuptools builds extensions side by side, but the files of each one after the other: the
