@@ -30,12 +30,13 @@ cdef Py_ssize_t TRANSPOSE_BELOW = 32
 cdef Py_ssize_t BLAS_THREADS_ABOVE = 262_144
 
 
-# AVX2: a W of so many weights is cut into eight tiles, which BLAS multiplies, for it copies both
-# factors of each.  784 x 1024 with 512 rows takes 0.80 to 0.96 of the time of the register tiles'
-# own 31 (float32: 0.90 to 1.00; the less, the busier the machine), 1000 x 1000 0.79 (0.93); 400 x
-# 600 would take 0.9 to 1.0 (1.1).  Two or four tiles take less still, and keep two or four threads
-# busy.
+# AVX2: a W of so many weights is cut into eight tiles, if their shorter side is not below that,
+# and BLAS multiplies them, for it copies both factors of each.  784 x 1024 with 512 rows takes
+# 0.80 to 0.96 of the time of the register tiles' own 31 (float32: 0.90 to 1.00; the less, the
+# busier the machine), 1000 x 1000 0.79 (0.93); 400 x 600 would take 0.9 to 1.0 (1.1), a step of
+# 4000-160-2 0.95 (1.08).  Two or four tiles take less still, and keep two or four threads busy.
 cdef Py_ssize_t LEAST_FOR_BLAS = 512 * 1024
+cdef Py_ssize_t SHORTEST_FOR_BLAS = 192
 
 
 # Up to so many outputs whole steps on 3 or 4 and on 2 rows are faster (0.5 to 0.9 of the time, over
@@ -62,7 +63,7 @@ cdef bint cut_for_blas(const Layer* layer, Py_ssize_t* n_rows,
         else:
             n_columns[0] = ((n_columns[0] + 1) // 2 + 3) // 4 * 4
     return (f64.lanes == 4 and layer.n_in * layer.n_out >= LEAST_FOR_BLAS
-            and min(n_rows[0], n_columns[0]) >= 128)
+            and min(n_rows[0], n_columns[0]) >= SHORTEST_FOR_BLAS)
 
 
 cdef class Plan:
