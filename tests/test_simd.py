@@ -526,6 +526,15 @@ def test_product_larger(level, dtype, transposed):
 
 
 @pytest.mark.parametrize("transposed", [False, True], ids=["NN", "TN"])
+def test_product_edges(level, dtype, transposed):
+    """Every rest of columns and of rows: parts of vectors, halves, and wholes that overlap."""
+    rng = np.random.default_rng(18)
+    for m, n in itertools.product(range(1, 18), range(4, 42)):
+        k, variant = 1 + (3 * m + n) % 11, VARIANTS[(m + n) % len(VARIANTS)]
+        check_product(level, dtype, m, n, k, transposed, variant, rng)
+
+
+@pytest.mark.parametrize("transposed", [False, True], ids=["NN", "TN"])
 def test_product_packed(level, dtype, transposed):
     """With AVX2 panels of B are copied: every split of the rows, several pieces, a C beyond L2."""
     rng = np.random.default_rng(16)

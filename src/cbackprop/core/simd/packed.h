@@ -61,18 +61,18 @@ static void WN(copy_rows)(const WN(copy) *copy, ptrdiff_t first, ptrdiff_t rows)
                                                const T *bias, ptrdiff_t last,                      \
                                                const WN(copy) *copy)                               \
     {                                                                                              \
-        WN(panel)(MOST_ROWS_##NV, NV, 1, PACKING, job, A, B, C, bias, last, 1, copy);              \
+        WN(panel)(MOST_ROWS_##NV, NV, WHOLE, 1, PACKING, job, A, B, C, bias, last, 1, copy);       \
     }                                                                                              \
     static CBP_NOINLINE void WN(copying_x##NV)(const FN(job) *job, const T *A, const T *B, T *C,   \
                                                const T *bias, ptrdiff_t last, ptrdiff_t tiles,     \
                                                const WN(copy) *copy)                               \
     {                                                                                              \
-        WN(panel)(MOST_ROWS_##NV, NV, 1, COPYING, job, A, B, C, bias, last, tiles, copy);          \
+        WN(panel)(MOST_ROWS_##NV, NV, WHOLE, 1, COPYING, job, A, B, C, bias, last, tiles, copy);   \
     }                                                                                              \
     static CBP_NOINLINE void WN(rows_x##NV)(const FN(job) *job, ptrdiff_t m, const T *A,           \
                                             const T *B, T *C, const T *bias, ptrdiff_t last)       \
     {                                                                                              \
-        WN(rows)(MOST_ROWS_##NV, NV, WN(two_rows_x##NV), job, m, A, B, C, bias, last);             \
+        WN(rows)(&WN(tiles_of)[NV], job, m, A, B, C, bias, last);                                  \
     }
 PANELS_OF(2)
 PANELS_OF(3)

@@ -9,8 +9,7 @@
 #define NARROWEST (16 / SIZE) /* elements of the narrowest vector */
 #endif
 
-/* n >= NARROWEST: the width that wastes least.  A 64-byte multiply-add is taken to cost 5/3 of a
- * narrower one: it is 2 where the units have 32 bytes, 1 where they have 64. */
+/* n >= NARROWEST: the width that wastes least */
 static void FN(panels)(const FN(job) *job, ptrdiff_t m, ptrdiff_t n, const T *A, const T *B, T *C,
                        const T *bias)
 {
@@ -19,8 +18,10 @@ static void FN(panels)(const FN(job) *job, ptrdiff_t m, ptrdiff_t n, const T *A,
 #else
 #if VECTOR_BYTES >= 64
     enum { FULL = 64 / SIZE, HALF = 32 / SIZE };
-    if (n >= FULL && 5 * ((n + FULL - 1) / FULL) <= 3 * ((n + HALF - 1) / HALF))
+    if (n == FULL || n > FULL + HALF)
         AT(64, panels)(job, m, n, A, B, C, bias);
+    else if (n > HALF)
+        AT(64, edge_panel)(job, m, n, A, B, C, bias);
     else
 #endif
 #if VECTOR_BYTES >= 32

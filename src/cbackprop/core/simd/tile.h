@@ -12,12 +12,12 @@ CBP_INLINE T WN(in_row)(const char *row0, const char *row4, const int i, ptrdiff
 }
 
 /* What becomes of a vector of C */
-CBP_INLINE V WN(finished)(const int how, T alpha, V sum, T beta, const T *C)
+CBP_INLINE V WN(finished)(const int how, T alpha, V sum, T beta, V C)
 {
     return how == PLAIN    ? sum
            : how == SCALED ? alpha * sum
-           : how == ADDED  ? WN(load)(C) + alpha * sum
-                           : WN(combine)(beta, WN(load)(C), alpha, sum);
+           : how == ADDED  ? C + alpha * sum
+                           : WN(combine)(beta, C, alpha, sum);
 }
 
 /* What else a tile does: nothing; it writes down the panel of B that it reads; or rows of
@@ -25,6 +25,31 @@ CBP_INLINE V WN(finished)(const int how, T alpha, V sum, T beta, const T *C)
 #define READING 0
 #define PACKING 1
 #define COPYING 2
+
+/* How a tile's columns end: with a vector, which may overlap the one before it (of two that overlap,
+ * both are loaded before either is stored); with a part of the only vector; or with half a vector,
+ * which may overlap the only whole one.  The last two with 64 bytes alone: there a multiply-add costs
+ * one or two of 32 bytes, by the CPU, and neither way more than those that it replaces. */
+#define WHOLE 0
+#define PART 1
+#define AND_HALF 2
+#if BYTES == 64
+#define HN(name) CBP_JOIN_WIDTH(name, 32, DTYPE, LEVEL)
+#else
+#define HN(name) WN(name)
+#endif
+#define HV HN(vector)
+
+CBP_INLINE HV WN(low_half)(V x)
+{
+#if BYTES == 64 && SIZE == 8
+    return (HV)_mm512_castpd512_pd256((__m512d)x);
+#elif BYTES == 64
+    return (HV)_mm512_castps512_ps256((__m512)x);
+#else
+    return x;
+#endif
+}
 
 /* A panel of B, two or three vectors across, that is being written down: its next row, and where
  * the second and the last vector of a row begin (of two the second is the first again). */
@@ -47,10 +72,11 @@ CBP_INLINE void WN(copy_row)(const T *from, T *to, ptrdiff_t ahead, ptrdiff_t mi
     WN(store)(to + last, third);
 }
 
-/* `tiles` times MR rows of C, NV vectors across; the panel's last vector begins at column `last`
- * and may overlap the one before it (both are loaded before either is stored).  KS > 1: term p goes
- * to accumulator p mod KS, which hides the multiply-adds' latency where MR is small. */
-CBP_INLINE void WN(panel)(const int MR, const int NV, const int KS, const int doing,
+/* `tiles` times MR rows of C, NV vectors across; the last of them begins at column `last` where the
+ * edge is WHOLE, has W + last columns where it is PART, and half a vector more begins there where it
+ * is AND_HALF.  KS > 1: term p goes to accumulator p mod KS, which hides the multiply-adds' latency
+ * where MR is small. */
+CBP_INLINE void WN(panel)(const int MR, const int NV, const int edge, const int KS, const int doing,
                           const FN(job) *job, const T *A, const T *B, T *C, const T *bias,
                           ptrdiff_t last, ptrdiff_t tiles, const WN(copy) *copy)
 {
@@ -69,8 +95,10 @@ CBP_INLINE void WN(panel)(const int MR, const int NV, const int KS, const int do
     const T *from = copying.from;
     T *to = copying.to;
 #define COLUMN(v) ((v) < NV - 1 ? (v) * W : NV == 1 ? 0 : last)
+#define LOAD(x) (edge == PART ? WN(load_part)(x, W + last) : WN(load)(x))
     for (; tiles > 0; tiles--) {
         V sum[4][8][4]; /* KS, MR, NV */
+        HV half[4][8];
         const char *a = A0, *a4 = A0 + 4 * a1, *b = (const char *)B;
         ptrdiff_t p = k;
         CBP_UNROLL
@@ -80,6 +108,8 @@ CBP_INLINE void WN(panel)(const int MR, const int NV, const int KS, const int do
                 CBP_UNROLL
                 for (int v = 0; v < NV; v++)
                     sum[s][i][v] = WN(set)(0);
+                if (edge == AND_HALF)
+                    half[s][i] = HN(set)(0);
             }
         }
         if (doing == COPYING) {
@@ -94,15 +124,20 @@ CBP_INLINE void WN(panel)(const int MR, const int NV, const int KS, const int do
             for (int i = 0; i < MR; i++) {
                 CBP_UNROLL
                 for (int v = 0; v < NV; v++)
-                    sum[0][i][v] = WN(load)(bias + COLUMN(v));
+                    sum[0][i][v] = LOAD(bias + COLUMN(v));
+                if (edge == AND_HALF)
+                    half[0][i] = HN(load)(bias + last);
             }
         }
 #define STEP(s)                                                                                    \
     {                                                                                              \
         V row[4];                                                                                  \
+        HV rest = HN(set)(0);                                                                      \
         CBP_UNROLL                                                                                 \
         for (int v = 0; v < NV; v++)                                                               \
-            row[v] = WN(load)((const T *)b + COLUMN(v));                                           \
+            row[v] = LOAD((const T *)b + COLUMN(v));                                               \
+        if (edge == AND_HALF)                                                                      \
+            rest = HN(load)((const T *)b + last);                                                  \
         if (doing == PACKING) {                                                                    \
             CBP_PREFETCH(b + 16 * next_b);                                                         \
             CBP_PREFETCH(b + 16 * next_b + (last + W - 1) * SIZE);                                 \
@@ -118,10 +153,14 @@ CBP_INLINE void WN(panel)(const int MR, const int NV, const int KS, const int do
         }                                                                                          \
         CBP_UNROLL                                                                                 \
         for (int i = 0; i < MR; i++) {                                                             \
-            const V x = WN(set)(WN(in_row)(a, a4, i, a1, a3));                                     \
+            V x = WN(set)(WN(in_row)(a, a4, i, a1, a3));                                           \
+            if (edge == AND_HALF) /* one load here, too */                                         \
+                CBP_OPAQUE_VECTOR(x);                                                              \
             CBP_UNROLL                                                                             \
             for (int v = 0; v < NV; v++)                                                           \
                 sum[s][i][v] += x * row[v];                                                        \
+            if (edge == AND_HALF)                                                                  \
+                half[s][i] += WN(low_half)(x) * rest;                                              \
         }                                                                                          \
         a += next_a;                                                                               \
         a4 += next_a;                                                                              \
@@ -158,17 +197,32 @@ CBP_INLINE void WN(panel)(const int MR, const int NV, const int KS, const int do
                 if (KS >= 2)
                     sum[0][i][v] += sum[1][i][v];
             }
+            if (edge == AND_HALF && KS == 4)
+                half[0][i] += half[2][i], half[1][i] += half[3][i];
+            if (edge == AND_HALF && KS >= 2)
+                half[0][i] += half[1][i];
         }
 #define STORE(how)                                                                                 \
     CBP_UNROLL                                                                                     \
     for (int i = 0; i < MR; i++, C += ldc) {                                                       \
+        const int adds = how == ADDED || how == COMBINED;                                          \
         V out[4];                                                                                  \
+        HV end = HN(set)(0);                                                                       \
+        if (edge == AND_HALF)                                                                      \
+            end = HN(finished)(how, alpha, half[0][i], beta,                                       \
+                               adds ? HN(load)(C + last) : HN(set)(0));                            \
         CBP_UNROLL                                                                                 \
         for (int v = 0; v < NV; v++)                                                               \
-            out[v] = WN(finished)(how, alpha, sum[0][i][v], beta, C + COLUMN(v));                  \
+            out[v] = WN(finished)(how, alpha, sum[0][i][v], beta,                                  \
+                                  adds ? LOAD(C + COLUMN(v)) : WN(set)(0));                        \
         CBP_UNROLL                                                                                 \
         for (int v = 0; v < NV; v++)                                                               \
-            WN(store)(C + COLUMN(v), out[v]);                                                      \
+            if (edge == PART)                                                                      \
+                WN(store_part)(C, out[v], W + last);                                               \
+            else                                                                                   \
+                WN(store)(C + COLUMN(v), out[v]);                                                  \
+        if (edge == AND_HALF)                                                                      \
+            HN(store)(C + last, end);                                                              \
     }
         if (beta == 0 && alpha == 1)
             STORE(PLAIN)
@@ -182,6 +236,7 @@ CBP_INLINE void WN(panel)(const int MR, const int NV, const int KS, const int do
         A0 += MR * a1;
     }
 #undef COLUMN
+#undef LOAD
 }
 
 /* PANEL(MR, NV) for every tile: the rows that the registers allow for each number of vectors.  A
@@ -225,7 +280,7 @@ CBP_INLINE void WN(panel)(const int MR, const int NV, const int KS, const int do
     static void WN(panel_##MR##x##NV)(const FN(job) *job, const T *A, const T *B, T *C,            \
                                       const T *bias, ptrdiff_t last, ptrdiff_t tiles)              \
     {                                                                                              \
-        WN(panel)(MR, NV, MR == 1 ? 4 : 1, READING, job, A, B, C, bias, last, tiles, NULL);        \
+        WN(panel)(MR, NV, WHOLE, MR == 1 ? 4 : 1, READING, job, A, B, C, bias, last, tiles, NULL); \
     }
 PANELS(PANEL)
 #undef PANEL
@@ -233,7 +288,7 @@ PANELS(PANEL)
     static void WN(two_rows_x##NV)(const FN(job) *job, const T *A, const T *B, T *C,               \
                                    const T *bias, ptrdiff_t last, ptrdiff_t tiles)                 \
     {                                                                                              \
-        WN(panel)(2, NV, 2, READING, job, A, B, C, bias, last, tiles, NULL);                       \
+        WN(panel)(2, NV, WHOLE, 2, READING, job, A, B, C, bias, last, tiles, NULL);                \
     }
 TWO_ROWS(1)
 TWO_ROWS(2)
@@ -248,20 +303,37 @@ TWO_ROWS(4)
 typedef void (*WN(panel_function))(const FN(job) *, const T *, const T *, T *, const T *, ptrdiff_t,
                                    ptrdiff_t);
 
+/* The tiles of so many vectors, by their rows, and that of two rows alone */
+typedef struct WN(tiles) {
+    ptrdiff_t most;
+    WN(panel_function) two_rows, panel[8];
+} WN(tiles);
+
+static const WN(tiles) WN(tiles_of)[MOST_VECTORS + 1] = {
+#define PANEL(MR, NV) [NV].panel[MR - 1] = WN(panel_##MR##x##NV),
+    PANELS(PANEL)
+#undef PANEL
+#define TILES(NV) [NV].most = MOST_ROWS_##NV, [NV].two_rows = WN(two_rows_x##NV),
+    TILES(1)
+    TILES(2)
+#if MOST_VECTORS >= 3
+    TILES(3)
+#endif
+#if MOST_VECTORS >= 4
+    TILES(4)
+#endif
+#undef TILES
+};
+
 /* One panel of columns: whole tiles, then the rows that remain; if those are less than half a tile,
  * the last whole one is shared out so that both are half a tile, and two rows, at least. */
-CBP_INLINE void WN(rows)(const int most, const int NV, const WN(panel_function) two_rows,
-                         const FN(job) *job, ptrdiff_t m, const T *A, const T *B, T *C,
-                         const T *bias, ptrdiff_t last)
+CBP_INLINE void WN(rows)(const WN(tiles) *by, const FN(job) *job, ptrdiff_t m, const T *A,
+                         const T *B, T *C, const T *bias, ptrdiff_t last)
 {
-    static const WN(panel_function) panel[MOST_VECTORS][8] = {
-#define PANEL(MR, NV) [NV - 1][MR - 1] = WN(panel_##MR##x##NV),
-        PANELS(PANEL)
-#undef PANEL
-    };
+    const ptrdiff_t most = by->most;
     ptrdiff_t tiles = m / most, rest = m % most, first = 0;
     if (m == 2) {
-        two_rows(job, A, B, C, bias, last, 1);
+        by->two_rows(job, A, B, C, bias, last, 1);
         return;
     }
     if (tiles > 0 && rest > 0 && 2 * rest < most) {
@@ -270,17 +342,17 @@ CBP_INLINE void WN(rows)(const int most, const int NV, const WN(panel_function) 
         tiles--;
     }
     if (tiles > 0) {
-        panel[NV - 1][most - 1](job, A, B, C, bias, last, tiles);
+        by->panel[most - 1](job, A, B, C, bias, last, tiles);
         A += tiles * most * job->rsa;
         C += tiles * most * job->ldc;
     }
     if (first > 0) {
-        panel[NV - 1][first - 1](job, A, B, C, bias, last, 1);
+        by->panel[first - 1](job, A, B, C, bias, last, 1);
         A += first * job->rsa;
         C += first * job->ldc;
     }
     if (rest > 0)
-        panel[NV - 1][rest - 1](job, A, B, C, bias, last, 1);
+        by->panel[rest - 1](job, A, B, C, bias, last, 1);
 }
 
 /* One panel of one piece: which terms and columns.  The pieces, and in each the panels, are as even
@@ -342,25 +414,57 @@ static void WN(panels)(const FN(job) *job, ptrdiff_t m, ptrdiff_t n, const T *A,
     WN(choose_piece)(&at, n);
     do {
         const T *b = bias == NULL ? NULL : bias + at.column;
-#define ROWS(NV)                                                                                   \
-    WN(rows)(MOST_ROWS_##NV, NV, WN(two_rows_x##NV), job, m, A, B + at.column, C + at.column, b,   \
-             at.width - W)
-        switch (at.across) {
-#if MOST_VECTORS >= 4
-        case 4: ROWS(4); break;
-#endif
-#if MOST_VECTORS >= 3
-        case 3: ROWS(3); break;
-#endif
-        case 2: ROWS(2); break;
-        default: ROWS(1); break;
-        }
-#undef ROWS
+        WN(rows)(&WN(tiles_of)[at.across], job, m, A, B + at.column, C + at.column, b,
+                 at.width - W);
     } while (WN(go_on)(&at, n));
 }
+
+#if BYTES == 64
+/* Tiles with an edge: a part of one vector, or a vector and a half. */
+#define EDGE(name, rows, MR, edge, KS)                                                             \
+    static void WN(name##_##rows)(const FN(job) *job, const T *A, const T *B, T *C, const T *bias, \
+                                  ptrdiff_t last, ptrdiff_t tiles)                                 \
+    {                                                                                              \
+        WN(panel)(MR, 1, edge, KS, READING, job, A, B, C, bias, last, tiles, NULL);                \
+    }
+#define EDGE_TILES(name, edge)                                                                     \
+    EDGE(name, 1, 1, edge, 4)                                                                      \
+    EDGE(name, two, 2, edge, 2)                                                                    \
+    EDGE(name, 2, 2, edge, 1)                                                                      \
+    EDGE(name, 3, 3, edge, 1)                                                                      \
+    EDGE(name, 4, 4, edge, 1)                                                                      \
+    EDGE(name, 5, 5, edge, 1)                                                                      \
+    EDGE(name, 6, 6, edge, 1)                                                                      \
+    EDGE(name, 7, 7, edge, 1)                                                                      \
+    EDGE(name, 8, 8, edge, 1)                                                                      \
+    static const WN(tiles) WN(name##_tiles) = {                                                    \
+        8,                                                                                         \
+        WN(name##_two),                                                                            \
+        {WN(name##_1), WN(name##_2), WN(name##_3), WN(name##_4), WN(name##_5), WN(name##_6),       \
+         WN(name##_7), WN(name##_8)}};
+EDGE_TILES(part, PART)
+EDGE_TILES(half, AND_HALF)
+#undef EDGE_TILES
+#undef EDGE
+
+/* C (m, n), n < W; or W < n <= 3/2 W */
+static void WN(edge_panel)(const FN(job) *job, ptrdiff_t m, ptrdiff_t n, const T *A, const T *B,
+                           T *C, const T *bias)
+{
+    if (n < W)
+        WN(rows)(&WN(part_tiles), job, m, A, B, C, bias, n - W);
+    else
+        WN(rows)(&WN(half_tiles), job, m, A, B, C, bias, n - W / 2);
+}
+#endif
 #undef READING
 #undef PACKING
 #undef COPYING
+#undef WHOLE
+#undef PART
+#undef AND_HALF
+#undef HN
+#undef HV
 #undef ROWS_1_TO_4
 #undef ROWS_1_TO_6
 #undef ROWS_1_TO_8
