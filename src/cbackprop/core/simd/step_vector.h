@@ -1,5 +1,5 @@
 /* Whole steps on four rows, where the hidden units fill one vector at most and there is one output:
- * the four lines of step.h with everything but X and W1 in registers.
+ * the four lines of step.h with everything but X in registers (W1 where there are two inputs).
  *
  * Such a step is one chain of dependent operations, two sigmoids among them; what step.h stores and
  * loads between its passes takes as long as they do.  What a product has besides the chain's own
@@ -7,18 +7,20 @@
  *
  * This file promises step.h's steps, with O and (2) summed in another order.  Opaque: where the
  * compiler could fuse one or the other product with a sum, each version of the loop would round so.
+ * What is made opaque is a variable: an array of which an element is would stay in memory.
  */
 #define MOST_INPUTS 16
 
-/* inside: the lanes that are hidden units; W1, W2 and b1 are 0 in the others */
-CBP_INLINE ptrdiff_t WN(vector_steps_of)(const int hidden, const int output, const NET *net,
-                                         const T *X, const T *Y, const int64_t *order,
-                                         ptrdiff_t n_steps, T alpha, double *squares, double *each)
+/* inputs: how many, or 0 where they are counted.
+ * inside: the lanes that are hidden units; W1, W2 and b1 are 0 in the others */
+CBP_INLINE ptrdiff_t WN(vector_steps_of)(const int inputs, const int hidden, const int output,
+                                         const NET *net, const T *X, const T *Y,
+                                         const int64_t *order, ptrdiff_t n_steps, T alpha,
+                                         double *squares, double *each)
 {
-    const ptrdiff_t n_in = net->n_in, n_hidden = net->n_hidden;
+    const ptrdiff_t n_in = inputs > 0 ? inputs : net->n_in, n_hidden = net->n_hidden;
     const M inside = (M)(WN(lane_numbers)() < (BITS)n_hidden);
-    CBP_ALIGNED(T, W1[MOST_INPUTS * W]);
-    CBP_ALIGNED(T, errors[W]);
+    V W1[MOST_INPUTS];
     V b1 = WN(set)(0), W2 = WN(load_up_to)(net->W2, n_hidden);
     T b2 = net->b2 == NULL ? 0 : *net->b2;
     ptrdiff_t step = 0;
@@ -26,11 +28,11 @@ CBP_INLINE ptrdiff_t WN(vector_steps_of)(const int hidden, const int output, con
     if (net->b1 != NULL)
         b1 = WN(load_up_to)(net->b1, n_hidden);
     for (ptrdiff_t i = 0; i < n_in; i++)
-        WN(store)(W1 + i * W, WN(load_up_to)(net->W1 + i * n_hidden, n_hidden));
+        W1[i] = WN(load_up_to)(net->W1 + i * n_hidden, n_hidden);
     while (step < n_steps && finite) {
         const T *x[4];
         T y[4];
-        V Z[4], slope[4], step_H[4], O, move, none = WN(set)(0);
+        V Z[4], slope[4], step_H[4], O, error, move, none = WN(set)(0);
         CBP_UNROLL
         for (int r = 0; r < 4; r++) {
             const ptrdiff_t row = (each == NULL ? 4 * step : 0) + r;
@@ -40,10 +42,9 @@ CBP_INLINE ptrdiff_t WN(vector_steps_of)(const int hidden, const int output, con
             Z[r] = b1;
         }
         for (ptrdiff_t i = 0; i < n_in; i++) { /* H = X W1 + b1 */
-            const V w = WN(load)(W1 + i * W);
             CBP_UNROLL
             for (int r = 0; r < 4; r++)
-                Z[r] += WN(set)(x[r][i]) * w;
+                Z[r] += WN(set)(x[r][i]) * W1[i];
         }
         CBP_UNROLL
         for (int r = 0; r < 4; r++) /* Z = sigma(H) */
@@ -56,29 +57,30 @@ CBP_INLINE ptrdiff_t WN(vector_steps_of)(const int hidden, const int output, con
             O = WN(fold)(O, O, 4);
         CBP_UNROLL
         for (int r = 0; r < 4; r++) {
-            slope[r] = W2 * WN(derivative)(hidden, Z[r]);
-            CBP_OPAQUE_VECTOR(slope[r]);
+            V product = W2 * WN(derivative)(hidden, Z[r]);
+            CBP_OPAQUE_VECTOR(product);
+            slope[r] = product;
             Z[r] = WN(from_bits)(WN(bits)(Z[r]) & inside);
         }
         {
             const V Y_hat = WN(act)(output, O);
             /* Put together in a register: what was stored in parts is slow to load whole. */
 #if W == 8
-            const V error = Y_hat - (V){y[0], y[1], y[2], y[3], y[0], y[1], y[2], y[3]};
+            error = Y_hat - (V){y[0], y[1], y[2], y[3], y[0], y[1], y[2], y[3]};
 #else
-            const V error = Y_hat - (V){y[0], y[1], y[2], y[3]};
+            error = Y_hat - (V){y[0], y[1], y[2], y[3]};
 #endif
             V step_O = alpha * error; /* alpha delta_O */
             if (output != CBP_IDENTITY)
                 step_O *= WN(derivative)(output, Y_hat);
             CBP_OPAQUE_VECTOR(step_O);
-            WN(store)(errors, error);
             move = W2;
             CBP_UNROLL
             for (int r = 0; r < 4; r++) { /* delta_H, which reads the W2 before (1) */
                 const V s = WN(set)(step_O[r]);
-                step_H[r] = s * slope[r];
-                CBP_OPAQUE_VECTOR(step_H[r]);
+                V product = s * slope[r];
+                CBP_OPAQUE_VECTOR(product);
+                step_H[r] = product;
                 move += Z[r] * s; /* (1) */
             }
             W2 = move;
@@ -88,20 +90,20 @@ CBP_INLINE ptrdiff_t WN(vector_steps_of)(const int hidden, const int output, con
                 b1 += (step_H[0] + step_H[1]) + (step_H[2] + step_H[3]);
         }
         for (ptrdiff_t i = 0; i < n_in; i++) { /* (2) */
-            V w = WN(load)(W1 + i * W), other = WN(set)(x[2][i]) * step_H[2];
+            V w = W1[i], other = WN(set)(x[2][i]) * step_H[2];
             CBP_OPAQUE_VECTOR(other);
             w += WN(set)(x[0][i]) * step_H[0];
             other += WN(set)(x[3][i]) * step_H[3];
             w += WN(set)(x[1][i]) * step_H[1];
             w += other;
-            WN(store)(W1 + i * W, w);
+            W1[i] = w;
             none += w - w;
         }
         {
             double sum = 0;
             CBP_UNROLL
             for (int r = 0; r < 4; r++)
-                sum += (double)errors[r] * (double)errors[r];
+                sum += (double)error[r] * (double)error[r];
             if (each == NULL)
                 *squares += sum;
             else
@@ -113,7 +115,7 @@ CBP_INLINE ptrdiff_t WN(vector_steps_of)(const int hidden, const int output, con
             finite &= WN(sum)(none + (W2 - W2) + (b1 - b1) + WN(set)(b2 - b2)) == 0;
     }
     for (ptrdiff_t i = 0; i < n_in; i++)
-        WN(store_up_to)(net->W1 + i * n_hidden, WN(load)(W1 + i * W), n_hidden);
+        WN(store_up_to)(net->W1 + i * n_hidden, W1[i], n_hidden);
     WN(store_up_to)(net->W2, W2, n_hidden);
     if (net->b1 != NULL)
         WN(store_up_to)(net->b1, b1, n_hidden);
@@ -135,7 +137,10 @@ static ptrdiff_t WN(vector_steps)(const NET *net, const T *X, const T *Y, const 
 {
 #define STEPS(hidden, output)                                                                      \
     if (net->hidden_activation == hidden && net->output_activation == output)                      \
-        return WN(vector_steps_of)(hidden, output, net, X, Y, order, n_steps, alpha, squares, each);
+        return net->n_in == 2 ? WN(vector_steps_of)(2, hidden, output, net, X, Y, order, n_steps,  \
+                                                    alpha, squares, each)                          \
+                              : WN(vector_steps_of)(0, hidden, output, net, X, Y, order, n_steps,  \
+                                                    alpha, squares, each);
     STEPS(CBP_SIGMOID, CBP_SIGMOID)
     STEPS(CBP_SIGMOID, CBP_IDENTITY)
     STEPS(CBP_TANH, CBP_SIGMOID)

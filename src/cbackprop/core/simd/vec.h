@@ -47,6 +47,10 @@ CBP_INLINE V WN(by_sign)(V x, V a, V b)
     return (V)_mm256_blendv_pd((__m256d)b, (__m256d)a, (__m256d)x);
 #elif BYTES == 32
     return (V)_mm256_blendv_ps((__m256)b, (__m256)a, (__m256)x);
+#elif BYTES == 16 && VECTOR_BYTES > 16 && SIZE == 8
+    return (V)_mm_blendv_pd((__m128d)b, (__m128d)a, (__m128d)x);
+#elif BYTES == 16 && VECTOR_BYTES > 16
+    return (V)_mm_blendv_ps((__m128)b, (__m128)a, (__m128)x);
 #else
     return WN(select)(WN(bits)(x) >> (8 * SIZE - 1), a, b);
 #endif
@@ -69,6 +73,10 @@ CBP_INLINE V WN(combine)(T beta, V x, T alpha, V y)
 #define EXTREME(which, limit, x) (V)_mm256_##which##_pd((__m256d)(limit), (__m256d)(x))
 #elif BYTES == 32
 #define EXTREME(which, limit, x) (V)_mm256_##which##_ps((__m256)(limit), (__m256)(x))
+#elif BYTES == 16 && VECTOR_BYTES > 16 && SIZE == 8
+#define EXTREME(which, limit, x) (V)_mm_##which##_pd((__m128d)(limit), (__m128d)(x))
+#elif BYTES == 16 && VECTOR_BYTES > 16
+#define EXTREME(which, limit, x) (V)_mm_##which##_ps((__m128)(limit), (__m128)(x))
 #else
 #define max_beyond(limit, x) WN(less)(x, limit)
 #define min_beyond(limit, x) WN(less)(limit, x)
