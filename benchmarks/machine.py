@@ -6,6 +6,9 @@ from pathlib import Path
 
 from threadpoolctl import threadpool_info
 
+# OpenBLAS's kernels in AVX2: by OPENBLAS_CORETYPE, or for processors that are newer than it is.
+NARROW_KERNELS = ("Haswell", "Zen")
+
 
 def cpu():
     """Model name, as the system gives it."""
@@ -71,6 +74,13 @@ def lines(machine):
         f"{machine['system']}, Python {machine['python']}"
     )
     yield "BLAS: " + "; ".join(machine["blas"])
+    if "avx512f" in machine["instructions"] and any(
+        name.endswith(NARROW_KERNELS) for name in machine["blas"]
+    ):
+        yield (
+            "(the limit is the rate of a BLAS that leaves half of this processor's vectors unused; "
+            "OPENBLAS_CORETYPE=SkylakeX in the environment takes all of them)"
+        )
     yield f"versions: {versions or 'none'}"
     if config:
         yield f"cbackprop: {config}"

@@ -11,7 +11,7 @@ import pytest
 
 sys.path.append(str(Path(__file__).resolve().parent.parent))
 
-from benchmarks import check, goals, limit, peers, report, rows, run, timing, worker
+from benchmarks import check, goals, limit, machine, peers, report, rows, run, timing, worker
 from benchmarks.peers.base import Skip
 from benchmarks.rows import Row
 
@@ -348,6 +348,21 @@ def test_report(tmp_path):
     pytest.importorskip("matplotlib")
     report.write_plot(tmp_path / "r.png", [result])
     assert (tmp_path / "r.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    ("instructions", "kernel", "narrow"),
+    [
+        ("avx512f+avx2+fma", "Haswell", True),
+        ("avx512f+avx2+fma", "Zen", True),
+        ("avx512f+avx2+fma", "SkylakeX", False),
+        ("avx2+fma", "Haswell", False),
+    ],
+)
+def test_a_limit_below_the_processors_is_told(instructions, kernel, narrow):
+    described = machine.describe({}, []) | {"instructions": instructions}
+    described["blas"] = [f"scipy.libs openblas 0.3.30 {kernel}"]
+    assert ("OPENBLAS_CORETYPE" in "\n".join(machine.lines(described))) == narrow
 
 
 def test_a_dead_process_is_a_reason():
