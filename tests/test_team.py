@@ -326,6 +326,28 @@ def test_it_finishes_on_one_core():
 
 
 @needs_proc
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="no affinity here")
+def test_workers_may_run_wherever_the_caller_may():
+    """They begin on another core than the caller's, and are not kept from it."""
+    run_script(
+        """
+        import os
+        allowed = os.sched_getaffinity(0)
+        tasks = lambda: {int(task) for task in os.listdir("/proc/self/task")}
+        before, new = tasks(), []
+        def look(_):
+            workers = tasks() - before
+            new.append(len(workers))
+            for task in workers:
+                assert os.sched_getaffinity(task) == allowed
+        for _ in range(20):
+            exercise(4, [8], between=look)
+        assert new == [3] * 20 and os.sched_getaffinity(0) == allowed
+        """
+    )
+
+
+@needs_proc
 @pytest.mark.skipif(sanitized, reason="the sanitizer ends the process")
 def test_fewer_threads_where_no_more_can_be_started():
     """64 MiB of address space for their stacks."""
