@@ -6,8 +6,8 @@ flops: each of a step's products counted once, 2 m n k each: forward, weight gra
 the first layer, the delta handed down; for one hidden layer N (4 n_in n_hidden + 6 n_hidden n_out).
 units: N (n_hidden + n_out), each one sigmoid, which takes a vector unit the time of 49 (float64) or
 32 (float32) flops.  The rate is the best reading of a large square product on one thread in the
-same run; 49 and 32 are fixed.  Memory traffic, updates, biases, loss and calls count nothing, so
-the limit cannot be reached, only approached.
+same run; 49 and 32 are fixed.  Memory traffic, updates, biases, loss and calls count nothing; a
+row passes the limit only where its own products or sigmoids are faster than these.
 
 On a shared machine the best moment of a run says little about the others, so each reading of ours
 is also held to the product's rate just before and after it, on the same cores: "beside".

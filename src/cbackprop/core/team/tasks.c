@@ -238,7 +238,8 @@ static void *thread_main(void *me) {
 }
 
 /* Linux may begin a thread on its maker's core, though another one is idle, and leave both there
- * for some milliseconds: steps of 784-100-10 in calls of 16 ms after a pause took 1.3 times as long.
+ * for some milliseconds: steps of 784-100-10 in calls of 16 ms after a pause took 1.1 to 1.3 times
+ * as long, longer calls no more.
  * So a worker begins on another core, and from then on may run where its maker may. */
 static int create_elsewhere(worker *me, pthread_attr_t *attributes) {
 #if defined(__linux__) && defined(__GLIBC__)
