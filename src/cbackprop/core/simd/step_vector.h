@@ -51,10 +51,10 @@ CBP_INLINE ptrdiff_t WN(vector_steps_of)(const int inputs, const int hidden, con
             Z[r] = WN(act)(hidden, Z[r]);
         /* O = Z W2 + b2, b2 in the first lane's term: row r's sum in lane r, and in r + 4 */
         O = WN(first_lane)(b2);
-        O = WN(fold)(WN(fold)(Z[0] * W2 + O, Z[1] * W2 + O, 1),
-                     WN(fold)(Z[2] * W2 + O, Z[3] * W2 + O, 1), 2);
+        O = WN(fold)(2, WN(fold)(1, Z[0] * W2 + O, Z[1] * W2 + O),
+                     WN(fold)(1, Z[2] * W2 + O, Z[3] * W2 + O));
         if (W == 8)
-            O = WN(fold)(O, O, 4);
+            O = WN(fold)(4, O, O);
         CBP_UNROLL
         for (int r = 0; r < 4; r++) {
             V product = W2 * WN(derivative)(hidden, Z[r]);

@@ -478,25 +478,37 @@ static void WN(edge_panel)(const FN(job) *job, ptrdiff_t m, ptrdiff_t n, const T
 #undef PANELS
 #undef MOST_VECTORS
 
-#if W > 1 && BYTES <= 32
-/* Lane l: a[l] + a[l ^ d] where bit d of l is 0, b[l] + b[l ^ d] where it is 1 */
-CBP_INLINE V WN(fold)(V a, V b, const int d)
+#if W > 1
+/* Half of the lanes of two vectors added to the other half, a's sums before b's: neighbours within 16
+ * bytes (d < PART), where shuffles are cheap, or neighbouring 16 bytes.  So vectors, folded two by
+ * two, become one vector of their sums, in order. */
+CBP_INLINE V WN(fold)(const int d, V a, V b)
 {
+    enum { PART = 16 / SIZE, PARTS = W / PART };
 #if defined(__clang__)
     V x = a, y = a;
     CBP_UNROLL
     for (int i = 0; i < W; i++) {
-        x[i] = i & d ? b[i] : a[i];
-        y[i] = i & d ? b[i ^ d] : a[i ^ d];
+        const int within = i % PART, part = i / PART;
+        const int second = d < PART ? within >= PART / 2 : part >= PARTS / 2;
+        const int from = d < PART ? i - within + within * 2 % PART
+                                  : part * 2 % PARTS * PART + within;
+        x[i] = second ? b[from] : a[from];
+        y[i] = second ? b[from + (d < PART ? 1 : PART)] : a[from + (d < PART ? 1 : PART)];
     }
     return x + y;
 #else
     const M lane = WN(lane_numbers)();
-    const M second = (M)((lane & d) != 0) & W;
-    return __builtin_shuffle(a, b, lane + second) + __builtin_shuffle(a, b, (lane ^ d) + second);
+    const M within = lane & (PART - 1), part = lane - within;
+    const M from = d < PART ? part + (2 * within & (PART - 1)) : (2 * part & (W - 1)) + within;
+    const M second = (M)(d < PART ? within >= PART / 2 : part >= W / 2) & W;
+    return __builtin_shuffle(a, b, from + second) +
+           __builtin_shuffle(a, b, from + second + (d < PART ? 1 : PART));
 #endif
 }
+#endif
 
+#if W > 1 && BYTES <= 32
 /* *C = beta *C + start + alpha sum_p a[p] b[p], k >= W */
 CBP_INLINE void WN(dot)(T alpha, ptrdiff_t k, const T *a, const T *b, T beta, T start, T *C)
 {
@@ -520,11 +532,11 @@ CBP_INLINE void WN(dot)(T alpha, ptrdiff_t k, const T *a, const T *b, T beta, T 
         total += a[p] * b[p];
     *C = beta == 0 ? start + alpha * total : FN(combine)(beta, *C, alpha, total);
 }
-/* sums[r n + j] = sum_p a_r[p] b_j[p] for the rows r < GROUP of A, the last of `rows` repeated, and
- * the columns j < n, `apart` elements from each other: a vector along p for each sum, then
- * transpositions that add.  GROUP * n is 4, 8 or 12. */
+/* Element r n + j of sums = sum_p a_r[p] b_j[p] for the rows r < GROUP of A, the last of `rows`
+ * repeated, and the columns j < n, `apart` elements from each other: a vector along p for each sum,
+ * then folds.  GROUP * n is 4, 8 or 12. */
 CBP_INLINE void WN(dot_group)(const int GROUP, const int n, const T *A, ptrdiff_t rsa,
-                              ptrdiff_t rows, ptrdiff_t k, const T *b, ptrdiff_t apart, T *sums)
+                              ptrdiff_t rows, ptrdiff_t k, const T *b, ptrdiff_t apart, V *sums)
 {
     const ptrdiff_t whole = k - k % W;
     const T *a[8];
@@ -560,29 +572,31 @@ CBP_INLINE void WN(dot_group)(const int GROUP, const int n, const T *A, ptrdiff_
                 sum[r * n + j] += y * x[j];
         }
     }
-#define FOLD(first, most)                                                                          \
-    {                                                                                              \
-        enum { FOLDED = most < W ? most : W }; /* sums that end in one vector */                   \
+#define FOLD(d, first, most)                                                                       \
+    if (d < (most < W ? most : W)) {                                                               \
         CBP_UNROLL                                                                                 \
-        for (int g = first; g < first + most; g += FOLDED) {                                       \
-            CBP_UNROLL                                                                             \
-            for (int d = 1; d < 8; d *= 2) {                                                       \
-                CBP_UNROLL                                                                         \
-                for (int i = 0; i + d < FOLDED; i += 2 * d)                                        \
-                    sum[g + i] = WN(fold)(sum[g + i], sum[g + i + d], d);                          \
-            }                                                                                      \
-            CBP_UNROLL                                                                             \
-            for (int d = FOLDED; d < W; d *= 2)                                                    \
-                sum[g] = WN(fold)(sum[g], sum[g], d);                                              \
-            memcpy(sums + g, &sum[g], FOLDED * sizeof(T));                                         \
-        }                                                                                          \
+        for (int i = first; i < first + most; i += 2 * d)                                          \
+            sum[i] = WN(fold)(d, sum[i], sum[i + d]);                                              \
     }
-    if (GROUP * n >= 8)
-        FOLD(0, 8)
-    if (GROUP * n == 4)
-        FOLD(0, 4)
-    if (GROUP * n == 12)
-        FOLD(8, 4)
+#define FOLD_ALL(first, most)                                                                      \
+    FOLD(1, first, most) /* one by one: a loop over d would leave the sums in memory */            \
+    FOLD(2, first, most)                                                                           \
+    FOLD(4, first, most)                                                                           \
+    if (most < W)                                                                                  \
+        sum[first] = WN(fold)(most, sum[first], sum[first]);                                       \
+    CBP_UNROLL                                                                                     \
+    for (int i = first; i < first + most; i += W)                                                  \
+        sums[i / W] = sum[i];
+    if (GROUP * n >= 8) {
+        FOLD_ALL(0, 8)
+    }
+    if (GROUP * n == 4) {
+        FOLD_ALL(0, 4)
+    }
+    if (GROUP * n == 12) {
+        FOLD_ALL(8, 4)
+    }
+#undef FOLD_ALL
 #undef FOLD
 }
 
@@ -594,7 +608,11 @@ CBP_INLINE void WN(dots_columns)(const int n, const FN(job) *job, ptrdiff_t m, p
     const int GROUP = n == 1 ? 8 : 4;
     const ptrdiff_t rsa = job->rsa, ldc = job->ldc;
     const T alpha = job->alpha;
-    T starts[12], sums[12];
+    T starts[16];
+    V sums[6];
+    CBP_UNROLL
+    for (int i = 0; i < 6; i++)
+        sums[i] = WN(set)(0);
     CBP_UNROLL
     for (int i = 0; i < GROUP * n; i++)
         starts[i] = start[i % n];
@@ -607,16 +625,23 @@ CBP_INLINE void WN(dots_columns)(const int n, const FN(job) *job, ptrdiff_t m, p
         else /* the same with constants */
             WN(dot_group)(GROUP, n, A, rsa, GROUP, k, b, apart, sums);
         if (beta == 0 && ldc == n && rows == GROUP) {
-            for (int i = 0; i < GROUP * n; i++)
-                C[i] = starts[i] + alpha * sums[i];
+            CBP_UNROLL
+            for (int i = 0; i < GROUP * n; i += W) {
+                const V out = WN(load)(starts + i) + alpha * sums[i / W];
+                memcpy(C + i, &out, (GROUP * n - i < W ? GROUP * n - i : W) * sizeof(T));
+            }
         }
         else {
+            T each[16];
+            CBP_UNROLL
+            for (int i = 0; i < GROUP * n; i += W)
+                WN(store)(each + i, sums[i / W]);
             for (ptrdiff_t r = 0; r < rows; r++) {
                 CBP_UNROLL
                 for (int j = 0; j < n; j++) {
                     T *c = C + r * ldc + j;
-                    *c = beta == 0 ? starts[j] + alpha * sums[r * n + j]
-                                   : FN(combine)(beta, *c, alpha, sums[r * n + j]);
+                    *c = beta == 0 ? starts[j] + alpha * each[r * n + j]
+                                   : FN(combine)(beta, *c, alpha, each[r * n + j]);
                 }
             }
         }
