@@ -21,6 +21,13 @@ CBP_INLINE T FN(combine)(T beta, T x, T alpha, T y)
     return scaled + alpha * y;
 }
 
+/* FOUR(name): of vectors of four elements, where there are any */
+#if SIZE == 4 && VECTOR_BYTES >= 16
+#define FOUR(name) CBP_JOIN_WIDTH(name, 16, DTYPE, LEVEL)
+#elif SIZE == 8 && VECTOR_BYTES >= 32
+#define FOUR(name) CBP_JOIN_WIDTH(name, 32, DTYPE, LEVEL)
+#endif
+
 /* The tiles of every width, 0 meaning one element; with the widest the loops over elements. */
 #if VECTOR_BYTES == 0
 #define BYTES 0
@@ -108,3 +115,4 @@ const TABLE FN(cbp) = {
     LANES,
 };
 #undef LANES
+#undef FOUR

@@ -377,13 +377,29 @@ static void FN(fill_rows)(const T *b, ptrdiff_t rows, ptrdiff_t cols, T *H)
 
 static void FN(transpose)(const T *W_in, ptrdiff_t rows, ptrdiff_t cols, T *W_T)
 {
-    enum { BLOCK = 8 }; /* a cache line of doubles each way */
-    for (ptrdiff_t i0 = 0; i0 < rows; i0 += BLOCK) {
-        const ptrdiff_t i1 = i0 + BLOCK < rows ? i0 + BLOCK : rows;
-        for (ptrdiff_t j = 0; j < cols; j++)
-            for (ptrdiff_t i = i0; i < i1; i++)
-                W_T[j * rows + i] = W_in[i * cols + j];
+    if (rows == 1 || cols == 1) {
+        memcpy(W_T, W_in, (size_t)(rows * cols) * sizeof(T));
+        return;
     }
+#ifdef FOUR
+    if (rows >= 4 && cols >= 4) { /* four by four; the last ones may overlap those before them */
+        for (ptrdiff_t i = 0; i < rows; i += 4) {
+            const ptrdiff_t r = i + 4 <= rows ? i : rows - 4;
+            for (ptrdiff_t j = 0; j < cols; j += 4) {
+                const ptrdiff_t c = j + 4 <= cols ? j : cols - 4;
+                FOUR(vector) column[4];
+                FOUR(columns)(W_in + r * cols + c, cols, column);
+                CBP_UNROLL
+                for (int l = 0; l < 4; l++)
+                    FOUR(store)(W_T + (c + l) * rows + r, column[l]);
+            }
+        }
+        return;
+    }
+#endif
+    for (ptrdiff_t j = 0; j < cols; j++)
+        for (ptrdiff_t i = 0; i < rows; i++)
+            W_T[j * rows + i] = W_in[i * cols + j];
 }
 
 static void FN(add)(const T *x, T *y, ptrdiff_t n)

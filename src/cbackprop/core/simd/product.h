@@ -50,20 +50,55 @@ CBP_INLINE void FN(store_transposed)(const int n, ptrdiff_t rows, const T *sums,
                 C[i * ldc + j] = beta * C[i * ldc + j] + sums[j * stride + i];
 }
 
+#if defined(FOUR) && VECTOR_BYTES > 0
+/* The same for n >= 4 and any rows, four by four. The last columns may overlap those before them:
+ * what they add to is read first. */
+CBP_INLINE void FN(store_fours)(const int scaled, ptrdiff_t n, ptrdiff_t rows, const T *sums,
+                                const ptrdiff_t stride, T beta, const T *start, T *C,
+                                ptrdiff_t ldc)
+{
+    const ptrdiff_t last = n - 4;
+    for (; rows >= 4; rows -= 4, sums += 4, C += 4 * ldc) {
+        FOUR(vector) old[4], row[4];
+        CBP_UNROLL
+        for (int r = 0; r < 4; r++)
+            old[r] = FOUR(load)(scaled ? C + r * ldc + last : start + last);
+        for (ptrdiff_t j = 0; j < last; j += 4) {
+            FOUR(columns)(sums + j * stride, stride, row);
+            CBP_UNROLL
+            for (int r = 0; r < 4; r++) {
+                T *c = C + r * ldc + j;
+                FOUR(store)(c, scaled ? FOUR(combine)(beta, FOUR(load)(c), 1, row[r])
+                                      : FOUR(load)(start + j) + row[r]);
+            }
+        }
+        FOUR(columns)(sums + last * stride, stride, row);
+        CBP_UNROLL
+        for (int r = 0; r < 4; r++)
+            FOUR(store)(C + r * ldc + last,
+                        scaled ? FOUR(combine)(beta, old[r], 1, row[r]) : old[r] + row[r]);
+    }
+    for (; rows > 0; rows--, sums++, C += ldc)
+        for (ptrdiff_t j = 0; j < n; j++)
+            C[j] = scaled ? FN(combine)(beta, C[j], 1, sums[j * stride])
+                          : start[j] + sums[j * stride];
+}
+#endif
+
 #if VECTOR_BYTES > 0
 /* A's columns contiguous and C narrow: C^T = B^T A^T by the same tiles, a vector along m, in pieces
- * whose result lies in a buffer until it is stored transposed.  m >= NARROWEST, n < 8. */
+ * whose result lies in a buffer until it is stored transposed.  m >= NARROWEST, n <= 24. */
 static void FN(product_transposed)(const FN(job) *job, ptrdiff_t m, ptrdiff_t n, const T *A,
                                    const T *B, T *C, const T *bias)
 {
-    enum { PIECE = 128 };
-    static const T zeros[8] = {0};
-    CBP_ALIGNED(T, sums[7 * PIECE]);
+    enum { MOST = 128, LESS = 64 };
+    static const T zeros[24] = {0};
+    CBP_ALIGNED(T, sums[24 * LESS]);
     const T *start = bias == NULL ? zeros : bias;
     const T beta = job->beta;
-    const ptrdiff_t ldc = job->ldc;
-    FN(job) swapped = {job->k, 1, job->ldb, job->csa, PIECE, job->alpha, 0};
-    ptrdiff_t pieces = (m + PIECE - 1) / PIECE;
+    const ptrdiff_t ldc = job->ldc, piece = n < 8 ? MOST : LESS;
+    FN(job) swapped = {job->k, 1, job->ldb, job->csa, piece, job->alpha, 0};
+    ptrdiff_t pieces = (m + piece - 1) / piece;
     if (n == 1 && ldc == 1 && bias == NULL) {
         swapped.beta = beta;
         FN(panels)(&swapped, 1, m, B, A, C, NULL);
@@ -73,13 +108,21 @@ static void FN(product_transposed)(const FN(job) *job, ptrdiff_t m, ptrdiff_t n,
         const ptrdiff_t rows = pieces == 1 ? m : m / pieces;
         FN(panels)(&swapped, n, rows, B, A, sums, NULL);
         switch (n) {
-        case 1: FN(store_transposed)(1, rows, sums, PIECE, beta, start, C, ldc); break;
-        case 2: FN(store_transposed)(2, rows, sums, PIECE, beta, start, C, ldc); break;
-        case 3: FN(store_transposed)(3, rows, sums, PIECE, beta, start, C, ldc); break;
-        case 4: FN(store_transposed)(4, rows, sums, PIECE, beta, start, C, ldc); break;
-        case 5: FN(store_transposed)(5, rows, sums, PIECE, beta, start, C, ldc); break;
-        case 6: FN(store_transposed)(6, rows, sums, PIECE, beta, start, C, ldc); break;
-        default: FN(store_transposed)(7, rows, sums, PIECE, beta, start, C, ldc); break;
+        case 1: FN(store_transposed)(1, rows, sums, MOST, beta, start, C, ldc); break;
+        case 2: FN(store_transposed)(2, rows, sums, MOST, beta, start, C, ldc); break;
+        case 3: FN(store_transposed)(3, rows, sums, MOST, beta, start, C, ldc); break;
+#ifdef FOUR
+        default:
+            if (beta == 0)
+                FN(store_fours)(0, n, rows, sums, piece, beta, start, C, ldc);
+            else
+                FN(store_fours)(1, n, rows, sums, piece, beta, start, C, ldc);
+#else
+        case 4: FN(store_transposed)(4, rows, sums, MOST, beta, start, C, ldc); break;
+        case 5: FN(store_transposed)(5, rows, sums, MOST, beta, start, C, ldc); break;
+        case 6: FN(store_transposed)(6, rows, sums, MOST, beta, start, C, ldc); break;
+        default: FN(store_transposed)(7, rows, sums, MOST, beta, start, C, ldc); break;
+#endif
         }
         m -= rows;
         A += rows;
@@ -156,6 +199,23 @@ static void FN(product_plain)(const FN(job) *job, ptrdiff_t m, ptrdiff_t n, cons
 }
 #endif
 
+#if VECTOR_BYTES > 0
+/* Whether C^T = B^T A^T takes less, of an A with contiguous columns: where it fills vectors that C's
+ * rows would not. */
+CBP_INLINE int FN(pays_transposed)(ptrdiff_t m, ptrdiff_t n, ptrdiff_t k)
+{
+    if (n < NARROWEST)
+        return m >= NARROWEST;
+    if (VECTOR_BYTES < 32)
+        return 0;
+    if (n > LANES)
+        return n <= LANES + LANES / 2 && m >= 2 * LANES && k >= 32;
+    if (VECTOR_BYTES == 64 && n > LANES / 2)
+        return n < LANES && m >= LANES && k >= 4;
+    return n < 32 / SIZE && m >= LANES && k >= (VECTOR_BYTES == 64 ? 10 : 16);
+}
+#endif
+
 static void FN(product)(ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, T alpha, const T *A, ptrdiff_t rsa,
                         ptrdiff_t csa, const T *B, ptrdiff_t ldb, T beta, T *C, ptrdiff_t ldc,
                         const T *bias)
@@ -169,9 +229,7 @@ static void FN(product)(ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, T alpha, const T 
     /* What wins where is measured; only shapes and the level decide. */
     if (n <= 3 && m * n * k <= 32)
         FN(product_plain)(&job, m, n, A, B, C, bias);
-    else if (rsa == 1 && n < NARROWEST && m >= NARROWEST)
-        FN(product_transposed)(&job, m, n, A, B, C, bias);
-    else if (rsa == 1 && VECTOR_BYTES >= 32 && n < 32 / SIZE && m >= LANES && k >= 16)
+    else if (rsa == 1 && FN(pays_transposed)(m, n, k))
         FN(product_transposed)(&job, m, n, A, B, C, bias);
     else if (csa == 1 && n <= 3 && k >= NARROWEST &&
              (n < NARROWEST ? m > 2 || n == 1 : VECTOR_BYTES >= 32 && m > 2 && k >= 64 / (n * n)))

@@ -169,6 +169,33 @@ CBP_INLINE void WN(store_up_to)(T *x, V v, ptrdiff_t n)
         WN(store_part)(x, v, n);
 }
 
+#if W == 4
+#if defined(__clang__)
+#define LANES_OF(a, b, i, j, k, l) __builtin_shufflevector(a, b, i, j, k, l)
+#else
+#define LANES_OF(a, b, i, j, k, l) __builtin_shuffle(a, b, (M){i, j, k, l})
+#endif
+/* The columns of four rows of four, `step` apart */
+CBP_INLINE void WN(columns)(const T *x, ptrdiff_t step, V *column)
+{
+    const V a = WN(load)(x), b = WN(load)(x + step);
+    const V c = WN(load)(x + 2 * step), d = WN(load)(x + 3 * step);
+#if SIZE == 8 /* within 16 bytes first: that is cheap */
+    const V ab = LANES_OF(a, b, 0, 4, 2, 6), ab_odd = LANES_OF(a, b, 1, 5, 3, 7);
+    const V cd = LANES_OF(c, d, 0, 4, 2, 6), cd_odd = LANES_OF(c, d, 1, 5, 3, 7);
+    column[0] = LANES_OF(ab, cd, 0, 1, 4, 5), column[1] = LANES_OF(ab_odd, cd_odd, 0, 1, 4, 5);
+    column[2] = LANES_OF(ab, cd, 2, 3, 6, 7), column[3] = LANES_OF(ab_odd, cd_odd, 2, 3, 6, 7);
+#else
+    const V ab = LANES_OF(a, b, 0, 4, 1, 5), ab_high = LANES_OF(a, b, 2, 6, 3, 7);
+    const V cd = LANES_OF(c, d, 0, 4, 1, 5), cd_high = LANES_OF(c, d, 2, 6, 3, 7);
+    column[0] = LANES_OF(ab, cd, 0, 1, 4, 5), column[1] = LANES_OF(ab, cd, 2, 3, 6, 7);
+    column[2] = LANES_OF(ab_high, cd_high, 0, 1, 4, 5);
+    column[3] = LANES_OF(ab_high, cd_high, 2, 3, 6, 7);
+#endif
+}
+#undef LANES_OF
+#endif
+
 /* The largest element, if none is NaN */
 CBP_INLINE T WN(largest)(V v)
 {
