@@ -474,12 +474,18 @@ SIZES = (0, 1, 2, 3, 5, 7, 8, 9, 15, 16, 17, 31, 33)
 VARIANTS = [(1, 0, True), *((a, b, False) for a in (1, -0.5) for b in (0, 1, 0.75))]
 
 
-def check_product(level, dtype, m, n, k, transposed, variant, rng):
-    """A, B, C are corners of larger arrays of NaN: what is read or written outside shows."""
+def check_product(level, dtype, m, n, k, transposed, variant, rng, apart=1):
+    """A, B, C are corners of larger arrays of NaN: what is read or written outside shows.
+
+    apart=0: rows follow each other, and only a last row of NaN remains.
+    """
     alpha, beta, biased = variant
-    A = np.full((k + 1, m + 2) if transposed else (m + 1, k + 2), np.nan, dtype)
-    B = np.full((k + 1, n + 3), np.nan, dtype)
-    C = np.full((m + 1, n + 1), np.nan, dtype)
+    A_columns, B_columns, C_columns = (
+        (m if transposed else k) + 2 * apart, n + 3 * apart, n + apart
+    )  # fmt: skip
+    A = np.full(((k if transposed else m) + 1, A_columns), np.nan, dtype)
+    B = np.full((k + 1, B_columns), np.nan, dtype)
+    C = np.full((m + 1, C_columns), np.nan, dtype)
     A_used = A[:k, :m] if transposed else A[:m, :k]
     A_used[:] = rng.integers(-4, 5, A_used.shape)
     B[:k, :n] = rng.integers(-4, 5, (k, n))
@@ -492,11 +498,12 @@ def check_product(level, dtype, m, n, k, transposed, variant, rng):
         expected[:m, :n] += dtype(beta) * C[:m, :n]
     if biased:
         expected[:m, :n] += bias
-    rsa, csa = (1, m + 2) if transposed else (k + 2, 1)
+    rsa, csa = (1, A_columns) if transposed else (A_columns, 1)
     dispatch.run_product(
-        level, m, n, k, alpha, A.ravel(), rsa, csa, B.ravel(), n + 3, beta, C.ravel(), n + 1, bias
-    )
-    assert np.array_equal(C, expected, equal_nan=True), (m, n, k, transposed, variant)
+        level, m, n, k, alpha, A.ravel(), rsa, csa, B.ravel(), B_columns, beta, C.ravel(),
+        C_columns, bias,
+    )  # fmt: skip
+    assert np.array_equal(C, expected, equal_nan=True), (m, n, k, transposed, variant, apart)
 
 
 @pytest.mark.parametrize("transposed", [False, True], ids=["NN", "TN"])
@@ -532,6 +539,22 @@ def test_product_edges(level, dtype, transposed):
     for m, n in itertools.product(range(1, 18), range(4, 42)):
         k, variant = 1 + (3 * m + n) % 11, VARIANTS[(m + n) % len(VARIANTS)]
         check_product(level, dtype, m, n, k, transposed, variant, rng)
+
+
+@pytest.mark.parametrize("apart", [0, 1], ids=["dense", "apart"])
+@pytest.mark.parametrize("transposed", [False, True], ids=["NN", "TN"])
+def test_product_of_few_columns(level, dtype, transposed, apart):
+    """Several terms or rows in a vector, and transposed results: all numbers of columns, rests of
+    rows and of terms, more terms than a piece has."""
+    rng = np.random.default_rng(19)
+    shapes = itertools.product((3, 8, 9, 10, 12, 15, 16, 17, 30, 33, 66), range(1, 26))
+    for i, (m, n) in enumerate(shapes):
+        terms = (8, 10, 16, 31, 33, 66)
+        for k in (terms[i % 6], terms[(i + 3) % 6]):
+            check_product(level, dtype, m, n, k, transposed, VARIANTS[i % 7], rng, apart)
+    for i, (m, n) in enumerate(itertools.product((3, 14, 21), (*range(1, 9), 10, 20))):
+        for k in (257, 1026, 2100):
+            check_product(level, dtype, m, n, k, transposed, VARIANTS[(i + k) % 7], rng, apart)
 
 
 @pytest.mark.parametrize("transposed", [False, True], ids=["NN", "TN"])
@@ -619,13 +642,16 @@ def test_equal_rows_give_equal_rows(level, dtype, transposed):
 
 def test_product_carries_infinities_and_nan(level, dtype):
     """No lane that does not belong to an element touches it (0 * inf would be NaN)."""
-    for n, k in itertools.product((1, 2, 3, 5, 20), (1, 3, 5, 9, 17, 33)):
-        A, B = np.ones((10, k), dtype), np.ones((k, n), dtype)
-        A[3, 0], A[4, k // 2], A[5, -1] = np.inf, -np.inf, np.nan
-        C = np.empty((10, n), dtype)
-        dispatch.run_product(level, 10, n, k, 1, A.ravel(), k, 1, B.ravel(), n, 0, C.ravel(), n)
-        expected = np.full((10, n), k, dtype)
-        expected[3], expected[4], expected[5] = np.inf, -np.inf, np.nan
+    for n, k, m in itertools.product((*range(1, 9), 10, 20), (1, 3, 5, 9, 17, 33, 70), (10, 43)):
+        A, B = np.ones((m, k), dtype), np.ones((k, n), dtype)
+        A[3, 0], A[4, k // 2], A[5, -1], A[-1, -1] = np.inf, -np.inf, np.nan, np.inf
+        C = np.empty((m, n), dtype)
+        expected = np.full((m, n), k, dtype)
+        expected[3], expected[4], expected[5], expected[-1] = np.inf, -np.inf, np.nan, np.inf
+        dispatch.run_product(level, m, n, k, 1, A.ravel(), k, 1, B.ravel(), n, 0, C.ravel(), n)
+        np.testing.assert_array_equal(C, expected)
+        A_T = np.ascontiguousarray(A.T).ravel()
+        dispatch.run_product(level, m, n, k, 1, A_T, 1, m, B.ravel(), n, 0, C.ravel(), n)
         np.testing.assert_array_equal(C, expected)
 
 

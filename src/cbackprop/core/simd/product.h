@@ -199,6 +199,21 @@ static void FN(product_plain)(const FN(job) *job, ptrdiff_t m, ptrdiff_t n, cons
 }
 #endif
 
+#if VECTOR_BYTES == 64
+/* Whether several terms in one vector (abreast.h) pay for copying B: by the columns, the least terms
+ * and the least terms of all rows.  Measured on Zen 5, beside the dot products and the panels. */
+CBP_INLINE int FN(pays_by_terms)(ptrdiff_t m, ptrdiff_t n, ptrdiff_t k)
+{
+#if SIZE == 8
+    static const short least[][2] = {{0, 0}, {8, 1000}, {8, 192}, {64, 192}, {16, 576}};
+#else
+    static const short least[][2] = {{0, 0},   {64, 3000}, {2, 300}, {2, 700}, {5, 192},
+                                     {8, 192}, {8, 192},   {8, 192}, {8, 500}};
+#endif
+    return n <= LANES / 2 && m > 2 && k >= least[n][0] && m * k >= least[n][1];
+}
+#endif
+
 #if VECTOR_BYTES > 0
 /* Whether C^T = B^T A^T takes less, of an A with contiguous columns: where it fills vectors that C's
  * rows would not. */
@@ -229,6 +244,12 @@ static void FN(product)(ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, T alpha, const T 
     /* What wins where is measured; only shapes and the level decide. */
     if (n <= 3 && m * n * k <= 32)
         FN(product_plain)(&job, m, n, A, B, C, bias);
+#if VECTOR_BYTES == 64
+    else if (csa == 1 && FN(pays_by_terms)(m, n, k))
+        AT(64, product_by_terms)(&job, m, n, A, B, C, bias);
+    else if (rsa == 1 && bias == NULL && n == LANES / 2 && m >= 8 && k >= 4)
+        AT(64, product_by_rows)(&job, m, A, B, C);
+#endif
     else if (rsa == 1 && FN(pays_transposed)(m, n, k))
         FN(product_transposed)(&job, m, n, A, B, C, bias);
     else if (csa == 1 && n <= 3 && k >= NARROWEST &&

@@ -6,6 +6,9 @@
 #endif
 #include "vec.h"
 #include "tile.h"
+#if BYTES == 64
+#include "abreast.h"
+#endif
 #include "activation.h"
 #include "logarithm.h"
 #include "step.h"
