@@ -82,6 +82,7 @@ def test_against_complex_steps(depth, bias, weighted):
 @pytest.mark.parametrize("depth", HIDDEN)
 @pytest.mark.parametrize("bias", [True, False])
 def test_float32_against_float64(depth, bias):
+    eps = np.finfo(np.float32).eps
     for activation, output_activation, n_out in itertools.product(
         ACTIVATIONS if depth else ["sigmoid"], ACTIVATIONS, range(1, 6)
     ):
@@ -92,7 +93,10 @@ def test_float32_against_float64(depth, bias):
         assert gradient.dtype == np.float32
         exact_loss, exact = wide.gradient(X, Y)
         assert loss == pytest.approx(exact_loss, rel=1e-5)
-        assert_equal(net, gradient, exact, 1e-5)
+        for part, expected in zip(arrays(net, gradient), arrays(net, exact), strict=True):
+            # A bias's gradient may be a sum that cancels: then its error is that of its terms.
+            bound = max(1e-5 * np.abs(expected).max(), 4 * eps * np.abs(exact).max())
+            assert np.abs(part - expected).max() <= bound
 
 
 @pytest.mark.parametrize("activation", ["sigmoid", "tanh", "identity"])

@@ -266,61 +266,99 @@ static double FN(squared_error_weighted)(const T *weight, const T *Y, const T *Y
 }
 
 /* ------------------------------------------------------------------------------------------------
- * column_sums.  Wide rows: registers across, rows in order.  Rows narrower than a vector: the flat
- * array is read in vectors; `cols` of them repeat the same columns, so each has its own lanes.
+ * column_sums.  Wide rows: registers across, several rows at a time where one register would wait for
+ * itself.  Rows narrower than a vector: the flat array is read in vectors, of which every `cols`-th,
+ * or every one where cols divides W, repeats the same columns; each has its own lanes.
  */
 CBP_INLINE void FN(store_sum)(T alpha, V sum, T beta, T *out)
 {
     WN(store)(out, beta == 0 ? alpha * sum : WN(combine)(beta, WN(load)(out), alpha, sum));
 }
 
-CBP_INLINE void FN(column_sums_panel)(const int vectors, T alpha, const T *delta, ptrdiff_t rows,
-                                      ptrdiff_t cols, T beta, T *out)
+CBP_INLINE void FN(column_sums_panel)(T alpha, const T *delta, ptrdiff_t rows, ptrdiff_t cols,
+                                      T beta, T *out)
 {
     V sum[4];
     CBP_UNROLL
-    for (int v = 0; v < vectors; v++)
+    for (int v = 0; v < 4; v++)
         sum[v] = WN(set)(0);
     for (ptrdiff_t i = 0; i < rows; i++, delta += cols) {
         CBP_UNROLL
-        for (int v = 0; v < vectors; v++)
+        for (int v = 0; v < 4; v++)
             sum[v] += WN(load)(delta + v * W);
     }
     CBP_UNROLL
-    for (int v = 0; v < vectors; v++)
+    for (int v = 0; v < 4; v++)
         FN(store_sum)(alpha, sum[v], beta, out + v * W);
+}
+
+/* The sums of n <= W columns, four rows at a time */
+CBP_INLINE V FN(column_sum)(const T *delta, ptrdiff_t rows, ptrdiff_t cols, ptrdiff_t n)
+{
+    V sum[4];
+    CBP_UNROLL
+    for (int r = 0; r < 4; r++)
+        sum[r] = WN(set)(0);
+    for (; rows >= 4; rows -= 4, delta += 4 * cols) {
+        CBP_UNROLL
+        for (int r = 0; r < 4; r++)
+            sum[r] += WN(load_up_to)(delta + r * cols, n);
+    }
+    for (; rows > 0; rows--, delta += cols)
+        sum[0] += WN(load_up_to)(delta, n);
+    return (sum[0] + sum[1]) + (sum[2] + sum[3]);
 }
 
 CBP_INLINE void FN(column_sums_narrow)(const int cols, T alpha, const T *delta, ptrdiff_t rows,
                                        T beta, T *out)
 {
-    const int repeats = cols == 1 ? 4 : cols < 4 ? 2 : 1; /* independent sums hide latency */
-    const int vectors = cols * repeats;
-    const ptrdiff_t n = rows * cols;
+    enum { PART = W < 16 / SIZE ? W : 16 / SIZE };
+    const int period = W % cols == 0 ? 1 : cols;
+    const int vectors = period == 1 ? 4 : cols < 4 ? 2 * cols : cols; /* independent sums */
+    ptrdiff_t n = rows * cols, n_lanes = n < period * W ? 0 : period * W;
     T lanes[8 * W], sums[8];
     V sum[8];
-    ptrdiff_t i = 0;
     CBP_UNROLL
     for (int v = 0; v < vectors; v++)
         sum[v] = WN(set)(0);
-    for (; i + vectors * W <= n; i += vectors * W) {
+    for (; n >= vectors * W; n -= vectors * W, delta += vectors * W) {
         CBP_UNROLL
         for (int v = 0; v < vectors; v++)
-            sum[v] += WN(load)(delta + i + v * W);
+            sum[v] += WN(load)(delta + v * W);
     }
+    for (; n >= period * W; n -= period * W, delta += period * W) {
+        CBP_UNROLL
+        for (int v = 0; v < period; v++)
+            sum[v] += WN(load)(delta + v * W);
+    }
+    CBP_UNROLL
+    for (int v = period; v < vectors; v++)
+        sum[v % period] += sum[v];
+#if W > 1
+    if (period == 1) {
+        sum[0] += WN(load_part)(delta, n);
+        n = 0;
+        n_lanes = W;
+        if (cols <= PART) { /* neighbouring 16 bytes have the same columns */
+            if (W >= 2 * PART)
+                sum[0] = WN(fold)(PART, sum[0], sum[0]);
+            if (W >= 4 * PART)
+                sum[0] = WN(fold)(PART, sum[0], sum[0]);
+            n_lanes = PART;
+        }
+    }
+#endif
     for (int j = 0; j < cols; j++)
         sums[j] = 0;
-    if (i > 0) {
-        CBP_UNROLL
-        for (int v = 0; v < vectors; v++)
-            WN(store)(lanes + v * W, sum[v]);
-        for (int v = 0; v < vectors * W; v += cols)
-            for (int j = 0; j < cols; j++)
-                sums[j] += lanes[v + j];
-    }
-    for (; i < n; i += cols)
+    for (ptrdiff_t i = 0; i < n; i += cols)
         for (int j = 0; j < cols; j++)
             sums[j] += delta[i + j];
+    CBP_UNROLL
+    for (int v = 0; v < period; v++)
+        WN(store)(lanes + v * W, sum[v]);
+    for (ptrdiff_t i = 0; i < n_lanes; i += cols)
+        for (int j = 0; j < cols; j++)
+            sums[j] += lanes[i + j];
     for (int j = 0; j < cols; j++)
         out[j] = beta == 0 ? alpha * sums[j] : FN(combine)(beta, out[j], alpha, sums[j]);
 }
@@ -328,7 +366,7 @@ CBP_INLINE void FN(column_sums_narrow)(const int cols, T alpha, const T *delta, 
 static void FN(column_sums)(T alpha, const T *delta, ptrdiff_t rows, ptrdiff_t cols, T beta, T *out)
 {
     ptrdiff_t j = 0;
-    if (cols < W) {
+    if (cols < W || cols == 1) {
         switch (cols) {
         case 1: FN(column_sums_narrow)(1, alpha, delta, rows, beta, out); return;
         case 2: FN(column_sums_narrow)(2, alpha, delta, rows, beta, out); return;
@@ -337,18 +375,17 @@ static void FN(column_sums)(T alpha, const T *delta, ptrdiff_t rows, ptrdiff_t c
         case 5: FN(column_sums_narrow)(5, alpha, delta, rows, beta, out); return;
         case 6: FN(column_sums_narrow)(6, alpha, delta, rows, beta, out); return;
         case 7: FN(column_sums_narrow)(7, alpha, delta, rows, beta, out); return;
+        case 8: FN(column_sums_narrow)(8, alpha, delta, rows, beta, out); return;
         default: break;
         }
     }
     for (; j + 4 * W <= cols; j += 4 * W)
-        FN(column_sums_panel)(4, alpha, delta + j, rows, cols, beta, out + j);
+        FN(column_sums_panel)(alpha, delta + j, rows, cols, beta, out + j);
     for (; j + W <= cols; j += W)
-        FN(column_sums_panel)(1, alpha, delta + j, rows, cols, beta, out + j);
+        FN(store_sum)(alpha, FN(column_sum)(delta + j, rows, cols, W), beta, out + j);
     if (j < cols) {
         const ptrdiff_t part = cols - j;
-        V sum = WN(set)(0);
-        for (ptrdiff_t i = 0; i < rows; i++)
-            sum += WN(load_part)(delta + i * cols + j, part);
+        const V sum = FN(column_sum)(delta + j, rows, cols, part);
         const V old = beta == 0 ? WN(set)(0) : WN(load_part)(out + j, part);
         WN(store_part)(out + j, beta == 0 ? alpha * sum : WN(combine)(beta, old, alpha, sum), part);
     }

@@ -55,7 +55,7 @@ enum {
  *                        classes.  Formulas: docs/mathematics.md
  * element_weights        weight_ij = row_weight_i * column_weight_j, either NULL: ones; `missing`:
  *                        where Y_ij is NaN, weight_ij = Y_ij = 0, else Y is not touched
- * column_sums            out = beta * out + alpha * sums of delta's columns, rows in order;
+ * column_sums            out = beta * out + alpha * sums of delta's columns;
  *                        beta == 0 does not read out
  * fill_rows              every row of H = b
  * transpose              W_T (cols, rows) = transpose of W (rows, cols)
