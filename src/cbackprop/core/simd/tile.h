@@ -331,7 +331,11 @@ CBP_INLINE void WN(rows)(const WN(tiles) *by, const FN(job) *job, ptrdiff_t m, c
                          const T *B, T *C, const T *bias, ptrdiff_t last)
 {
     const ptrdiff_t most = by->most;
-    ptrdiff_t tiles = m / most, rest = m % most, first = 0;
+    ptrdiff_t tiles, rest, first = 0;
+    if (most == 8) /* without a division */
+        tiles = m / 8, rest = m % 8;
+    else
+        tiles = m / most, rest = m % most;
     if (m == 2) {
         by->two_rows(job, A, B, C, bias, last, 1);
         return;
@@ -411,6 +415,10 @@ static void WN(panels)(const FN(job) *job, ptrdiff_t m, ptrdiff_t n, const T *A,
         return;
     }
 #endif
+    if (n <= MOST_VECTORS * W) { /* one panel */
+        WN(rows)(&WN(tiles_of)[(n + W - 1) / W], job, m, A, B, C, bias, n - W);
+        return;
+    }
     WN(choose_piece)(&at, n);
     do {
         const T *b = bias == NULL ? NULL : bias + at.column;
