@@ -59,14 +59,40 @@ CBP_INLINE V WN(in_rows)(const int TERMS, V folded)
     return LANES_FROM(folded, numbers);
 }
 
+/* x[0] y[0] x[1] y[1] ... */
+CBP_INLINE V WN(interleaved)(V x, V y)
+{
+    const M lane = WN(lane_numbers)(), from = (lane >> 1) + (lane & 1) * W;
+#if SIZE == 8
+    return (V)_mm512_permutex2var_pd((__m512d)x, (__m512i)from, (__m512d)y);
+#else
+    return (V)_mm512_permutex2var_ps((__m512)x, (__m512i)from, (__m512)y);
+#endif
+}
+
 /* Rows of C that are apart, or that are added to and narrow */
-static CBP_NOINLINE void WN(finish_apart)(const FN(job) *job, ptrdiff_t rows, ptrdiff_t n,
-                                          const T *sums, ptrdiff_t step, T *C)
+CBP_INLINE void WN(rows_apart)(const int TERMS, const FN(job) *job, ptrdiff_t rows, ptrdiff_t n,
+                               const T *sums, T *C)
 {
     const T alpha = job->alpha, beta = job->beta;
-    for (ptrdiff_t i = 0; i < rows; i++, sums += step, C += job->ldc)
-        for (ptrdiff_t j = 0; j < n; j++)
-            C[j] = beta == 0 ? alpha * sums[j] : FN(combine)(beta, C[j], alpha, sums[j]);
+    for (ptrdiff_t i = 0; i < rows; i++, sums += W / TERMS, C += job->ldc) {
+        if (n == W / TERMS && alpha == 1 && beta == 0)
+            memcpy(C, sums, W / TERMS * SIZE);
+        else
+            for (ptrdiff_t j = 0; j < n; j++)
+                C[j] = beta == 0 ? alpha * sums[j] : FN(combine)(beta, C[j], alpha, sums[j]);
+    }
+}
+
+static CBP_NOINLINE void WN(finish_apart)(int terms, const FN(job) *job, ptrdiff_t rows,
+                                          ptrdiff_t n, const T *sums, T *C)
+{
+    switch (terms) {
+    case 2: WN(rows_apart)(2, job, rows, n, sums, C); break;
+    case 4: WN(rows_apart)(4, job, rows, n, sums, C); break;
+    case 8: WN(rows_apart)(8, job, rows, n, sums, C); break;
+    default: WN(rows_apart)(W, job, rows, n, sums, C); break;
+    }
 }
 
 /* Up to T rows of C, n columns each, from one vector */
@@ -76,7 +102,7 @@ CBP_INLINE void WN(finish_terms)(const int TERMS, const FN(job) *job, int dense,
     if (!dense) {
         CBP_ALIGNED(T, each[W]);
         WN(store)(each, sums);
-        WN(finish_apart)(job, rows, n, each, W / TERMS, C);
+        WN(finish_apart)(TERMS, job, rows, n, each, C);
         return;
     }
     if (n < W / TERMS) {
@@ -209,7 +235,8 @@ static CBP_NOINLINE void WN(product_by_terms)(const FN(job) *job, ptrdiff_t m, p
     const int which = n > W / 4 ? 0 : n > W / 8 ? 1 : n > W / 16 ? 2 : 3;
     const ptrdiff_t terms = (ptrdiff_t)2 << which, most = VECTORS * terms, rest = m % 8;
     const WN(terms_tile) *tile = WN(terms_tiles)[which];
-    const M term = WN(lane_numbers)() & (BITS)(terms - 1), column = WN(lane_numbers)() >> (which + 1);
+    const M term = WN(lane_numbers)() & (BITS)(terms - 1);
+    const M column = WN(lane_numbers)() >> (which + 1);
     const M used = (M)(column < (BITS)n), from = term * (BITS)n + column;
     const T *last = A + (m - rest) * job->rsa;
     FN(job) piece = *job;
@@ -230,6 +257,11 @@ static CBP_NOINLINE void WN(product_by_terms)(const FN(job) *job, ptrdiff_t m, p
         }
         else
             for (; p > 0; p -= terms, B += terms * job->ldb, to += W) {
+                if (terms == 2 && p > 1) {
+                    const V x = WN(load_part)(B, n), y = WN(load_part)(B + job->ldb, n);
+                    WN(store)(to, WN(interleaved)(x, y));
+                    continue;
+                }
                 WN(store)(to, WN(set)(0));
                 for (ptrdiff_t i = 0; i < terms && i < p; i++)
                     for (ptrdiff_t j = 0; j < n; j++)
