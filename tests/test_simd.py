@@ -555,6 +555,8 @@ def test_product_of_few_columns(level, dtype, transposed, apart):
     for i, (m, n) in enumerate(itertools.product((3, 14, 21), (*range(1, 9), 10, 20))):
         for k in (257, 1026, 2100):
             check_product(level, dtype, m, n, k, transposed, VARIANTS[(i + k) % 7], rng, apart)
+    for m, n, k, variant in itertools.product((32, 43), (9, 10, 11), (64, 300), VARIANTS):
+        check_product(level, dtype, m, n, k, transposed, variant, rng, apart)
 
 
 @pytest.mark.parametrize("transposed", [False, True], ids=["NN", "TN"])
