@@ -660,10 +660,13 @@ def test_a_reader_that_stops_early_is_no_error(model_of_flowers, tmp_path):
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no device is always full here")
-def test_a_full_disk_is_one_line(model_of_flowers, flowers):
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_full_disk_is_one_line(model_of_flowers, flowers, unbuffered):
+    """Python keeps what it could not write and tries again at exit, unless it writes at once."""
     words = command("predict", model_of_flowers, flowers, "--quiet")
+    settings = {**os.environ, "PYTHONUNBUFFERED": unbuffered}
     with open("/dev/full", "w") as full:
-        done = subprocess.run(words, stdout=full, stderr=subprocess.PIPE, text=True)
+        done = subprocess.run(words, stdout=full, stderr=subprocess.PIPE, text=True, env=settings)
     assert done.stderr == "cbackprop: error: No space left on device\n"
     assert done.returncode == 2
 

@@ -35,15 +35,23 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(f"cbackprop: {message}", file=sys.stderr)
             return 130
         except BrokenPipeError:
-            # The reader of a pipe has seen enough (head); what is left must not fail at exit.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            _discard_output()  # the reader of a pipe has seen enough (head)
             return 141
         except DivergenceError as error:
             return _fail(error, 1)
         except MemoryError as error:
             return _fail(error if error.args else "not enough memory", 1)
         except (CBackpropError, OSError) as error:
+            try:
+                sys.stdout.flush()
+            except OSError:  # a full disk
+                _discard_output()
             return _fail(error, 2)
+
+
+def _discard_output() -> None:
+    """What standard output did not take must not fail once more at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _run(argv: Sequence[str] | None) -> int:
