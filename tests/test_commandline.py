@@ -671,6 +671,18 @@ def test_a_full_disk_is_one_line(model_of_flowers, flowers, unbuffered):
     assert done.returncode == 2
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no device is always full here")
+@pytest.mark.parametrize("words", [["--help"], ["--version"], ["config"]])
+def test_so_is_one_for_other_output(words):
+    settings = {**os.environ, "PYTHONUNBUFFERED": ""}
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            command(*words), stdout=full, stderr=subprocess.PIPE, text=True, env=settings
+        )
+    assert done.stderr == "cbackprop: error: No space left on device\n"
+    assert done.returncode == 2
+
+
 # -------------------------------------------------------------------------------------- restarts
 
 

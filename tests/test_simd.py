@@ -480,10 +480,9 @@ def check_product(level, dtype, m, n, k, transposed, variant, rng, apart=1):
     apart=0: rows follow each other, and only a last row of NaN remains.
     """
     alpha, beta, biased = variant
-    A_columns, B_columns, C_columns = (
-        (m if transposed else k) + 2 * apart, n + 3 * apart, n + apart
-    )  # fmt: skip
-    A = np.full(((k if transposed else m) + 1, A_columns), np.nan, dtype)
+    A_rows, A_columns = (k, m + 2 * apart) if transposed else (m, k + 2 * apart)
+    B_columns, C_columns = n + 3 * apart, n + apart
+    A = np.full((A_rows + 1, A_columns), np.nan, dtype)
     B = np.full((k + 1, B_columns), np.nan, dtype)
     C = np.full((m + 1, C_columns), np.nan, dtype)
     A_used = A[:k, :m] if transposed else A[:m, :k]

@@ -25,15 +25,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     with warnings.catch_warnings():
         warnings.showwarning = _show_warning  # type: ignore[assignment]
         try:
-            status = _run(argv)
+            try:
+                status = _run(argv)
+            except SystemExit as stop:  # --help, --version
+                status = stop.code if isinstance(stop.code, int) else 0
             sys.stdout.flush()
             return status
-        except SystemExit as stop:  # --help, --version
-            return stop.code if isinstance(stop.code, int) else 0
         except KeyboardInterrupt as interrupt:
             message = interrupt.args[0] if interrupt.args else "interrupted"
-            print(f"cbackprop: {message}", file=sys.stderr)
-            return 130
+            return _end(f"cbackprop: {message}", 130)
         except BrokenPipeError:
             _discard_output()  # the reader of a pipe has seen enough (head)
             return 141
@@ -42,16 +42,22 @@ def main(argv: Sequence[str] | None = None) -> int:
         except MemoryError as error:
             return _fail(error if error.args else "not enough memory", 1)
         except (CBackpropError, OSError) as error:
-            try:
-                sys.stdout.flush()
-            except OSError:  # a full disk
-                _discard_output()
             return _fail(error, 2)
 
 
 def _discard_output() -> None:
     """What standard output did not take must not fail once more at exit."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _end(line: str, status: int) -> int:
+    """The last line, on standard error; a full disk adds nothing to it."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        _discard_output()
+    print(line, file=sys.stderr)
+    return status
 
 
 def _run(argv: Sequence[str] | None) -> int:
@@ -73,8 +79,7 @@ def _fail(error: object, status: int) -> int:
     if isinstance(error, OSError) and error.strerror:
         name = f"{error.filename}: " if error.filename else ""
         error = f"{name}{error.strerror}"
-    print("cbackprop: error:", " ".join(str(error).split()), file=sys.stderr)
-    return status
+    return _end("cbackprop: error: " + " ".join(str(error).split()), status)
 
 
 def _show_warning(message: object, *place: object) -> None:

@@ -50,8 +50,8 @@ CBP_INLINE void FN(store_transposed)(const int n, ptrdiff_t rows, const T *sums,
                 C[i * ldc + j] = beta * C[i * ldc + j] + sums[j * stride + i];
 }
 
-#if defined(FOUR) && VECTOR_BYTES > 0
-/* The same for n >= 4 and any rows, four by four. The last columns may overlap those before them:
+#ifdef FOUR
+/* The same for n >= 4 and any rows, four by four.  The last columns may overlap those before them:
  * what they add to is read first. */
 CBP_INLINE void FN(store_fours)(const int scaled, ptrdiff_t n, ptrdiff_t rows, const T *sums,
                                 const ptrdiff_t stride, T beta, const T *start, T *C,
@@ -111,17 +111,12 @@ static void FN(product_transposed)(const FN(job) *job, ptrdiff_t m, ptrdiff_t n,
         case 1: FN(store_transposed)(1, rows, sums, MOST, beta, start, C, ldc); break;
         case 2: FN(store_transposed)(2, rows, sums, MOST, beta, start, C, ldc); break;
         case 3: FN(store_transposed)(3, rows, sums, MOST, beta, start, C, ldc); break;
-#ifdef FOUR
+#ifdef FOUR /* without, n is below NARROWEST */
         default:
             if (beta == 0)
                 FN(store_fours)(0, n, rows, sums, piece, beta, start, C, ldc);
             else
                 FN(store_fours)(1, n, rows, sums, piece, beta, start, C, ldc);
-#else
-        case 4: FN(store_transposed)(4, rows, sums, MOST, beta, start, C, ldc); break;
-        case 5: FN(store_transposed)(5, rows, sums, MOST, beta, start, C, ldc); break;
-        case 6: FN(store_transposed)(6, rows, sums, MOST, beta, start, C, ldc); break;
-        default: FN(store_transposed)(7, rows, sums, MOST, beta, start, C, ldc); break;
 #endif
         }
         m -= rows;
@@ -150,8 +145,8 @@ static void FN(product_dots)(const FN(job) *job, ptrdiff_t m, ptrdiff_t n, const
                 for (ptrdiff_t j = 0; j < n; j++)
                     columns[j * PIECE + p] = B[p * job->ldb + j];
         }
-        /* Not 64 bytes: adding across them costs more than their width gains, on Zen 4; on Zen 5
-         * they take 1.05 to 1.5 times as long for 8 to 16 terms, 0.76 to 1.0 from 64 on. */
+        /* Not 64 bytes: adding across them costs more than their width gains; where they pay, abreast.h
+         * has them. */
 #if VECTOR_BYTES >= 32
         if (length >= 32 / SIZE)
             AT(32, dots)(job, m, n, length, A, b, PIECE, beta, start, C);
@@ -212,9 +207,7 @@ CBP_INLINE int FN(pays_by_terms)(ptrdiff_t m, ptrdiff_t n, ptrdiff_t k)
 #endif
     return n <= LANES / 2 && m > 2 && k >= least[n][0] && m * k >= least[n][1];
 }
-#endif
 
-#if VECTOR_BYTES == 64
 /* Half a vector's columns, and one or two more, both by terms: five multiply-adds where a masked vector
  * takes eight, but twice as many folds. */
 static CBP_NOINLINE void FN(product_split)(const FN(job) *job, ptrdiff_t m, ptrdiff_t n,

@@ -55,8 +55,8 @@ enum {
  *                        classes.  Formulas: docs/mathematics.md
  * element_weights        weight_ij = row_weight_i * column_weight_j, either NULL: ones; `missing`:
  *                        where Y_ij is NaN, weight_ij = Y_ij = 0, else Y is not touched
- * column_sums            out = beta * out + alpha * sums of delta's columns;
- *                        beta == 0 does not read out
+ * column_sums            out = beta * out + alpha * sums of delta's columns; beta == 0 does not
+ *                        read out
  * fill_rows              every row of H = b
  * transpose              W_T (cols, rows) = transpose of W (rows, cols)
  * add                    y += x
@@ -68,10 +68,12 @@ enum {
  *                        + count - 1: sum_k A[i,k,p] D[i,k,j] for j in 0 .. n_d - 1, or with `lower`
  *                        in 0 .. p.  A[i] (n_sums, n_a) begins at i a_step, D[i] (n_sums, n_d) at
  *                        i d_step, out's rows at i step; n_sums >= 1, k in order
- * product                C[i,j] = beta C[i,j] + alpha sum_p A[i rsa + p csa] B[p ldb + j], p in
- *                        order; beta == 0 does not read C.  A (m, k) is rsa = lda, csa = 1; its
- *                        transpose rsa = 1, csa = lda.  bias != NULL (length n): alpha is 1 and
- *                        beta 0, and the sum of C[i,j] starts at bias[j].  C overlaps no input.
+ * product                C[i,j] = beta C[i,j] + alpha sum_p A[i rsa + p csa] B[p ldb + j];
+ *                        beta == 0 does not read C.  The sum's order follows from the sizes and
+ *                        which strides are 1; equal rows of A give equal rows of C.  A (m, k) is
+ *                        rsa = lda, csa = 1; its transpose rsa = 1, csa = lda.  bias != NULL
+ *                        (length n): alpha is 1 and beta 0, and it is added to each row.  C
+ *                        overlaps no input.
  * steps                  n_steps steps of plain SGD, each on the next `rows` of the rows of X and Y
  *                        (1 to 4; order: NULL, or which), with alpha = -learning_rate / rows, on a
  *                        network with one hidden layer; adds each step's sum (Y - Y_hat)^2, taken
