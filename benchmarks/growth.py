@@ -116,7 +116,7 @@ def worthwhile(row):
 
 def threads_used(row, dtype, n_threads):
     """How many of ``n_threads`` threads a step can keep busy: no more than its batch has pieces."""
-    from cbackprop.core.plan import Plan
+    from cbackprop.core.gradient.plan import Plan
 
     if not worthwhile(row):
         return 1

@@ -398,7 +398,7 @@ def spread(runs):
 def one_iteration(pipe, n_rows, n_in, n_hidden, watched):
     """In a process of its own: parameters, bytes added, the core's estimate, seconds, trials."""
     import cbackprop
-    from cbackprop.core import gauss_newton
+    from cbackprop.core.gauss_newton import assemble
 
     rng = np.random.default_rng(0)
     X = rng.uniform(-1, 1, (n_rows, n_in))
@@ -419,7 +419,7 @@ def one_iteration(pipe, n_rows, n_in, n_hidden, watched):
     for _ in range(min(4, int(LONG_ENOUGH / found["seconds"]))):
         fit()
     found["parameters"] = net.n_parameters
-    found["needed"] = gauss_newton.memory_needed(net._plan, n_rows, False)
+    found["needed"] = assemble.memory_needed(net._plan, n_rows, False)
     pipe.send(found)
 
 
@@ -520,7 +520,7 @@ def write_plot(path, curves, title):
 
 def primal_only():
     """A context in which a fit never solves the dual system."""
-    from cbackprop import rule
+    from cbackprop.solvers import rule
 
     settings = rule.RuleSettings
     return mock.patch.object(

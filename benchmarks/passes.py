@@ -25,8 +25,8 @@ from benchmarks.run import say
 
 def passes(fit, seconds):
     """(formula, microseconds a step on one thread, flops, units) of each pass of a step."""
-    from cbackprop.blas_threads import single_threaded
-    from cbackprop.core.passes import passes as measure
+    from cbackprop.core.testing.passes import passes as measure
+    from cbackprop.machine.blas_threads import single_threaded
 
     plan, batch = fit.net._plan, fit.row.batch
     if batch <= plan.few_rows and not fit.row.momentum:

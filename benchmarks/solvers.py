@@ -27,14 +27,7 @@ GOAL = 1e-9
 
 def candidates():
     """{name in the figure: solver}."""
-    from cbackprop import (
-        LBFGS,
-        SGD,
-        Adam,
-        BayesianRegularization,
-        LevenbergMarquardt,
-        RProp,
-    )
+    from cbackprop import LBFGS, SGD, Adam, BayesianRegularization, LevenbergMarquardt, RProp
 
     return {
         "SGD": SGD(learning_rate=0.1),

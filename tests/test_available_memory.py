@@ -5,8 +5,8 @@ import sys
 
 import pytest
 
-from cbackprop import memory
 from cbackprop.errors import InputMemoryError
+from cbackprop.machine import memory
 from cgroup_files import made_up_proc
 
 GIB = 1 << 30

@@ -9,7 +9,7 @@ import pytest
 
 import cbackprop
 from cbackprop import reference
-from cbackprop.core import batch
+from cbackprop.core.gradient import batch
 
 THREADS = (1, 2, 3, 5, 8)
 

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from cbackprop import blas_threads
+from cbackprop.machine import blas_threads
 
 
 class Library:

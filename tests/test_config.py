@@ -6,7 +6,7 @@ import numpy as np
 import scipy
 
 import cbackprop
-from cbackprop import blas_threads, config
+from cbackprop.machine import blas_threads, config
 
 
 def test_the_entries():

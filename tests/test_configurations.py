@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 import cbackprop
 from cbackprop import LBFGS, SGD, Adam, RProp
+from cbackprop.core.gradient import batch
 from test_objectives import ALLOWED, complex_step, targets
 
 SOLVERS = [
@@ -102,11 +103,11 @@ def test_gradients_threads_and_resuming(c):
             return error.epoch, error.step
         return trainer.network.parameters.tobytes(), trainer.history["loss"].tobytes()
 
-    before = cbackprop.core.batch.set_worthwhile(0.0)
+    before = batch.set_worthwhile(0.0)
     try:
         runs = {train(), train(2), train(5), train(1, (1, 3)), train(2, (-3, 4), copies=True)}
     finally:
-        cbackprop.core.batch.set_worthwhile(before)
+        batch.set_worthwhile(before)
     assert len(runs) == 1
 
 

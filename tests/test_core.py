@@ -8,11 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cbackprop import reference
-from cbackprop.core import batch, calls
-from cbackprop.core.blas import product
-from cbackprop.core.objective import Objective
-from cbackprop.core.plan import Plan
-from cbackprop.core.rows import SparseRows, extent
+from cbackprop.core.data.rows import SparseRows, extent
+from cbackprop.core.gradient import batch, evaluate
+from cbackprop.core.gradient.objective import Objective
+from cbackprop.core.gradient.plan import Plan
+from cbackprop.core.linalg.blas import product
 
 NAMES = ["identity", "sigmoid", "tanh", "relu"]
 
@@ -148,11 +148,11 @@ def test_gradients_by_either_partition(partition, bias, weighted, sizes, activat
             bits = set()
             for n_threads in (1, 3):
                 out = np.full(plan.n_parameters, np.nan)
-                value = calls.gradient(plan, Objective(), parameters, X, Y, w, out, n_threads)
+                value = evaluate.gradient(plan, Objective(), parameters, X, Y, w, out, n_threads)
                 assert value == pytest.approx(loss, rel=1e-13)
                 scale = np.abs(expected).max()
                 np.testing.assert_allclose(out, expected, rtol=0, atol=1e-13 * scale)
-                value = calls.loss(plan, Objective(), parameters, X, Y, w, n_threads)
+                value = evaluate.loss(plan, Objective(), parameters, X, Y, w, n_threads)
                 assert value == pytest.approx(loss, rel=1e-13)
                 bits.add(out.tobytes())
             assert len(bits) == 1
@@ -181,7 +181,7 @@ def test_a_batch_can_be_larger_than_every_task(partition):
             bits = set()
             for n_threads in (1, 2, 5, 13):
                 out = np.empty(plan.n_parameters)
-                calls.gradient(plan, Objective(), parameters, X, Y, w, out, n_threads)
+                evaluate.gradient(plan, Objective(), parameters, X, Y, w, out, n_threads)
                 np.testing.assert_allclose(out, expected, rtol=0, atol=1e-14)
                 bits.add(out.tobytes())
             assert len(bits) == 1
@@ -205,14 +205,14 @@ def test_a_batch_can_be_larger_than_every_task(partition):
 def test_the_core_refuses_arrays_it_would_read_beyond(X, Y):
     plan = Plan((3, 2, 1), (1, 1), True, "float64")
     with pytest.raises(ValueError):
-        calls.gradient(plan, Objective(), np.zeros(11), X, Y, None, np.zeros(11), 1)
+        evaluate.gradient(plan, Objective(), np.zeros(11), X, Y, None, np.zeros(11), 1)
     X, Y = np.ones((4, 3)), np.ones((4, 1))
     with pytest.raises(ValueError):
-        calls.gradient(plan, Objective(), np.zeros(10), X, Y, None, np.zeros(11), 1)
+        evaluate.gradient(plan, Objective(), np.zeros(10), X, Y, None, np.zeros(11), 1)
     with pytest.raises(ValueError):
-        calls.gradient(plan, Objective(), np.zeros(11), X, Y, None, np.zeros(10), 1)
+        evaluate.gradient(plan, Objective(), np.zeros(11), X, Y, None, np.zeros(10), 1)
     with pytest.raises(ValueError):
-        calls.gradient(plan, Objective(), np.zeros(11), X, Y, np.ones(3), np.zeros(11), 1)
+        evaluate.gradient(plan, Objective(), np.zeros(11), X, Y, np.ones(3), np.zeros(11), 1)
 
 
 def test_extent(dtype):

@@ -9,11 +9,12 @@ import threading
 import numpy as np
 import pytest
 
-from cbackprop import Network, derivatives, reference
-from cbackprop.core import batch
-from cbackprop.core import derivatives as core
+from cbackprop import Network, reference
+from cbackprop.core.gradient import batch
+from cbackprop.core.gradient import jacobians as core
 from cbackprop.errors import InputError, InputMemoryError, InputTypeError
-from cbackprop.scaling import Scaling
+from cbackprop.network import jacobians
+from cbackprop.network.scaling import Scaling
 from test_gradients import ACTIVATIONS, HIDDEN, case
 
 EXP, SOFTMAX = 4, 5
@@ -348,7 +349,7 @@ def test_blocks_hold_a_bounded_number_of_bytes():
     net = Network((100, 100, 10), seed=1)
     X = np.random.default_rng(0).standard_normal((50, 100))
     _, block = next(net.parameter_jacobian_blocks(X))
-    assert derivatives.BLOCK_BYTES / 2 < block.nbytes <= derivatives.BLOCK_BYTES
+    assert jacobians.BLOCK_BYTES / 2 < block.nbytes <= jacobians.BLOCK_BYTES
 
 
 def test_blocks_are_of_the_parameters_at_the_call():
@@ -541,9 +542,9 @@ def test_the_check_looks_at_a_part_of_each_array():
     found = net.check_gradient(X, np.zeros((10, 3)), per_array=20)
     assert found.n_checked == 20 + 20 + 20 + 3
     assert found.max_error < 1e-8
-    names = {name for name, _, _ in derivatives._spread(net.sizes, True, 20)}
+    names = {name for name, _, _ in jacobians._spread(net.sizes, True, 20)}
     assert names == {"W1", "b1", "W2", "b2"}
-    every = list(derivatives._spread(net.sizes, False, 10**6))
+    every = list(jacobians._spread(net.sizes, False, 10**6))
     assert [i for _, _, i in every] == list(range(40 * 30 + 30 * 3))
 
 

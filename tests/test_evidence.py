@@ -10,9 +10,9 @@ from cbackprop import (
     LevenbergMarquardt,
     Network,
     Trainer,
-    memory,
 )
 from cbackprop.errors import InputError, InputMemoryError
+from cbackprop.machine import memory
 
 
 def network(sizes=(1, 8, 1), seed=1, **options):

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 import cbackprop
 from cbackprop import reference
-from cbackprop.core.plan import Plan
+from cbackprop.core.gradient.plan import Plan
 from cbackprop.core.simd import dispatch
 from cbackprop.errors import InputError
-from cbackprop.scaling import Scaling
+from cbackprop.network.scaling import Scaling
 
 NAMES = ("identity", "sigmoid", "tanh", "relu")
 LEVELS = dispatch.available_levels()

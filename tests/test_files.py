@@ -11,8 +11,8 @@ import threading
 
 import pytest
 
-from cbackprop import files
 from cbackprop.errors import InputError
+from cbackprop.files import atomic
 
 POSIX = pytest.mark.skipif(os.name != "posix", reason="modes, links and locks are POSIX's")
 
@@ -32,7 +32,7 @@ def names(folder):
 
 def test_content_is_replaced(path):
     for data in (b"", b"old" * 100_000, b"new"):
-        files.write_whole(path, data)
+        atomic.write_whole(path, data)
         assert path.read_bytes() == data
         assert names(path.parent) == ["name"]
 
@@ -40,7 +40,7 @@ def test_content_is_replaced(path):
 def test_names_of_any_kind(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name in ("relative", b"bytes", "[x]*" if os.name == "posix" else "[x]", "\N{CRAB}" * 60):
-        files.write_whole(name, b"data")
+        atomic.write_whole(name, b"data")
         with open(name, "rb") as file:
             assert file.read() == b"data"
     assert len(names(tmp_path)) == 4
@@ -49,10 +49,10 @@ def test_names_of_any_kind(tmp_path, monkeypatch):
 @pytest.mark.parametrize("keep_previous", [False, True])
 @pytest.mark.parametrize("step", ["fsync", "replace"])
 def test_a_failed_write_leaves_the_old_file(path, monkeypatch, step, keep_previous):
-    files.write_whole(path, b"old")
+    atomic.write_whole(path, b"old")
     monkeypatch.setattr(os, step, full)
     with pytest.raises(OSError, match="No space left"):
-        files.write_whole(path, b"new", keep_previous=keep_previous)
+        atomic.write_whole(path, b"new", keep_previous=keep_previous)
     assert path.read_bytes() == b"old"
     assert set(names(path.parent)) <= {"name", "name.previous"}
 
@@ -60,15 +60,15 @@ def test_a_failed_write_leaves_the_old_file(path, monkeypatch, step, keep_previo
 @POSIX
 def test_a_disk_without_room_is_told_and_leaves_the_old_file(path):
     """The system itself refuses to write more than so many bytes."""
-    files.write_whole(path, b"old")
+    atomic.write_whole(path, b"old")
     script = textwrap.dedent(
         """
         import resource, sys
-        from cbackprop import files
+        from cbackprop.files import atomic
         resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
-        files.write_whole(sys.argv[1], bytes(100_000), keep_previous=True)
+        atomic.write_whole(sys.argv[1], bytes(100_000), keep_previous=True)
         try:
-            files.write_whole(sys.argv[1], bytes(200_000), keep_previous=True)
+            atomic.write_whole(sys.argv[1], bytes(200_000), keep_previous=True)
         except OSError as error:
             print(error.strerror)
         """
@@ -88,7 +88,7 @@ def test_an_interrupted_write_leaves_no_trace(path, monkeypatch):
 
     monkeypatch.setattr(os, "replace", interrupt)
     with pytest.raises(KeyboardInterrupt):
-        files.write_whole(path, b"new")
+        atomic.write_whole(path, b"new")
     assert names(path.parent) == []
 
 
@@ -102,7 +102,7 @@ def test_the_folder_reaches_the_disk_too(path, monkeypatch):
         fsync(descriptor)
 
     monkeypatch.setattr(os, "fsync", record)
-    files.write_whole(path, b"data")
+    atomic.write_whole(path, b"data")
     assert synced == [stat.S_IFREG, stat.S_IFDIR]
 
     def fail(number):
@@ -114,28 +114,28 @@ def test_the_folder_reaches_the_disk_too(path, monkeypatch):
 
     monkeypatch.setattr(os, "fsync", fail(errno.EIO))
     with pytest.raises(OSError, match=os.strerror(errno.EIO)):
-        files.write_whole(path, b"data")
+        atomic.write_whole(path, b"data")
     monkeypatch.setattr(os, "fsync", fail(errno.EINVAL))  # a file system that cannot
-    files.write_whole(path, b"data")
+    atomic.write_whole(path, b"data")
 
 
 def test_what_is_no_file_is_refused(tmp_path):
     with pytest.raises(FileNotFoundError):
-        files.write_whole(tmp_path / "nowhere" / "name", b"")
+        atomic.write_whole(tmp_path / "nowhere" / "name", b"")
     with pytest.raises(InputError, match=r"path is .*, a folder; expected the name of a file"):
-        files.write_whole(tmp_path, b"")
+        atomic.write_whole(tmp_path, b"")
 
 
 @POSIX
 def test_modes(path):
     kept = os.umask(0o027)
     try:
-        files.write_whole(path, b"")
+        atomic.write_whole(path, b"")
     finally:
         os.umask(kept)
     assert stat.S_IMODE(path.stat().st_mode) == 0o640
     path.chmod(0o604)
-    files.write_whole(path, b"")
+    atomic.write_whole(path, b"")
     assert stat.S_IMODE(path.stat().st_mode) == 0o604
 
 
@@ -144,12 +144,12 @@ def test_links_are_followed_and_devices_refused(tmp_path):
     (tmp_path / "real").mkdir()
     link = tmp_path / "link"
     link.symlink_to(tmp_path / "real" / "name")
-    files.write_whole(link, b"data")
+    atomic.write_whole(link, b"data")
     assert link.is_symlink()
     assert (tmp_path / "real" / "name").read_bytes() == b"data"
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(InputError, match="a device or pipe"):
-        files.write_whole(tmp_path / "pipe", b"")
+        atomic.write_whole(tmp_path / "pipe", b"")
     assert stat.S_ISFIFO((tmp_path / "pipe").stat().st_mode)
 
 
@@ -160,13 +160,13 @@ def test_links_are_followed_and_devices_refused(tmp_path):
 def test_the_previous_file_is_kept(path, monkeypatch, links):
     if not links:
         monkeypatch.setattr(os, "link", full)
-    previous = path.with_name("name" + files.PREVIOUS)
-    files.write_whole(path, b"1", keep_previous=True)
+    previous = path.with_name("name" + atomic.PREVIOUS)
+    atomic.write_whole(path, b"1", keep_previous=True)
     assert names(path.parent) == ["name"]
     for new, old in ((b"2", b"1"), (b"3", b"2")):
-        files.write_whole(path, new, keep_previous=True)
+        atomic.write_whole(path, new, keep_previous=True)
         assert (path.read_bytes(), previous.read_bytes()) == (new, old)
-    files.write_whole(path, b"4")
+    atomic.write_whole(path, b"4")
     assert (path.read_bytes(), previous.read_bytes()) == (b"4", b"2")
     assert names(path.parent) == ["name", "name.previous"]
 
@@ -190,13 +190,13 @@ def test_a_complete_file_is_there_at_every_moment(path, monkeypatch, links):
 
         return call
 
-    files.write_whole(path, b"1")
-    files.write_whole(path, b"2", keep_previous=True)
+    atomic.write_whole(path, b"1")
+    atomic.write_whole(path, b"2", keep_previous=True)
     for step in ("unlink", "replace", *(["link"] if links else [])):
         monkeypatch.setattr(os, step, watched(step))
     if not links:
         monkeypatch.setattr(os, "link", full)
-    files.write_whole(path, b"3", keep_previous=True)
+    atomic.write_whole(path, b"3", keep_previous=True)
     assert seen == [b"2"] * (2 if links else 1) + [b"3"]
 
 
@@ -208,9 +208,9 @@ def killed_writer(path, step):
     script = textwrap.dedent(
         f"""
         import os, signal, sys
-        from cbackprop import files
+        from cbackprop.files import atomic
         os.{step} = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
-        files.write_whole(sys.argv[1], b"never")
+        atomic.write_whole(sys.argv[1], b"never")
         """
     )
     run = subprocess.run([sys.executable, "-c", script, path], check=False)
@@ -226,30 +226,30 @@ def test_what_a_killed_writer_left_goes_with_the_next_write(tmp_path):
     killed_writer(path, "replace")
     left = names(tmp_path)
     assert len(left) == 3 and foreign in left and "name.x" not in left
-    files.write_whole(path, b"data")
+    atomic.write_whole(path, b"data")
     assert names(tmp_path) == [foreign, next(n for n in left if n.startswith(".name.x.")), "name"]
-    files.write_whole(other, b"data")
+    atomic.write_whole(other, b"data")
     assert names(tmp_path) == [foreign, "name", "name.x"]
 
 
 @POSIX
 def test_a_live_writers_temporary_is_left_alone(path):
-    with files._new_temporary(str(path)) as live:
+    with atomic._new_temporary(str(path)) as live:
         os.utime(live.name, (0, 0))
-        files.write_whole(path, b"data")
+        atomic.write_whole(path, b"data")
         assert os.path.exists(live.name)
-    files.write_whole(path, b"data")
+    atomic.write_whole(path, b"data")
     assert names(path.parent) == ["name"]
 
 
-@pytest.mark.skipif(not hasattr(files, "fcntl"), reason="there are no such locks here")
+@pytest.mark.skipif(not hasattr(atomic, "fcntl"), reason="there are no such locks here")
 def test_where_nothing_can_be_locked_age_decides(path, monkeypatch):
-    monkeypatch.setattr(files.fcntl, "flock", full)
-    with files._new_temporary(str(path)) as live:
-        files.write_whole(path, b"data")
+    monkeypatch.setattr(atomic.fcntl, "flock", full)
+    with atomic._new_temporary(str(path)) as live:
+        atomic.write_whole(path, b"data")
         assert os.path.exists(live.name)
         os.utime(live.name, (0, 0))
-        files.write_whole(path, b"data")
+        atomic.write_whole(path, b"data")
         assert names(path.parent) == ["name"]
 
 
@@ -261,7 +261,7 @@ def test_many_writers_of_one_file(path):
     def write(k):
         try:
             for _ in range(30):
-                files.write_whole(path, bytes([k]) * 1000, keep_previous=True)
+                atomic.write_whole(path, bytes([k]) * 1000, keep_previous=True)
                 assert len(set(path.read_bytes())) == 1
         except BaseException as failure:
             failures.append(failure)

@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 
 import cbackprop
-from cbackprop import formulas, reference
+from cbackprop import reference
 from cbackprop.errors import InputError, InputTypeError
+from cbackprop.network import two_layer
 
 RTOL = {"float64": 1e-13, "float32": 1e-5}
 
@@ -97,13 +98,13 @@ def test_gradients_by_complex_step():
 
 def test_gradients_large_enough_for_threads_in_blas(monkeypatch):
     asked = []
-    real = formulas.blas_threads.single_threaded
+    real = two_layer.blas_threads.single_threaded
 
     def single_threaded(needed):
         asked.append(needed)
         return real(needed)
 
-    monkeypatch.setattr(formulas.blas_threads, "single_threaded", single_threaded)
+    monkeypatch.setattr(two_layer.blas_threads, "single_threaded", single_threaded)
     for N in (64, 65):  # 64 x 64 x 64 is the last product on one thread
         arrays = page("float64", N, 64, 64, 1)
         _, *gradients = cbackprop.gradients(*arrays)

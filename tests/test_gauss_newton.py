@@ -5,7 +5,9 @@ import pytest
 import scipy.linalg
 
 from cbackprop import Network, losses
-from cbackprop.core import batch, gauss_newton, lapack
+from cbackprop.core.gauss_newton import assemble
+from cbackprop.core.gradient import batch
+from cbackprop.core.linalg import lapack
 from test_derivatives import by_complex_step, predict
 
 PAIRS = [
@@ -33,7 +35,7 @@ def system(
     n = min(M, net.n_parameters) if dual else net.n_parameters
     A, g = np.full((n, n), np.nan), np.empty(net.n_parameters)
     weight = None if weight is None else weight.astype(net.dtype)
-    answer = gauss_newton.system(
+    answer = assemble.system(
         *(net._plan, objective, net.parameters, X, Y, weight, A, g, n_threads),
         *(net._scaling, net._target_scaling, rows, dual),
     )
@@ -236,7 +238,7 @@ def test_what_is_not_finite_is_told(bad):
     A, g = np.empty((13, 13)), np.empty(13)
     objective = losses.objective_for("squared_error", net.dtype)
     arguments = (net._plan, objective, net.parameters, X, Y, None, A, g, 1)
-    assert gauss_newton.system(*arguments) is None
+    assert assemble.system(*arguments) is None
 
 
 # -- LAPACK ----------------------------------------------------------------------------------------
@@ -290,6 +292,4 @@ def test_shapes_that_do_not_fit():
         (X, Y, None, A, g, np.array([], dtype=int)),
     ):
         with pytest.raises(ValueError):
-            gauss_newton.system(
-                net._plan, objective, net.parameters, *bad[:5], 1, None, None, bad[5]
-            )
+            assemble.system(net._plan, objective, net.parameters, *bad[:5], 1, None, None, bad[5])

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import cbackprop
-from cbackprop.core.plan import Plan
+from cbackprop.core.gradient.plan import Plan
 
 sys.path.append(str(Path(__file__).resolve().parent.parent))
 

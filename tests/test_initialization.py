@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from cbackprop import Network, initialization
+from cbackprop import Network
 from cbackprop.errors import InputError, InputTypeError
+from cbackprop.network import initialization
 
 INITS = list(initialization.INITIALIZATIONS)
 

@@ -11,7 +11,7 @@ from scipy.optimize import rosen, rosen_der
 from threadpoolctl import threadpool_limits
 
 import cbackprop
-from cbackprop.core import lbfgs
+from cbackprop.core.quasi_newton import lbfgs
 
 # The entries of `numbers` (lbfgs.pxd).
 KNOWN, LOSS, ITERATIONS, EVALUATIONS, COUNT, HEAD, GAMMA, LOWEST, SMALLEST, STALLED, RHO = range(11)

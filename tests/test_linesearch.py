@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cbackprop.core.linesearch import search_line
+from cbackprop.core.quasi_newton.linesearch import search_line
 
 # --- the six functions of Moré and Thuente, ACM TOMS 20 (1994), section 5 -------------------------
 

@@ -8,8 +8,8 @@ import mpmath
 import numpy as np
 import pytest
 
-from cbackprop import reference_losses
 from cbackprop.core.simd import dispatch
+from cbackprop.reference import losses as reference_losses
 
 LEVELS = dispatch.available_levels()
 ACTIVATIONS = ("identity", "sigmoid", "tanh", "relu", "exp", "softmax")

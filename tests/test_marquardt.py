@@ -19,7 +19,7 @@ from cbackprop import (
     Network,
     Trainer,
 )
-from cbackprop.core import batch
+from cbackprop.core.gradient import batch
 from cbackprop.errors import InputError, InputTypeError
 
 

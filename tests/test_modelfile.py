@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from cbackprop import Network, Posterior, modelfile
+from cbackprop import Network, Posterior
 from cbackprop.errors import InputError, InputTypeError, ModelFormatError
-from cbackprop.scaling import Scaling
+from cbackprop.network import model_file
+from cbackprop.network.scaling import Scaling
 from tensor_bytes import checksum, edited, joined, laid_out, mutated, parts, put, sealed
 
 
@@ -47,7 +48,7 @@ def value_of(net):
     ]
     known = net.posterior and (
         net.posterior.factor.tobytes(),
-        [getattr(net.posterior, name) for name in modelfile.POSTERIOR_NUMBERS],
+        [getattr(net.posterior, name) for name in model_file.POSTERIOR_NUMBERS],
         net.posterior.parameters.tobytes(),
     )
     return repr(net), net.parameters.tobytes(), scalings, json.dumps(net.annotations), known

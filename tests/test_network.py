@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 
 import cbackprop
-from cbackprop import Network, network, reference
+from cbackprop import Network, reference
 from cbackprop.errors import BusyError, InputError, InputMemoryError, InputTypeError
-from cbackprop.scaling import Scaling
+from cbackprop.network import network
+from cbackprop.network.scaling import Scaling
 
 X = np.random.default_rng(0).normal(size=(9, 3))
 Y = np.random.default_rng(1).uniform(size=(9, 2))

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 import cbackprop
-from cbackprop import LBFGS, SGD, Adam, Huber, Quantile, reference_losses
+from cbackprop import LBFGS, SGD, Adam, Huber, Quantile
 from cbackprop.errors import InputError, InputTypeError
-from cbackprop.reference import outputs
+from cbackprop.reference import losses as reference_losses
+from cbackprop.reference.network import outputs
 
 LOSSES = ["squared_error", "cross_entropy", "poisson", "absolute_error", "huber", "quantile"]
 ALLOWED = {
@@ -427,7 +428,7 @@ def test_the_history_has_the_loss_in_the_targets_units(loss, n_out, solver):
 
 
 def test_constant_columns_and_refused_scalings():
-    from cbackprop.scaling import Scaling
+    from cbackprop.network.scaling import Scaling
 
     X, Y = np.c_[np.arange(5.0), np.full(5, 3.0)], np.c_[np.full(5, 8.0), np.arange(5.0)]
     net = cbackprop.Network((2, 3, 2), output_activation="identity", seed=0)

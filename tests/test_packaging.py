@@ -164,5 +164,5 @@ def test_freethreaded_python_keeps_the_gil_off():
     enabled = getattr(sys, "_is_gil_enabled", None)
     if enabled is None or enabled():
         pytest.skip("this Python runs with the GIL")
-    code = "import cbackprop, cbackprop.core.descent, sys; sys.exit(sys._is_gil_enabled())"
+    code = "import cbackprop, cbackprop.core.fit.fit, sys; sys.exit(sys._is_gil_enabled())"
     subprocess.run([sys.executable, "-W", "error", "-c", code], check=True)

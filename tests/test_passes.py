@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import cbackprop
-from cbackprop.core.passes import passes as measure
+from cbackprop.core.testing.passes import passes as measure
 
 sys.path.append(str(Path(__file__).resolve().parent.parent))
 

@@ -9,9 +9,11 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 import cbackprop
-from cbackprop import Network, Posterior, blas_threads, posterior
+from cbackprop import Network, Posterior
 from cbackprop.errors import BusyError, InputError, InputTypeError
-from cbackprop.scaling import Scaling
+from cbackprop.machine import blas_threads
+from cbackprop.network import posterior
+from cbackprop.network.scaling import Scaling
 
 rng = np.random.default_rng(0)
 X = rng.uniform(-1, 1, (50, 3))
@@ -117,8 +119,8 @@ def test_blocks_are_bounded(monkeypatch):
             sizes.append(block.nbytes)
             yield which, block
 
-    blocks = posterior.derivatives.blocks_at
-    monkeypatch.setattr(posterior.derivatives, "blocks_at", blocks_at)
+    blocks = posterior.jacobians.blocks_at
+    monkeypatch.setattr(posterior.jacobians, "blocks_at", blocks_at)
     many = np.broadcast_to(X[:1], (300_000, 3))
     _, std = net.predict(many, return_std=True)
     assert max(sizes) <= 1 << 25 and sum(sizes) == 300_000 * net.n_parameters * 8

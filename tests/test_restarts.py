@@ -12,9 +12,12 @@ import numpy as np
 import pytest
 
 import cbackprop
-from cbackprop import LBFGS, SGD, Adam, EarlyStopping, restarts, schedules, threads
+from cbackprop import LBFGS, SGD, Adam, EarlyStopping
 from cbackprop.errors import BusyError, DivergenceError, InputError, InputTypeError
-from cbackprop.restarts import THREAD_NAME
+from cbackprop.machine import threads
+from cbackprop.solvers import schedules
+from cbackprop.training import restarts
+from cbackprop.training.restarts import THREAD_NAME
 
 rng = np.random.default_rng(0)
 X = rng.uniform(-1, 1, (120, 2))

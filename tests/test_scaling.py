@@ -8,9 +8,9 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from cbackprop import scaling
 from cbackprop.errors import InputError, InputTypeError
-from cbackprop.scaling import Scaling
+from cbackprop.network import scaling
+from cbackprop.network.scaling import Scaling
 
 
 def apply(s, X):

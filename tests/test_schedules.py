@@ -6,9 +6,9 @@ import pickle
 import numpy as np
 import pytest
 
-from cbackprop import schedules
 from cbackprop.errors import InputError, InputTypeError
-from cbackprop.schedules import (
+from cbackprop.solvers import schedules
+from cbackprop.solvers.schedules import (
     CosineDecay,
     ExponentialDecay,
     InverseScaling,

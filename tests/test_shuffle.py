@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cbackprop.core.shuffle import epoch_order, window_order
+from cbackprop.core.data.shuffle import epoch_order, window_order
 
 SEEDS = st.integers(0, 2**64 - 1)
 

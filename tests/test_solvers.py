@@ -8,9 +8,10 @@ import pickle
 import pytest
 
 import cbackprop
-from cbackprop import LBFGS, SGD, Adam, RProp, solvers
+from cbackprop import LBFGS, SGD, Adam, RProp
 from cbackprop.errors import InputError, InputTypeError
-from cbackprop.schedules import CosineDecay, ReduceOnPlateau, StepDecay, WarmUp
+from cbackprop.solvers import first_order as solvers
+from cbackprop.solvers.schedules import CosineDecay, ReduceOnPlateau, StepDecay, WarmUp
 
 EXAMPLES = [
     SGD(),

@@ -5,8 +5,8 @@ import pytest
 import scipy.sparse
 
 import cbackprop
-from cbackprop.core import calls
-from cbackprop.core.rows import RowSource, SparseRows
+from cbackprop.core.data.rows import RowSource, SparseRows
+from cbackprop.core.gradient import evaluate
 
 
 def sparse(X):
@@ -16,7 +16,7 @@ def sparse(X):
 
 def predicted(net, X):
     Y_hat = np.empty((len(X), net.sizes[-1]), net.dtype)
-    good = calls.predict(net._plan, net.parameters, X, Y_hat, 1, net._scaling)
+    good = evaluate.predict(net._plan, net.parameters, X, Y_hat, 1, net._scaling)
     return Y_hat if good else None
 
 

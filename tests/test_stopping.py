@@ -9,7 +9,7 @@ import pytest
 import cbackprop
 from cbackprop import SGD, EarlyStopping
 from cbackprop.errors import InputError, InputTypeError
-from cbackprop.splits import split
+from cbackprop.training.splits import split
 
 
 def data(n_rows, n_in=3, n_out=2, seed=0):

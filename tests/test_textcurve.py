@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import cbackprop
-from cbackprop.textcurve import log_helps, loss_curve
+from cbackprop.plotting.text import log_helps, loss_curve
 
 
 def a_history(loss, validation_loss=(), best_epoch=None, first_epoch=0):

@@ -6,8 +6,8 @@ import threading
 
 import pytest
 
-from cbackprop import threads
 from cbackprop.errors import InputError, InputTypeError
+from cbackprop.machine import threads
 from cgroup_files import made_up_proc
 
 

@@ -9,7 +9,7 @@ import pytest
 
 import cbackprop
 from cbackprop import reference
-from cbackprop.core.shuffle import epoch_order
+from cbackprop.core.data.shuffle import epoch_order
 from cbackprop.errors import BusyError, InputError, InputTypeError
 
 XOR = np.array([[0.0, 0], [0, 1], [1, 0], [1, 1]]), np.array([0.0, 1, 1, 0])
@@ -545,7 +545,7 @@ def test_missing_targets_do_not_hide_those_out_of_range(n_rows):
 
 
 def test_input_scaling_is_part_of_training():
-    from cbackprop.scaling import Scaling
+    from cbackprop.network.scaling import Scaling
 
     X, Y = data(60)
     X = X * 40 + 300

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 import cbackprop
-from cbackprop import LBFGS, SGD, Adam, RProp, schedules
+from cbackprop import LBFGS, SGD, Adam, RProp
 from cbackprop.errors import InputError
+from cbackprop.solvers import schedules
 
 
 def data(n_rows, n_in=3, n_out=2, seed=0):

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from cbackprop.core import vectors
+from cbackprop.core.linalg import vectors
 
 LENGTHS = (*range(35), 257, 1000)
 

@@ -3,20 +3,22 @@
 The public names, and nothing else.
 """
 
-from . import errors, schedules
-from .checkpoint import Checkpoint
-from .config import get_config
+from . import errors
+from . import moved as moved  # import paths of 0.1.0
 from .errors import CBackpropError, DivergenceError
-from .formulas import delta_hidden, delta_output, gradients, sigmoid
-from .history import History
-from .least_squares import BayesianRegularization, LevenbergMarquardt
 from .losses import Huber, Quantile
-from .network import Network
-from .plotting import TrainingCurveDisplay
-from .posterior import Posterior
-from .solvers import LBFGS, SGD, Adam, RProp
-from .stopping import EarlyStopping
-from .trainer import Trainer
+from .machine.config import get_config
+from .network.network import Network
+from .network.posterior import Posterior
+from .network.two_layer import delta_hidden, delta_output, gradients, sigmoid
+from .plotting.curve import TrainingCurveDisplay
+from .solvers import schedules
+from .solvers.first_order import LBFGS, SGD, Adam, RProp
+from .solvers.least_squares import BayesianRegularization, LevenbergMarquardt
+from .training.checkpoint import Checkpoint
+from .training.early_stopping import EarlyStopping
+from .training.history import History
+from .training.trainer import Trainer
 from .version import __version__
 
 __all__ = [

@@ -19,7 +19,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from .core.rows import ready
+from .core.data.rows import ready
 from .errors import InputError, InputTypeError
 
 __all__ = [

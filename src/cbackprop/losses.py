@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from . import checks
-from .core.objective import Objective
+from .core.gradient.objective import Objective
 from .errors import InputError, InputTypeError
 
 __all__ = ["LOSSES", "Huber", "Quantile", "check_loss", "check_targets", "name_of", "objective_for"]

@@ -61,7 +61,7 @@ def _end(line: str, status: int) -> int:
 
 
 def _run(argv: Sequence[str] | None) -> int:
-    from . import arguments  # here, so that an interrupt while importing is one line, too
+    from . import arguments
 
     options = arguments.parse(argv)
     from . import info, predict, train

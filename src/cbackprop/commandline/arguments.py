@@ -10,9 +10,9 @@ from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from ..errors import InputError
-from ..initialization import INITIALIZATIONS
 from ..losses import LOSSES
-from ..network import ACTIVATIONS, HIDDEN_ACTIVATIONS
+from ..network.initialization import INITIALIZATIONS
+from ..network.network import ACTIVATIONS, HIDDEN_ACTIVATIONS
 from ..version import __version__
 
 SOLVERS = ("sgd", "adam", "rprop", "lbfgs", "lm", "br")

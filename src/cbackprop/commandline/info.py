@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from ..config import get_config
-from ..modelfile import VERSIONS, WITH_POSTERIOR
-from ..network import Network
+from ..machine.config import get_config
+from ..network.model_file import VERSIONS, WITH_POSTERIOR
+from ..network.network import Network
 from . import report
 from .predict import coding_of
 

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError, MissingExtraError
-from ..history import History
-from ..plotting import TrainingCurveDisplay
-from ..textcurve import loss_curve
+from ..plotting.curve import TrainingCurveDisplay
+from ..plotting.text import loss_curve
+from ..training.history import History
 from .files import check_writable
 
 # The options that name a file to be written, in the order in which they are checked.

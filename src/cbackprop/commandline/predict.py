@@ -10,7 +10,7 @@ from typing import TextIO
 import numpy as np
 
 from ..losses import LOSSES
-from ..network import Network
+from ..network.network import Network
 from . import report
 from .coding import Coding
 from .data import read_matching

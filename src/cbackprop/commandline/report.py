@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..network import Network
+from ..network.network import Network
 from .coding import Coding
 from .data import Data
 

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 
 from ..errors import InputError
-from ..least_squares import BayesianRegularization, LevenbergMarquardt
-from ..network import Network
-from ..scaling import Scaling
-from ..solvers import LBFGS, SGD, Adam, RProp, Solver
+from ..network.network import Network
+from ..network.scaling import Scaling
+from ..solvers.first_order import LBFGS, SGD, Adam, RProp, Solver
+from ..solvers.least_squares import BayesianRegularization, LevenbergMarquardt
 from ..version import __version__
 from . import report
 from .coding import is_one_hot

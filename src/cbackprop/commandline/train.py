@@ -9,13 +9,13 @@ import sys
 import time
 from typing import Any
 
-from .. import threads
-from ..checkpoint import Checkpoint
-from ..config import get_config
 from ..errors import InputError
-from ..history import History
-from ..stopping import EarlyStopping
-from ..trainer import Trainer
+from ..machine import threads
+from ..machine.config import get_config
+from ..training.checkpoint import Checkpoint
+from ..training.early_stopping import EarlyStopping
+from ..training.history import History
+from ..training.trainer import Trainer
 from . import outcome, report, settings
 from .coding import Coding
 from .data import DIGITS, Data, read_matching, read_training

@@ -20,19 +20,12 @@ from sklearn.utils._param_validation import Interval, Options, StrOptions
 from sklearn.utils.validation import _check_sample_weight
 
 from .. import checks
-from ..core.rows import SparseRows
+from ..core.data.rows import SparseRows
 from ..errors import DivergenceError, InputError, InputMemoryError, InputTypeError
-from ..network import Network
-from ..scaling import Scaling
+from ..network.network import Network
+from ..network.scaling import Scaling
 from .callbacks import CallbackSupport, Evaluations, Printer, Tasks
-from .draws import (
-    Orders,
-    another,
-    draw_parameters,
-    draw_spread,
-    draw_validation_rows,
-    stream,
-)
+from .draws import Orders, another, draw_parameters, draw_spread, draw_validation_rows, stream
 from .fitted import HasNetwork
 from .notices import by_parameters, warn
 from .rows import as_rows, predict_rows

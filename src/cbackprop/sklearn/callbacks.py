@@ -8,7 +8,7 @@ import copy
 from collections.abc import Callable
 from typing import Any
 
-from ..network import Network
+from ..network.network import Network
 
 try:
     from sklearn.callback import CallbackSupportMixin, with_callbacks

@@ -14,8 +14,8 @@ from sklearn.utils.multiclass import _check_partial_fit_first_call, type_of_targ
 from sklearn.utils.validation import validate_data
 
 from ..errors import InputError
-from ..formulas import sigmoid
-from ..network import Network
+from ..network.network import Network
+from ..network.two_layer import sigmoid
 from .base import BaseMLP, fitting
 from .callbacks import with_callbacks
 from .fitted import fitted

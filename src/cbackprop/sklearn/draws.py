@@ -15,7 +15,7 @@ from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
 
 from ..errors import InputError
-from ..network import Network
+from ..network.network import Network
 
 __all__ = [
     "Orders",

@@ -7,7 +7,7 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ..errors import InputError
-from ..network import Network
+from ..network.network import Network
 from .rows import predict_rows
 
 __all__ = ["HasNetwork", "fitted"]

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import scipy.sparse
 
-from ..core.rows import SparseRows
-from ..network import Network
+from ..core.data.rows import SparseRows
+from ..network.network import Network
 
 __all__ = ["as_rows", "is_sparse", "predict_rows", "some_rows"]
 

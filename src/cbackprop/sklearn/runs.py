@@ -13,9 +13,9 @@ import joblib
 import numpy as np
 
 from ..errors import DivergenceError
-from ..history import History
-from ..network import Network
-from ..restarts import Pool
+from ..network.network import Network
+from ..training.history import History
+from ..training.restarts import Pool
 from .callbacks import Tasks
 from .draws import Orders
 from .rows import some_rows

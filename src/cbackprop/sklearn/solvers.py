@@ -9,8 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from ..least_squares import BayesianRegularization, LevenbergMarquardt
-from ..solvers import LBFGS, SGD, Adam, RProp, Solver
+from ..solvers.first_order import LBFGS, SGD, Adam, RProp, Solver
+from ..solvers.least_squares import BayesianRegularization, LevenbergMarquardt
 
 __all__ = ["SOLVERS", "SolverKind"]
 

@@ -9,11 +9,7 @@ from typing import Any
 import numpy as np
 
 from .. import losses
-from ..core.descent import COLUMNS, NUMBERS
-from ..core.lbfgs import evaluations_of
-from ..core.objective import Objective
-from ..core.rules import RuleSettings
-from ..core.watch import (
+from ..core.fit.early_stopping import (
     WatchSettings,
     best_of,
     fresh_best,
@@ -22,11 +18,15 @@ from ..core.watch import (
     plateau_scale,
     waited,
 )
-from ..exams import Exams
-from ..network import Network
-from ..rule import solves_a_system
-from ..solvers import Solver
-from ..trainer import Trainer
+from ..core.fit.fit import COLUMNS, NUMBERS
+from ..core.gradient.objective import Objective
+from ..core.gradient.update_rules import RuleSettings
+from ..core.quasi_newton.lbfgs import evaluations_of
+from ..network.network import Network
+from ..solvers.first_order import Solver
+from ..solvers.rule import solves_a_system
+from ..training.evaluation import Exams
+from ..training.trainer import Trainer
 from .notices import by_parameters, warn
 
 __all__ = ["Patience", "PeerTrainer"]

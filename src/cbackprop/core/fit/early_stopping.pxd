@@ -1,0 +1,44 @@
+from cbackprop.core.linalg.types cimport real
+
+cdef enum:
+    N_WATCHED = 16              # numbers of a watch: what a trainer's state keeps of it
+
+ctypedef enum Reason:           # why a fit ended
+    NOT_YET
+    EPOCHS
+    SECONDS
+    TARGET_LOSS
+    EARLY_STOPPING
+    CALLBACK
+    CONVERGED
+    NO_DESCENT
+    STEPS
+    GRADIENT_TOLERANCE
+    STEP_TOLERANCE
+    NO_STEP                     # mu has reached its largest value
+
+ctypedef struct Watch:
+    int monitored               # a column of the record; negative: nothing is monitored
+    bint maximise
+    double patience
+    double min_delta
+    Py_ssize_t start_epoch
+    bint keep_best
+    bint from_best              # patience counts from the best value, not from the last better one
+    double divisor              # of the learning rate when patience ends; 0: the fit stops,
+    double least_rate           # as it does at a rate of at most this
+    double target_loss          # negative infinity: none
+    # the plateau that lowers the learning rate; patience negative: none
+    double plateau_factor
+    double plateau_patience
+    double plateau_delta
+    double plateau_minimum
+    double* numbers             # (N_WATCHED,)
+
+cdef class WatchSettings:
+    cdef Watch watch
+
+cdef double plateau_rate(const Watch* watch, double rate) noexcept nogil
+cdef Reason judge(const Watch* watch, Py_ssize_t epoch, double loss, double monitored,
+                  double rate, Py_ssize_t n_parameters, const real* parameters,
+                  real* best) noexcept nogil

@@ -1,0 +1,99 @@
+# A fit under way, as its call (descent.pyx), its loop (slices.pyx) and the solvers' iterations
+# (iterations.pyx) see it.
+
+from libc.stdint cimport int64_t, uint64_t
+
+from cbackprop.core.gradient.job cimport Job
+from cbackprop.core.fit.evaluation cimport Sheet
+from cbackprop.core.quasi_newton.lbfgs cimport Settings as LbfgsSettings
+from cbackprop.core.gauss_newton.levenberg_marquardt cimport Settings as MarquardtSettings
+from cbackprop.core.fit.python_loss cimport Asked
+from cbackprop.core.gradient.update_rules cimport Rule
+from cbackprop.core.gauss_newton.system cimport System
+from cbackprop.core.fit.early_stopping cimport Reason, Watch
+
+ctypedef enum Outcome:         # of a slice, or of a step
+    RUNNING
+    FINISHED
+    INTERRUPTED
+    NEEDS_ORDER
+    EPOCH_DONE                  # Python's turn
+    BAD_ROWS
+    BAD_SHEET                   # of validation or test
+    DIVERGED
+    FAILED                      # an exception from a loss in Python
+
+cdef enum:                      # columns of the record, in the order of COLUMNS
+    LOSS
+    LEARNING_RATE
+    TOOK
+    PENALTY
+    NORM
+    UNIT_LOSS
+    VALIDATION_LOSS             # three of each sheet
+    VALIDATION_METRIC
+    VALIDATION_UNIT_LOSS
+    TEST_LOSS
+    TEST_METRIC
+    TEST_UNIT_LOSS
+    DAMPING                     # of Levenberg-Marquardt
+    REJECTED
+    ALPHA                       # of the evidence
+    BETA
+    EFFECTIVE
+    N_COLUMNS
+
+ctypedef struct Course:
+    Job job
+    Rule rule
+    Watch watch
+    Sheet* sheets[2]            # validation and test, or NULL
+    Py_ssize_t n_rows           # of an epoch
+    Py_ssize_t batch_rows
+    Py_ssize_t n_out
+    bint in_python              # every epoch's end is Python's too
+    bint wants_norm             # of the whole gradient, after each epoch
+    double unit                 # every column's unit, where one number is; else 0
+    double rate                 # the learning rate where it is constant
+    double* rates               # of the slice's epochs, or NULL
+    char* best                  # (n_parameters,) the best parameters so far, or NULL
+    # the place in time
+    Py_ssize_t epoch
+    Py_ssize_t position
+    double loss_sum
+    double unit_sum
+    Py_ssize_t last_epoch
+    Py_ssize_t steps_left       # negative: without limit
+    Reason reason
+    # solvers whose epoch is an iteration
+    Outcome refused             # why an evaluation was given up
+    LbfgsSettings lbfgs
+    char* W                     # (n_parameters,) the point, while others are evaluated
+    char* scratch
+    bint recognised             # loss and gradient in the state are of these rows
+    MarquardtSettings marquardt
+    System* system
+    # a loss in Python; NULL where the loss is the core's
+    Asked* asked
+    # shuffling
+    bint shuffled
+    bint supplied
+    bint window
+    uint64_t seed
+    const int64_t* subset       # which rows an epoch visits; NULL: all
+    int64_t* order
+    Py_ssize_t order_epoch      # whose order it is; -1: none yet
+    # the clock
+    double slice_end
+    double forced_end
+    double deadline
+    double looked               # at the clock, last
+    Py_ssize_t timed            # the records that have their seconds
+    Py_ssize_t clock_every
+    Py_ssize_t countdown
+    bint few                    # steps by few_rows.pyx
+    # what it has seen
+    int checks_left             # epochs until every row has been checked
+    Py_ssize_t n_records
+    Py_ssize_t most_records
+    double* columns[N_COLUMNS]  # NULL: not wanted

@@ -1,0 +1,83 @@
+"""What is minimised: a loss, weights of the outputs, and whether targets may be missing.
+
+    L = 1/N sum_n sum_k u_k l(y_nk, y_hat_nk)       u_k: the weight of output k; 1 without
+
+The plain objective, squared error with nothing of this, has kernels of its own
+(``elementwise.delta_O``); all others go through ``elementwise.loss_delta`` with a weight for each
+element where there are weights.  This file holds settings; the formulas are in core/simd/loss.h.
+"""
+
+from cbackprop.core.data.rows cimport memory_of
+from cbackprop.core.simd.dispatch cimport (
+    CBP_ABSOLUTE_ERROR,
+    CBP_CROSS_ENTROPY,
+    CBP_EXP,
+    CBP_GIVEN,
+    CBP_HUBER,
+    CBP_POISSON,
+    CBP_QUANTILE,
+    CBP_RELU,
+    CBP_SIGMOID,
+    CBP_SOFTMAX,
+    CBP_SQUARED_ERROR,
+)
+
+LOSS_CODES = {
+    "squared_error": CBP_SQUARED_ERROR,
+    "cross_entropy": CBP_CROSS_ENTROPY,
+    "poisson": CBP_POISSON,
+    "absolute_error": CBP_ABSOLUTE_ERROR,
+    "huber": CBP_HUBER,
+    "quantile": CBP_QUANTILE,
+    "given": CBP_GIVEN,
+}
+
+
+cdef class Objective:
+    """A loss with its settings.
+
+    Parameters
+    ----------
+    loss : str
+        A key of ``LOSS_CODES``; "given": dL/dY_hat stands in Y's place.
+    parameter : float
+        Huber's threshold or the quantile.
+    column_weight, units : ndarray (n_out,), optional
+        Of the network's dtype.  ``units`` turn a column's loss into that of unscaled targets; with
+        them that loss is summed as well.
+    missing : bool
+        NaN in Y is a missing target.
+    """
+
+    def __init__(self, str loss="squared_error", *, double parameter=0.0, column_weight=None,
+                 units=None, bint missing=False):
+        self.goal.loss = LOSS_CODES[loss]
+        self.goal.parameter = parameter
+        self.goal.missing = missing
+        self.goal.column_weight = self.goal.units = NULL
+        self.column_weight, self.units = column_weight, units
+
+    @property
+    def has_units(self):
+        """Whether the loss in the targets' units is summed as well."""
+        return self.units is not None
+
+    cdef int fit_to(self, const Net* net) except -1:
+        """Check the objective against the network; what follows from both is set."""
+        cdef:
+            Goal* goal = &self.goal
+            int activation = net.layers[net.n_layers - 1].activation
+            Py_ssize_t n_bytes = net.layers[net.n_layers - 1].n_out * net.itemsize
+        if ((goal.loss == CBP_CROSS_ENTROPY and activation not in (CBP_SIGMOID, CBP_SOFTMAX))
+                or (goal.loss == CBP_POISSON and activation != CBP_EXP)):
+            raise ValueError("the loss does not go with the output activation")
+        if self.column_weight is not None:
+            goal.column_weight = memory_of(self.column_weight, "column_weight", n_bytes, False)
+        if self.units is not None:
+            goal.units = memory_of(self.units, "units", n_bytes, False)
+        goal.linear = goal.loss == CBP_CROSS_ENTROPY or goal.loss == CBP_POISSON
+        goal.plain = (goal.loss == CBP_SQUARED_ERROR and activation <= CBP_RELU
+                      and goal.column_weight == NULL and not goal.missing)
+        # The plain kernels sum (Y - Y_hat)^2, the loss's own ones l itself.
+        goal.factor = 0.5 if goal.plain else 1.0
+        return 0

@@ -1,0 +1,1 @@
+"""Hooks by which tests and benchmarks reach compiled loops; the library itself uses none."""

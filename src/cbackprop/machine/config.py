@@ -1,0 +1,48 @@
+"""get_config: which build, instruction set, BLAS and threads are at work.
+
+For bug reports and for runs to be repeated to the bit.  It reads and reports, and sets nothing.
+"""
+
+import platform
+from typing import Any
+
+import numpy as np
+import scipy
+
+from ..core.simd.dispatch import available_levels, level
+from ..version import __version__
+from . import blas_threads, threads
+
+__all__ = ["get_config"]
+
+
+def get_config() -> dict[str, Any]:
+    """What cbackprop runs on.
+
+    Returns
+    -------
+    dict
+        version : of cbackprop
+        instruction_set : level of the compiled loops in use; CBACKPROP_SIMD pins it
+        instruction_sets : the levels this processor can run
+        blas_name, blas_version, blas_kernel : SciPy's BLAS, and the processor kernel it has chosen;
+            OPENBLAS_CORETYPE pins OpenBLAS's; None where threadpoolctl does not know the library
+        blas_threads : threads that BLAS uses when called by others (by our calls, one)
+        threads : threads that a call of ours may use
+        python, numpy, scipy : versions
+    """
+    libraries = blas_threads.libraries()
+    info = libraries[0].info() if libraries else {}
+    return {
+        "version": __version__,
+        "instruction_set": level(),
+        "instruction_sets": tuple(available_levels()),
+        "blas_name": info.get("internal_api"),
+        "blas_version": info.get("version"),
+        "blas_kernel": info.get("architecture"),
+        "blas_threads": info.get("num_threads"),
+        "threads": threads.available_threads(),
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "scipy": scipy.__version__,
+    }

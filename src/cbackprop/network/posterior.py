@@ -1,0 +1,170 @@
+"""How sure a network is of its predictions: the Laplace approximation about its parameters.
+
+The posterior of the parameters is taken for a normal distribution about those that a fit found,
+with the inverse of A = beta J^T J + alpha I for its covariance: MacKay, Neural Computation 4, 1992,
+p. 448-472; Foresee and Hagan, ICNN 1997.  J is the Jacobian of the network's scaled outputs by the
+parameters over all rows of the fit.  An output's prediction then has the variance j^T A^-1 j, with
+j its gradient by the parameters, and a new measurement 1 / beta more.
+
+It promises to take what is found and to find nothing: alpha and beta are the solver's.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy.linalg import solve_triangular
+
+from .. import checks
+from ..errors import InputError
+from ..machine import blas_threads, threads
+from . import jacobians
+
+if TYPE_CHECKING:
+    from .network import Network
+
+__all__ = ["Posterior", "standard_deviations"]
+
+# Of the Jacobian of a block of rows, in float64.
+BLOCK_BYTES = 1 << 25
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Posterior:
+    """The normal distribution of a network's P parameters that data leave.
+
+    Parameters
+    ----------
+    factor : array-like, (P, P)
+        L, the lower Cholesky factor of A = beta J^T J + alpha I = L L^T, the precision of the
+        parameters.  What stands above the diagonal is not looked at.
+    alpha : float
+        The precision of the parameters before there were data; at least 0.
+    beta : float
+        The precision of the noise in the network's own, scaled targets; above 0.
+    effective_parameters : float
+        How many of the parameters the data determine: P - alpha tr(A^-1), in 0..P.
+    parameters : array-like, (P,)
+        Those about which it is: the network's when `factor` was computed.
+
+    Raises
+    ------
+    InputError, InputTypeError
+        If shapes do not fit, a number is not finite or out of range, or the diagonal of `factor` is
+        not above 0.
+
+    Notes
+    -----
+    All are kept, the arrays as read-only copies: `factor`, of P^2 doubles, takes 8 MB for 1,000
+    parameters and 72 MB for 3,000, in memory as in a file.
+    """
+
+    factor: np.ndarray
+    alpha: float
+    beta: float
+    effective_parameters: float
+    parameters: np.ndarray
+
+    def __post_init__(self) -> None:
+        parameters = np.array(checks.as_numbers("parameters", self.parameters, np.float64))
+        if parameters.ndim != 1 or not parameters.size:
+            raise InputError(
+                f"parameters has shape {parameters.shape}; expected one dimension, as "
+                "network.parameters has"
+            )
+        factor = checks.as_numbers("factor", self.factor, np.float64)
+        P = parameters.size
+        if factor.shape != (P, P):
+            raise InputError(
+                f"factor has shape {factor.shape}; expected {(P, P)}, a row and a column for each "
+                f"of the {P} parameters"
+            )
+        factor = np.tril(factor).astype(np.float64, order="C", copy=False)
+        for name, A in (("factor", factor), ("parameters", parameters)):
+            if not np.isfinite(A).all():
+                index = [int(i) for i in np.argwhere(~np.isfinite(A))[0]]
+                raise InputError(f"{name}{index} is {A[*index]}; expected finite numbers")
+            A.setflags(write=False)
+        diagonal = factor.diagonal()
+        if not (diagonal > 0).all():
+            i = int((diagonal > 0).argmin())
+            raise InputError(
+                f"factor[{i}, {i}] is {diagonal[i]:g}; expected a diagonal above 0, as a Cholesky "
+                "factor has"
+            )
+        effective = checks.positive_float(
+            "effective_parameters", self.effective_parameters, zero=True
+        )
+        if effective > P:
+            raise InputError(
+                f"effective_parameters is {effective:g}; expected at most {P}, the number of "
+                "parameters"
+            )
+        for name, value in (
+            ("factor", factor),
+            ("alpha", checks.positive_float("alpha", self.alpha, zero=True)),
+            ("beta", checks.positive_float("beta", self.beta)),
+            ("effective_parameters", effective),
+            ("parameters", parameters),
+        ):
+            object.__setattr__(self, name, value)
+
+    @property
+    def noise_std(self) -> float:
+        """1 / sqrt(beta): the noise of one measurement, in the network's scaled targets.
+
+        In the targets' units it is ``noise_std / abs(net.output_scaling.scale)``; its square taken
+        from that of a prediction's standard deviation leaves the square of the mean's.
+        """
+        return 1 / math.sqrt(self.beta)
+
+    def __repr__(self) -> str:
+        return (
+            f"Posterior of {self.parameters.size} parameters, {self.effective_parameters:.1f} "
+            f"effective; alpha {self.alpha:.3g}, beta {self.beta:.3g}"
+        )
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Posterior":
+        return self  # nothing in it changes, and it is large
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        fields = self.factor, self.alpha, self.beta, self.effective_parameters, self.parameters
+        return Posterior, fields
+
+
+def standard_deviations(
+    network: "Network", posterior: Posterior, X: np.ndarray, n_threads: int | None
+) -> np.ndarray:
+    """sqrt(1 / beta + j^T A^-1 j) for each output of each row, in the units of `predict`.
+
+    With L L^T = A, j^T A^-1 j = |L^-1 j|^2: triangular systems for the Jacobian of a block of rows.
+
+    Parameters
+    ----------
+    X : ndarray, (N, n_in)
+        Checked and finite.
+    n_threads : int, optional
+        At most this many threads for the Jacobian; None is as many as are available.  No effect on
+        the result.
+
+    Returns
+    -------
+    ndarray, (N, n_out), of the network's dtype
+    """
+    n_out, P = network.sizes[-1], posterior.parameters.size
+    rows = max(1, BLOCK_BYTES // (8 * n_out * P))
+    variance = np.empty((len(X), n_out))
+    blocks = jacobians.blocks_at(network, posterior.parameters, X, rows, threads.resolve(n_threads))
+    for which, block in blocks:
+        J = block.reshape(-1, P).astype(np.float64, copy=False)  # a block is ours to overwrite
+        with blas_threads.single_threaded():
+            V = solve_triangular(
+                posterior.factor, J.T, lower=True, overwrite_b=True, check_finite=False
+            )
+        variance[which] = np.einsum("ij,ij->j", V, V).reshape(-1, n_out)
+    noise = np.full(n_out, posterior.noise_std)
+    if network.output_scaling is not None:
+        noise /= np.abs(network.output_scaling.scale)
+    std: np.ndarray = np.sqrt(variance + noise**2).astype(network.dtype)
+    return std

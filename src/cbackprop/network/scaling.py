@@ -1,0 +1,120 @@
+"""The scaling of a network's inputs: x -> (x - shift) * scale, column by column.
+
+A part of the model: it is saved with the network and applied by predict, loss, gradient and fit, to
+each block of rows as it is read, never to a copy of the data.  It promises to stay affine.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from .. import checks
+from ..errors import InputError
+
+__all__ = ["Scaling"]
+
+# The statistics read this many numbers at a time.
+_CHUNK = 1 << 16
+
+
+@dataclass(frozen=True, eq=False)
+class Scaling:
+    """x -> (x - shift) * scale.
+
+    Parameters
+    ----------
+    shift, scale : array-like, (n_in,)
+        Finite numbers, kept as read-only float64 copies.
+
+    Raises
+    ------
+    InputError, InputTypeError
+        If they are not one-dimensional, of one length, and finite.
+    """
+
+    shift: np.ndarray = field()
+    scale: np.ndarray = field()
+
+    def __post_init__(self) -> None:
+        for name in ("shift", "scale"):
+            given = checks.as_numbers(name, getattr(self, name), np.float64)
+            values = np.array(given, dtype=np.float64)
+            if values.ndim != 1 or not values.size:
+                raise InputError(
+                    f"{name} has shape {values.shape}; expected one number for each input column"
+                )
+            if not np.isfinite(values).all():
+                column = int(np.isfinite(values).argmin())
+                raise InputError(f"{name}[{column}] is {values[column]}; expected finite numbers")
+            values.setflags(write=False)
+            object.__setattr__(self, name, values)
+        if self.shift.shape != self.scale.shape:
+            raise InputError(
+                f"shift has {self.shift.size} entries and scale {self.scale.size}; "
+                "expected one of each for each input column"
+            )
+
+    @classmethod
+    def standard(cls, X: Any) -> "Scaling":
+        """Mean 0 and standard deviation 1 (of all rows, ddof 0) in each column of X (N, n_in).
+
+        A constant column becomes 0.  Computed in float64, a chunk of rows at a time.
+        """
+        X = checks.as_rows("X", X, None)
+        n, mean, squares = 0, np.zeros(X.shape[1]), np.zeros(X.shape[1])
+        low, high = np.full_like(mean, np.inf), np.full_like(mean, -np.inf)
+        # Chan, Golub and LeVeque 1983: the sums of squares about the mean of two parts joined.
+        with np.errstate(over="ignore", invalid="ignore"):
+            for chunk in _chunks(X):
+                m, mean_m = len(chunk), chunk.mean(axis=0)
+                step = mean_m - mean
+                squares += ((chunk - mean_m) ** 2).sum(axis=0) + step**2 * (n * m / (n + m))
+                mean += step * (m / (n + m))
+                n += m
+                low, high = np.minimum(low, chunk.min(axis=0)), np.maximum(high, chunk.max(axis=0))
+            deviation = np.sqrt(squares / n)
+        return cls._from_statistics(X, mean, deviation, low, high)
+
+    @classmethod
+    def minmax(cls, X: Any) -> "Scaling":
+        """Each column of X (N, n_in) onto [-1, 1].  A constant column becomes 0."""
+        X = checks.as_rows("X", X, None)
+        low, high = np.full(X.shape[1], np.inf), np.full(X.shape[1], -np.inf)
+        for chunk in _chunks(X):
+            low, high = np.minimum(low, chunk.min(axis=0)), np.maximum(high, chunk.max(axis=0))
+        # Halves first: the difference of two large numbers may overflow.
+        return cls._from_statistics(X, low / 2 + high / 2, high / 2 - low / 2, low, high)
+
+    @classmethod
+    def _from_statistics(
+        cls,
+        X: np.ndarray,
+        middle: np.ndarray,
+        spread: np.ndarray,
+        low: np.ndarray,
+        high: np.ndarray,
+    ) -> "Scaling":
+        if not (np.isfinite(low).all() and np.isfinite(high).all()):
+            checks.raise_non_finite(X)
+        # No spread, or one too small to divide by: the column says nothing.  Its mean may have been
+        # rounded, so the shift is the value itself, and the result exactly 0.
+        with np.errstate(divide="ignore", over="ignore"):
+            constant = (low == high) | np.isinf(1 / spread)
+        middle, spread = np.where(constant, low, middle), np.where(constant, 1.0, spread)
+        usable = np.isfinite(middle) & np.isfinite(spread)
+        if not usable.all():
+            column = int(usable.argmin())
+            raise InputError(f"X column {column} holds numbers too large to scale; divide it first")
+        return cls(middle, 1 / spread)
+
+    def __repr__(self) -> str:
+        return f"Scaling of {self.shift.size} input columns"
+
+
+def _chunks(X: np.ndarray) -> Iterator[np.ndarray]:
+    """Runs of rows as float64."""
+    step = max(1, _CHUNK // X.shape[1])
+    for start in range(0, len(X), step):
+        yield X[start : start + step].astype(np.float64)

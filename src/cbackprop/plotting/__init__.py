@@ -1,0 +1,5 @@
+"""Pictures of a training, as figures and as text."""
+
+from .curve import TrainingCurveDisplay
+
+__all__ = ["TrainingCurveDisplay"]

@@ -1,0 +1,27 @@
+"""The specification in NumPy: docs/mathematics.md as code, complex-safe, the tests' oracle.
+
+`network` has the layers and their gradients, `losses` the losses and output activations.  The
+package never imports this room at run time.
+"""
+
+from .network import (
+    ACTIVATIONS,
+    gradient,
+    gradients,
+    loss,
+    outputs,
+    predict,
+    relu,
+    sigmoid,
+)
+
+__all__ = [
+    "ACTIVATIONS",
+    "gradient",
+    "gradients",
+    "loss",
+    "outputs",
+    "predict",
+    "relu",
+    "sigmoid",
+]

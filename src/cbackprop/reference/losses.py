@@ -1,0 +1,112 @@
+"""The losses of cbackprop in NumPy: the specification and the tests' oracle, beside reference.py.
+
+l is the loss of one output of one row: before weights, the sum over outputs and the mean over rows.
+Symbols and complex numbers as in reference.py: what is compared is the real part, and targets are
+real.  `raw` is O, to which the output layer's activation is applied.
+
+It promises to stay plain, under 120 lines, and unused by the package at run time.
+"""
+# mypy: ignore-errors
+
+import numpy as np
+
+from cbackprop.reference.network import ACTIVATIONS, sigmoid
+
+
+def softmax(raw):
+    """exp(raw) / (sum of the row's exp(raw)), from raw - max raw, which cannot overflow."""
+    e = np.exp(raw - raw.real.max(axis=1, keepdims=True))
+    return e / e.sum(axis=1, keepdims=True)
+
+
+def log_sum_exp(raw):
+    """The logarithm of the sum of a row's exp(raw): (N, 1)."""
+    largest = raw.real.max(axis=1, keepdims=True)
+    return largest + np.log(np.exp(raw - largest).sum(axis=1, keepdims=True))
+
+
+# Y_hat = sigma(raw), and dL/dO from Y_hat and g = dL/dY_hat.
+OUTPUTS = {
+    name: (sigma, lambda Y_hat, g, prime=prime: g * prime(Y_hat))
+    for name, (sigma, prime) in ACTIVATIONS.items()
+}
+OUTPUTS["exp"] = (np.exp, lambda Y_hat, g: g * Y_hat)
+OUTPUTS["softmax"] = (
+    softmax,
+    lambda Y_hat, g: Y_hat * (g - (g * Y_hat).sum(axis=1, keepdims=True)),
+)
+
+
+# l and dl/dY_hat, of the network's output.
+def squared_error(Y, Y_hat):
+    """(y_hat - y)^2 / 2."""
+    d = Y_hat - Y
+    return d * d / 2, d
+
+
+def absolute_error(Y, Y_hat):
+    """|y_hat - y|; the derivative at 0 is 0."""
+    d = Y_hat - Y
+    return np.sign(d.real) * d, np.sign(d.real)
+
+
+def huber(Y, Y_hat, threshold=1.0):
+    """d^2 / 2 where |d| <= threshold, else threshold (|d| - threshold / 2); d = y_hat - y."""
+    d = Y_hat - Y
+    sign = np.sign(d.real)
+    inside = sign * d.real <= threshold
+    value = np.where(inside, d * d / 2, threshold * (sign * d - threshold / 2))
+    return value, np.where(inside, d, threshold * sign)
+
+
+def quantile(Y, Y_hat, quantile=0.5):
+    """(1 - q) d where d = y_hat - y > 0, else -q d; the derivative at 0 is 0."""
+    d = Y_hat - Y
+    slope = np.where(d.real > 0, 1 - quantile, np.where(d.real < 0, -quantile, 0 * d.real))
+    return slope * d, slope
+
+
+def given(dL_dY_hat, Y_hat):
+    """No loss, but the derivative of one."""
+    return 0 * Y_hat, dL_dY_hat
+
+
+# l and dl/dO, of what the output layer's activation is applied to.
+def cross_entropy_sigmoid(Y, raw):
+    """-y log sigma(o) - (1 - y) log(1 - sigma(o)) = max(o, 0) - y o + log(1 + exp(-|o|))."""
+    minus_abs = np.where(raw.real < 0, raw, -raw)
+    value = np.where(raw.real < 0, 0, raw) - Y * raw + np.log1p(np.exp(minus_abs))
+    return value, sigmoid(raw) - Y
+
+
+def cross_entropy_softmax(Y, raw):
+    """-sum_k y_k log softmax(raw)_k = sum_k y_k (log_sum_exp(raw) - o_k)."""
+    return Y * (log_sum_exp(raw) - raw), softmax(raw) * Y.sum(axis=1, keepdims=True) - Y
+
+
+def poisson(Y, raw):
+    """Half the deviance: y log(y / exp(o)) - y + exp(o), where 0 log 0 is 0."""
+    y_log_y = Y * np.log(np.where(Y == 0, 1, Y))
+    return y_log_y - Y * raw - Y + np.exp(raw), np.exp(raw) - Y
+
+
+FROM_Y_HAT = {f.__name__: f for f in (squared_error, absolute_error, huber, quantile, given)}
+FROM_O = {
+    ("cross_entropy", "sigmoid"): cross_entropy_sigmoid,
+    ("cross_entropy", "softmax"): cross_entropy_softmax,
+    ("poisson", "exp"): poisson,
+}
+
+
+def loss(name, activation, Y, raw, weight=None, **parameter):
+    """(sum of weight l, its derivative with respect to raw): Y, raw and weight are (N, n_out)."""
+    w = np.ones_like(Y) if weight is None else weight
+    if (name, activation) == ("cross_entropy", "softmax"):
+        Y, w = w * Y, np.ones_like(Y)  # the weight is that of a term of the sum over classes
+    if name in FROM_Y_HAT:
+        sigma, to_O = OUTPUTS[activation]
+        Y_hat = sigma(raw)
+        value, g = FROM_Y_HAT[name](Y, Y_hat, **parameter)
+        return (w * value).sum(), to_O(Y_hat, w * g)
+    value, delta = FROM_O[name, activation](Y, raw)
+    return (w * value).sum(), w * delta

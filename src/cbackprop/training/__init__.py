@@ -1,0 +1,1 @@
+"""Training: the trainer, and what a fit watches, records, keeps and resumes."""

@@ -1,0 +1,76 @@
+"""What Python does at an epoch's end: metrics and losses of its own, callbacks.
+
+Only where there is such a thing does the core come back after each epoch.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from .. import checks
+from ..errors import InputError, InputTypeError
+
+__all__ = ["Hook", "checked_callbacks"]
+
+Metric = Callable[[np.ndarray, np.ndarray], float]
+
+
+def checked_callbacks(callbacks: Any) -> tuple[Any, ...]:
+    """Objects with ``on_epoch_end``, as a tuple."""
+    if hasattr(callbacks, "on_epoch_end") or not isinstance(callbacks, Sequence):
+        callbacks = (callbacks,)
+    for callback in callbacks:
+        if not callable(getattr(callback, "on_epoch_end", None)):
+            raise InputTypeError(
+                f"a callback is {checks.describe(callback)}; expected an object with a method "
+                "on_epoch_end(trainer, record), which returns True to stop"
+            )
+    return tuple(callbacks)
+
+
+class Hook:
+    """One fit's part in Python, called by the core after each epoch.
+
+    Parameters
+    ----------
+    sheets : list of (name, Y, outputs)
+        Validation and test, each with its targets and with the array that holds Y_hat after an
+        epoch: both as the network computes them.
+    loss, metric : callable, optional
+        Of ``(Y, Y_hat)``; the metric's are in the targets' own units.
+    to_units : callable
+        Takes an array of targets or outputs to their own units.
+    tell : callable
+        ``tell(epoch)`` after the epoch is recorded; True ends the training.
+    """
+
+    def __init__(
+        self,
+        sheets: list[tuple[str, np.ndarray, np.ndarray]],
+        loss: Any,
+        metric: Metric | None,
+        to_units: Callable[[np.ndarray], np.ndarray],
+        tell: Callable[[int], bool],
+    ) -> None:
+        self._sheets = sheets
+        self._loss = loss
+        self._metric = metric
+        self._to_units = to_units
+        self.tell = tell
+
+    def measure(self, epoch: int, values: dict[str, float]) -> dict[str, float]:
+        """The columns that Python computes."""
+        found = {}
+        for name, Y, outputs in self._sheets:
+            if self._loss is not None:
+                found[f"{name}_loss"] = self._loss(Y.copy(), outputs.copy())[0]
+            if self._metric is not None:
+                value = self._metric(self._to_units(Y), self._to_units(outputs))
+                try:
+                    found[f"{name}_metric"] = float(value)
+                except (TypeError, ValueError):
+                    raise InputError(
+                        f"metric returned {checks.describe(value)}; expected a number"
+                    ) from None
+        return found

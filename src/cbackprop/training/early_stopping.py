@@ -1,0 +1,177 @@
+"""When a fit stops before its epochs are done: settings, and what the core makes of them."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .. import checks
+from ..core.fit.early_stopping import (
+    WatchSettings,
+    best_of,
+    fresh_best,
+    fresh_plateau,
+    wait_anew,
+    waited,
+)
+from ..core.fit.fit import NUMBERS
+from ..errors import InputError
+
+__all__ = ["EarlyStopping", "Watcher"]
+
+# In a watch's key, which checkpoints hold: no column that can be monitored has a higher number.
+MOST_COLUMNS = 12
+
+MONITORED = ("validation_loss", "validation_metric", "loss")
+
+
+@dataclass(frozen=True, kw_only=True)
+class EarlyStopping:
+    """Stop when a monitored value has not become better for some epochs.
+
+    Parameters
+    ----------
+    monitor : "validation_loss", "validation_metric" or "loss"
+        Which column of the history.
+    patience : int
+        Training stops after so many epochs in a row that did not better, by more than `min_delta`,
+        the last value that did.
+    min_delta : float
+        At least 0.
+    mode : "auto", "min" or "max"
+        Whether small or large is good; "auto" knows it of losses, accuracy and R2.
+    restore_best : bool
+        Give the network the parameters of its best epoch when the fit ends, whatever ends it.  The
+        best is the best value that was seen, by however little.
+    start_epoch : int
+        Epochs before this number (from 0) are not looked at.
+
+    Raises
+    ------
+    InputError, InputTypeError
+        A setting is out of range or of the wrong type.
+    """
+
+    monitor: str = "validation_loss"
+    patience: int = 10
+    min_delta: float = 0.0
+    mode: str = "auto"
+    restore_best: bool = True
+    start_epoch: int = 0
+
+    def __post_init__(self) -> None:
+        set_ = object.__setattr__
+        checks.choice("monitor", self.monitor, MONITORED)
+        set_(self, "patience", checks.positive_int("patience", self.patience))
+        set_(self, "min_delta", checks.positive_float("min_delta", self.min_delta, zero=True))
+        checks.choice("mode", self.mode, ("auto", "min", "max"))
+        set_(self, "restore_best", checks.boolean("restore_best", self.restore_best))
+        start = checks.positive_int("start_epoch", self.start_epoch, at_least=0)
+        set_(self, "start_epoch", start)
+
+    @property
+    def maximises(self) -> bool:
+        """Whether large values are good."""
+        if self.mode == "auto":
+            return self.monitor == "validation_metric"
+        return self.mode == "max"
+
+
+class Watcher:
+    """What one fit watches; the numbers it keeps are in the trainer's state.
+
+    Parameters
+    ----------
+    early_stopping : EarlyStopping, optional
+    target_loss : float, optional
+        Stop when the training loss is at most this.
+    plateau : schedule, optional
+        A learning rate that falls on a plateau (`schedules.ReduceOnPlateau`).
+    metric : None, str or callable
+        Of the validation.
+    n_validation : int
+        Rows of the validation; 0 without.
+    """
+
+    def __init__(
+        self,
+        early_stopping: EarlyStopping | None,
+        target_loss: float | None,
+        plateau: Any,
+        metric: Any,
+        n_validation: int,
+    ) -> None:
+        settings: dict[str, Any] = {}
+        self.monitors = early_stopping is not None
+        self.plateau = plateau
+        self._patience = np.inf
+        if early_stopping is not None:
+            self._check(early_stopping, metric, n_validation)
+            settings = {
+                "monitored": NUMBERS[early_stopping.monitor],
+                "maximise": early_stopping.maximises,
+                "patience": early_stopping.patience,
+                "min_delta": early_stopping.min_delta,
+                "start_epoch": early_stopping.start_epoch,
+                "keep_best": early_stopping.restore_best,
+            }
+            self._patience = early_stopping.patience
+            self._key = 1.0 + settings["monitored"] + MOST_COLUMNS * n_validation
+        self.keeps_best = bool(settings.get("keep_best"))
+        if target_loss is not None:
+            settings["target_loss"] = target_loss
+        if plateau is not None:
+            settings |= {
+                "plateau_factor": plateau.factor,
+                "plateau_patience": plateau.patience,
+                "plateau_delta": plateau.min_delta,
+                "plateau_minimum": plateau.minimum,
+            }
+        self.settings = WatchSettings(**settings)
+
+    @staticmethod
+    def _check(early_stopping: EarlyStopping, metric: Any, n_validation: int) -> None:
+        monitor = early_stopping.monitor
+        if monitor != "loss" and not n_validation:
+            raise InputError(
+                f"early_stopping monitors {monitor!r} and there is no validation_data; expected "
+                "some, e.g. validation_data=0.2 for a fifth of the rows"
+            )
+        if monitor == "validation_metric":
+            if metric is None:
+                raise InputError(
+                    "early_stopping monitors 'validation_metric' and metric is None; expected "
+                    "'accuracy', 'r2' or a function"
+                )
+            if callable(metric) and early_stopping.mode == "auto":
+                raise InputError(
+                    "early_stopping monitors a metric that is a function, and mode is 'auto'; "
+                    "expected 'max' or 'min': whether large or small values of it are good"
+                )
+
+    def adopt(self, state: Any, parameters: np.ndarray, same_plateau: bool) -> None:
+        """Give the state the memory that this watching needs; keep in it what still holds.
+
+        The best value is kept for the same kind of watching on as many validation rows.  Patience
+        that an earlier fit used up begins anew.
+        """
+        if state.watch is None:
+            state.watch = np.zeros(16)
+            fresh_best(state.watch, 0.0)
+            fresh_plateau(state.watch)
+        if not same_plateau:
+            fresh_plateau(state.watch)
+        if self.monitors and (
+            state.watch[-1] != self._key or (self.keeps_best and state.best_parameters is None)
+        ):
+            fresh_best(state.watch, self._key)
+        if waited(state.watch) >= self._patience:
+            wait_anew(state.watch)
+        if self.keeps_best and state.best_parameters is None:
+            state.best_parameters = np.array(parameters)
+
+
+def best_epoch(state: Any) -> int | None:
+    """The number of the best epoch, where one was monitored."""
+    best = None if state.watch is None else best_of(state.watch)
+    return None if best is None else best[0]

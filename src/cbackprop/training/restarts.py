@@ -1,0 +1,308 @@
+"""Several trainings from parameters drawn anew, the best of which is kept.
+
+`Trainer.fit` comes here when it is asked for `restarts`.  Each restart is an ordinary fit, on one
+thread, of a copy of the network by a copy of the trainer; the network itself is written once, at
+the end.  The restarts differ in their first parameters alone: split and order of the rows follow
+from the trainer's own seed, so that later fits, checkpoints and resumed trainings go on with the
+bits of a trainer that had made the best restart itself.
+
+It promises to know no solver, and to draw nothing but first parameters.  The threads (`Pool`) know
+not even what a restart is, and are the estimators' as well.
+"""
+
+import contextvars
+import copy
+import functools
+import math
+import queue
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .. import checks
+from ..errors import DivergenceError, InputError
+from ..machine import threads
+from .early_stopping import EarlyStopping
+from .history import History
+from .progress import Progress
+from .trainer import Trainer
+
+__all__ = ["Pool", "fit_restarts"]
+
+# Seconds: how often the calling thread looks at progress (and, on Windows, at signals), and how
+# long it waits for restarts that were told to stop, which they do within a slice.
+GLANCE = 0.05
+GRACE = 0.13
+
+THREAD_NAME = "cbackprop restart"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one restart: what was returned, or the error."""
+
+    index: int
+    result: Any
+    error: BaseException | None
+
+
+@dataclass(frozen=True)
+class _Fit:
+    """One restart that was made."""
+
+    trainer: Trainer
+    history: History
+    error: DivergenceError | None
+
+
+class _StoppedError(Exception):
+    """Another restart has failed, or the call was interrupted."""
+
+
+def fit_restarts(
+    trainer: Trainer, restarts: Any, X: np.ndarray, Y: np.ndarray, **settings: Any
+) -> History:
+    """`Trainer.fit` with `restarts`, whose docstring says what is returned and raised.
+
+    Parameters
+    ----------
+    restarts : int
+        How many.
+    X, Y : ndarray
+        As `Trainer._data` returns them.
+    **settings
+        The fit's other arguments, all of them.
+    """
+    restarts = checks.positive_int("restarts", restarts)
+    _check(trainer, restarts, settings)
+    settings.pop("checkpoint")
+    wanted, epochs = settings.pop("progress"), settings["epochs"]
+    network, claim = trainer.network, object()
+    with threads.running_fit(trainer.n_threads) as share:
+        n_threads = min(restarts, share.now())  # the restarts count as running fits themselves
+    pool, losses = Pool(functools.partial(_restart, trainer, X, Y, settings)), list[float]()
+    bar = None
+    try:
+        network._begin_fit("fit", claim)
+        bar = Progress(wanted, restarts * epochs, losses)
+        pool.start(restarts, n_threads)
+        best, best_score = -1, math.inf
+        fits: dict[int, _Fit] = {}
+        while len(fits) < restarts:
+            outcome = pool.wait()
+            if outcome is not None:
+                pool.epochs_done[outcome.index] = epochs
+            if bar.on_slice is not None:
+                bar.on_slice(sum(pool.epochs_done))
+            if outcome is None:
+                continue
+            if outcome.error is not None:
+                raise outcome.error
+            index, fit = outcome.index, outcome.result
+            fits[index] = fit
+            if fit.error is not None:
+                continue
+            score = _score(fit.history, settings["early_stopping"])
+            # Of equal ones the first by number, whichever is done first.
+            if best < 0 or (score, index) < (best_score, best):
+                best, best_score = index, score
+                losses[:] = fit.history["loss"][-1:]
+        if best < 0:
+            raise _all_diverged([fits[i] for i in range(restarts)])
+        return _keep(trainer, best, [fits[i] for i in range(restarts)])
+    finally:
+        try:
+            pool.stop()
+        finally:  # a second Ctrl-C may come while it waits
+            network._end_fit(claim)
+            if bar is not None:
+                bar.close()
+
+
+def _check(trainer: Trainer, restarts: int, settings: dict[str, Any]) -> None:
+    """What does not go together with restarts."""
+    came = f"restarts is {restarts} and"
+    if settings["checkpoint"] is not None:
+        raise InputError(
+            f"{came} checkpoint is given; expected None: a checkpoint holds one training. "
+            "trainer.save(path) saves the best restart when the fit has returned"
+        )
+    callbacks = settings.pop("callbacks")
+    if not (isinstance(callbacks, (tuple, list)) and not callbacks):
+        raise InputError(
+            f"{came} callbacks are given; expected none: the epochs of several trainings end side "
+            "by side. Every restart's epochs are in history.restarts when the fit has returned"
+        )
+    if settings["epochs"] == 0:
+        raise InputError(f"{came} epochs is 0; expected at least 1, by whose loss one is the best")
+    state = trainer._state
+    if state.epoch or state.position:
+        raise InputError(
+            f"{came} the trainer has {trainer.epoch} epochs done, which redrawing the parameters "
+            "would throw away; expected a new trainer, or trainer.reset() before"
+        )
+
+
+def _score(history: History, early_stopping: EarlyStopping | None) -> float:
+    """How bad the network is that a restart ended with; infinite where that is unknown."""
+    if not history.n_epochs:  # by max_seconds
+        return math.inf
+    at, name, sign = -1, "validation_loss", 1.0
+    if early_stopping is not None:
+        name = early_stopping.monitor
+        if early_stopping.maximises:
+            sign = -1.0
+        if early_stopping.restore_best and history.best_epoch is not None:
+            at = history.best_epoch - history.first_epoch
+    elif name not in history:
+        name = "loss"
+    score = sign * float(history[name][at])
+    if early_stopping is None and name == "loss" and "penalty" in history:
+        score += float(history["penalty"][at])
+    return math.inf if math.isnan(score) else score
+
+
+def _restart(
+    trainer: Trainer,
+    X: np.ndarray,
+    Y: np.ndarray,
+    settings: dict[str, Any],
+    index: int,
+    go_on: Callable[[int], None],
+) -> _Fit:
+    """One training from the start; the same whoever makes it, and when."""
+    child = copy.copy(trainer)
+    child.network = copy.copy(trainer.network)
+    child.n_threads = 1
+    child.reset()
+    child.network.initialize(
+        init=getattr(child.solver, "preferred_init", "auto"),
+        seed=np.random.SeedSequence(child.seed, spawn_key=(index,)),
+    )
+    child._between_slices = go_on
+    try:
+        return _Fit(child, child.fit(X, Y, **settings), None)
+    except DivergenceError as error:
+        child.history.stop_reason = "diverged"
+        return _Fit(child, child.history, error)
+    finally:
+        child._between_slices = None
+
+
+def _all_diverged(fits: list[_Fit]) -> DivergenceError:
+    first = fits[0].error
+    assert first is not None
+    with_rate, advice = "", "S"
+    if not math.isnan(first.learning_rate):
+        with_rate = f" with learning_rate={first.learning_rate:g}"
+        advice = "Use a smaller learning_rate, or s"
+    return DivergenceError(
+        f"training diverged in each of {len(fits)} restarts, the first after step {first.step} "
+        f"of epoch {first.epoch} (both from 0){with_rate}; the network is as it was before the "
+        f"call. {advice}cale the inputs and targets to about [-1, 1]",
+        first.epoch,
+        first.step,
+        first.learning_rate,
+    )
+
+
+def _keep(trainer: Trainer, best: int, fits: list[_Fit]) -> History:
+    """The best restart becomes the network's and the trainer's."""
+    child = fits[best].trainer
+    # In one piece under the GIL: who predicts meanwhile sees the old or the new parameters.
+    trainer.network.parameters.data[:] = child.network.parameters.data
+    trainer._state, trainer._plateau = child._state, child._plateau
+    trainer.history = child.history
+    trainer.network._belief = child.network._belief
+    history = copy.copy(fits[best].history)  # a copy: it would hold itself otherwise
+    history.restarts, history.best_restart = [fit.history for fit in fits], best
+    return history
+
+
+class Pool:
+    """Threads that make numbered things, each one after the other, until they are told to stop.
+
+    Parameters
+    ----------
+    make : callable
+        ``make(index, go_on)`` makes one and returns what there is to know of it.  It calls
+        ``go_on(epochs_done)`` again and again, as a trainer does with its ``_between_slices``;
+        this raises where it is to end.
+
+    Attributes
+    ----------
+    epochs_done : list of int
+        Of each, as it told.
+    """
+
+    def __init__(self, make: Callable[[int, Callable[[int], None]], Any]) -> None:
+        self._make = make
+        self._to_do: queue.SimpleQueue[int] = queue.SimpleQueue()
+        self._outcomes: queue.SimpleQueue[Outcome] = queue.SimpleQueue()
+        self._stopping = threading.Event()
+        self._threads: list[threading.Thread] = []
+        self.epochs_done: list[int] = []
+
+    def start(self, n: int, n_threads: int) -> None:
+        """Begin with the first of n."""
+        self.epochs_done = [0] * n
+        for index in range(n):
+            self._to_do.put(index)
+        for _ in range(n_threads):
+            # With the caller's np.errstate, for a loss or a metric in Python.
+            context = contextvars.copy_context()
+            # A daemon: it may be left behind (`stop`), and nobody should wait for it at exit.
+            thread = threading.Thread(
+                target=context.run, args=(self._work,), name=THREAD_NAME, daemon=True
+            )
+            self._threads.append(thread)
+            thread.start()
+
+    def wait(self) -> Outcome | None:
+        """The next that is done; None if there is none within a glance."""
+        try:
+            return self._outcomes.get(timeout=GLANCE)
+        except queue.Empty:
+            return None
+
+    def stop(self) -> None:
+        """End what goes on.
+
+        All threads are gone afterwards, except one that is in a factorisation longer than the time
+        in which Ctrl-C is to be answered: it ends after that, on a network of its own.
+        """
+        self._stopping.set()
+        latest = time.monotonic() + GRACE
+        for thread in self._threads:
+            while thread in threading.enumerate() and (left := latest - time.monotonic()) > 0:
+                if thread.is_alive():
+                    thread.join(left)
+                else:  # it is just starting, and its start was interrupted
+                    time.sleep(0.001)
+
+    def _work(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                index = self._to_do.get_nowait()
+            except queue.Empty:
+                return
+            try:
+                result = self._make(index, self._go_on(index))
+            except _StoppedError:
+                return
+            except BaseException as error:
+                self._outcomes.put(Outcome(index, None, error))
+                return
+            self._outcomes.put(Outcome(index, result, None))
+
+    def _go_on(self, index: int) -> Callable[[int], None]:
+        def go_on(epochs_done: int) -> None:
+            self.epochs_done[index] = epochs_done
+            if self._stopping.is_set():
+                raise _StoppedError
+
+        return go_on

@@ -1,0 +1,113 @@
+"""Which rows are trained on, validated on and tested on, where data are to be split.
+
+Rows are chosen by number: no row is copied.  The choice is a function of the seed, the fractions
+and, for classes, the targets.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from .. import checks
+from ..errors import InputError, InputTypeError
+
+__all__ = ["classes_of", "rows_of", "split"]
+
+
+def rows_of(name: str, value: Any, n_rows: int) -> np.ndarray | float | None:
+    """Checked row numbers, a fraction, or None where ``value`` is data of its own."""
+    if value is None or isinstance(value, tuple):
+        return None
+    if isinstance(value, (float, np.floating)):
+        if not 0 < value < 1:
+            raise InputError(f"{name} is {value}; expected a fraction above 0 and below 1")
+        return float(value)
+    try:
+        rows = np.asarray(value)
+    except ValueError:  # rows of different lengths: a list [X, Y], say
+        rows = np.empty(0)
+    if rows.dtype == bool and rows.shape == (n_rows,):
+        rows = np.flatnonzero(rows)
+    if rows.dtype.kind not in "iu" or rows.ndim != 1 or not rows.size:
+        raise InputTypeError(
+            f"{name} is {checks.describe(value)}; expected a pair (X, Y), a fraction such as 0.2, "
+            "or the numbers of some rows"
+        )
+    if rows.min() < 0 or rows.max() >= n_rows:
+        worst = rows.min() if rows.min() < 0 else rows.max()
+        raise InputError(f"{name} holds row {worst}; expected row numbers of 0 .. {n_rows - 1}")
+    rows = rows.astype(np.int64)
+    if np.unique(rows).size != rows.size:
+        raise InputError(f"{name} holds a row twice; expected each once")
+    return rows
+
+
+def classes_of(Y: np.ndarray) -> np.ndarray:
+    """A class number for each row: the largest output, or which of a column's values."""
+    if Y.shape[1] == 1:
+        return np.unique(Y[:, 0], return_inverse=True)[1].reshape(-1)
+    return np.asarray(Y.argmax(axis=1))
+
+
+def split(
+    parts: list[np.ndarray | float | None], n_rows: int, seed: int, classes: np.ndarray | None
+) -> tuple[np.ndarray | None, list[np.ndarray | None]]:
+    """The rows to train on (None: all), and those of each part.
+
+    Parameters
+    ----------
+    parts : list
+        For validation and test: row numbers, a fraction of all rows, or None for neither.
+    classes : ndarray (N,), optional
+        A class for each row: fractions take each class in proportion, and at least one row of each
+        that has a row for every part.
+    """
+    taken = np.zeros(n_rows, bool)
+    chosen: list[np.ndarray | None] = []
+    for part in parts:
+        if isinstance(part, np.ndarray):
+            if taken[part].any():
+                raise InputError("validation_data and test_data share a row; expected none")
+            taken[part] = True
+    # Sorting the raw output of NumPy's Philox, a stream that its policy keeps.
+    raw = np.random.Philox(key=np.array([seed, 2**64 - 1], dtype=np.uint64)).random_raw(n_rows)
+    order = np.argsort(raw, kind="stable")
+    for part in parts:
+        if part is None or isinstance(part, np.ndarray):
+            chosen.append(part)
+            continue
+        free = order[~taken[order]]
+        count = max(1, round(part * n_rows))
+        if count >= free.size:
+            raise InputError(
+                f"a part of {part:g} of {n_rows} rows leaves none to train on; expected a smaller "
+                "fraction, or more rows"
+            )
+        if classes is None:
+            rows = free[:count]
+        else:
+            rows = _of_each_class(free, classes[free], count)
+        chosen.append(np.sort(rows))
+        taken[rows] = True
+    if not taken.any():
+        return None, chosen
+    rest = np.flatnonzero(~taken)
+    if not rest.size:
+        raise InputError("validation_data and test_data take every row; expected some to train on")
+    return rest, chosen
+
+
+def _of_each_class(free: np.ndarray, classes: np.ndarray, count: int) -> np.ndarray:
+    """About ``count`` of the rows in ``free``, each class in proportion.
+
+    Of a class with two rows or more at least one is taken, and one left.
+    """
+    labels, sizes = np.unique(classes, return_counts=True)
+    wanted = count * sizes / free.size
+    quota = np.floor(wanted).astype(np.int64)
+    most_cut = np.argsort(quota - wanted, kind="stable")
+    quota[most_cut[: count - quota.sum()]] += 1
+    quota = np.minimum(np.maximum(quota, 1), sizes - 1)
+    return np.concatenate(
+        [free[classes == label][:n] for label, n in zip(labels, quota, strict=True)]
+    )
