@@ -28,8 +28,8 @@ from benchmarks.timing import Time
 
 # Rows of an epoch, at least: the fixed cost of a call and of its first epoch is then small.
 EPOCH_ROWS = 2048
-# From this much work in a batch on the core starts a team (core/batch.pyx: 60 us at 20 GFLOP/s), a
-# sigmoid counted as 40.
+# From this much work in a batch on the core starts a team (core/gradient/batch.pyx: 60 us at
+# 20 GFLOP/s), a sigmoid counted as 40.
 WORTH_FLOPS, WORTH_UNIT = 60e-6 * 20e9, 40
 THREAD_ROWS = ("64-128-10 b20000", "784-100-10 b128", "784-1024-10 b512")
 

@@ -95,7 +95,7 @@ def test_every_field_to_the_bit(path, dtype):
     state.loss_sum, state.unit_sum, state.kind = 0.1 + 0.2, math.inf, "momentum"
     state.vectors = np.resize(odd, (3, P)).astype(dtype)
     state.numbers = np.arange(7) / 7
-    state.watch = np.resize(odd, 16)
+    state.stopping = np.resize(odd, 16)
     state.best_parameters = np.resize(odd, P).astype(dtype)
     trainer.history._extend(loss=odd, learning_rate=odd / 3, seconds=odd, test_metric=odd[::-1])
     trainer.history.first_epoch, trainer.history.best_epoch = 12, 14

@@ -10,7 +10,7 @@ import numpy as np
 
 from .. import losses
 from ..core.fit.early_stopping import (
-    WatchSettings,
+    StoppingSettings,
     best_of,
     fresh_best,
     fresh_plateau,
@@ -25,7 +25,7 @@ from ..core.quasi_newton.lbfgs import evaluations_of
 from ..network.network import Network
 from ..solvers.first_order import Solver
 from ..solvers.rule import solves_a_system
-from ..training.evaluation import Exams
+from ..training.evaluation import Evaluations
 from ..training.trainer import Trainer
 from .notices import by_parameters, warn
 
@@ -37,7 +37,7 @@ _LEAST_RATE = 1e-6
 
 
 class Patience:
-    """When scikit-learn's MLP stops: a Watcher for the trainer.
+    """When scikit-learn's MLP stops: a Monitor for the trainer.
 
     An epoch counts unless it betters the best value before by `tol`; the fit ends after more than
     `n_iter_no_change` such epochs in a row, or divides its learning rate then.
@@ -68,7 +68,7 @@ class Patience:
         self.keeps_best = monitor != "loss"
         self._known = known
         self._key = 1.0 + NUMBERS[monitor] + len(COLUMNS) * self.keeps_best
-        self.settings = WatchSettings(
+        self.settings = StoppingSettings(
             monitored=NUMBERS[monitor],
             maximise=monitor == "validation_metric",
             # It is told after the epoch that makes the count exceed.
@@ -82,14 +82,14 @@ class Patience:
 
     def adopt(self, state: Any, parameters: np.ndarray, same_plateau: bool) -> None:
         """Give the trainer's state the memory that this watching needs."""
-        if state.watch is None:
-            state.watch = np.zeros(16)
-            fresh_best(state.watch, 0.0)
-            fresh_plateau(state.watch)
-        if state.watch[-1] != self._key:
-            fresh_best(state.watch, self._key)
+        if state.stopping is None:
+            state.stopping = np.zeros(16)
+            fresh_best(state.stopping, 0.0)
+            fresh_plateau(state.stopping)
+        if state.stopping[-1] != self._key:
+            fresh_best(state.stopping, self._key)
         if self._known is not None:
-            known_best(state.watch, self._known[0], state.epoch, self._known[1])
+            known_best(state.stopping, self._known[0], state.epoch, self._known[1])
             self._known = None
         if self.keeps_best and state.best_parameters is None:
             state.best_parameters = np.array(parameters)
@@ -141,12 +141,12 @@ class PeerTrainer(Trainer):
     @property
     def best(self) -> tuple[int, float] | None:
         """(epoch, value) of the best monitored value so far."""
-        return None if self._state.watch is None else best_of(self._state.watch)
+        return None if self._state.stopping is None else best_of(self._state.stopping)
 
     @property
     def waited(self) -> float:
         """For how many epochs patience has been waiting."""
-        return 0.0 if self._state.watch is None else waited(self._state.watch)
+        return 0.0 if self._state.stopping is None else waited(self._state.stopping)
 
     @property
     def evaluations(self) -> int:
@@ -157,7 +157,7 @@ class PeerTrainer(Trainer):
     @property
     def divided_by(self) -> float:
         """What "adaptive" has divided the learning rate by so far."""
-        return 1.0 if self._state.watch is None else plateau_scale(self._state.watch)
+        return 1.0 if self._state.stopping is None else plateau_scale(self._state.stopping)
 
     def _check_settings(self) -> None:
         before = self._checked
@@ -188,14 +188,14 @@ class PeerTrainer(Trainer):
     def _rate(self) -> Any:
         return super()._rate() if self.rates is None else self.rates
 
-    def _watcher(
+    def _monitor(
         self, early_stopping: Any, target_loss: Any, metric: Any, n_validation: int
     ) -> Any:
         return self.patience
 
     def _columns(
-        self, exams: Exams, gradient_norm: bool, objective: Objective, unit: float
+        self, evaluations: Evaluations, gradient_norm: bool, objective: Objective, unit: float
     ) -> list[str]:
-        wanted = super()._columns(exams, gradient_norm, objective, unit)
+        wanted = super()._columns(evaluations, gradient_norm, objective, unit)
         # Shared out over the batches, the penalty is part of each batch's loss.
         return [name for name in wanted if not (self._l2_shared and name == "penalty")]

@@ -1,7 +1,7 @@
 """The settings of the solvers whose step is solved from J'J: Levenberg-Marquardt, the evidence.
 
-J holds the derivative of each residual by each parameter.  Their core is core/gauss_newton.pyx
-(J'J), core/normal.pyx (the system of equations) and core/marquardt.pyx (the step).
+J holds the derivative of each residual by each parameter.  In core/gauss_newton
+assemble.pyx makes J'J, damped.pyx solves the system and levenberg_marquardt.pyx takes the step.
 """
 
 from dataclasses import dataclass

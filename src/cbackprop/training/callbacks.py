@@ -34,7 +34,7 @@ class Hook:
 
     Parameters
     ----------
-    sheets : list of (name, Y, outputs)
+    held_out : list of (name, Y, outputs)
         Validation and test, each with its targets and with the array that holds Y_hat after an
         epoch: both as the network computes them.
     loss, metric : callable, optional
@@ -47,13 +47,13 @@ class Hook:
 
     def __init__(
         self,
-        sheets: list[tuple[str, np.ndarray, np.ndarray]],
+        held_out: list[tuple[str, np.ndarray, np.ndarray]],
         loss: Any,
         metric: Metric | None,
         to_units: Callable[[np.ndarray], np.ndarray],
         tell: Callable[[int], bool],
     ) -> None:
-        self._sheets = sheets
+        self._held_out = held_out
         self._loss = loss
         self._metric = metric
         self._to_units = to_units
@@ -62,7 +62,7 @@ class Hook:
     def measure(self, epoch: int, values: dict[str, float]) -> dict[str, float]:
         """The columns that Python computes."""
         found = {}
-        for name, Y, outputs in self._sheets:
+        for name, Y, outputs in self._held_out:
             if self._loss is not None:
                 found[f"{name}_loss"] = self._loss(Y.copy(), outputs.copy())[0]
             if self._metric is not None:

@@ -1,7 +1,7 @@
 """Checkpoints: a training in a file, from which it goes on as if nothing had happened.
 
 A checkpoint holds what a model file holds and, beside it, the trainer's settings, its place in time
-(core/descent.pyx) and its history; docs/modelfile.md describes it.  Functions cannot be stored and
+(core/fit/fit.pyx) and its history; docs/modelfile.md describes it.  Functions cannot be stored and
 are handed over again.  It promises not to know what a solver or a stopping rule remembers.
 """
 
@@ -59,8 +59,8 @@ PLACE: Kinds = {
 }
 ARRAYS = [name for name, value in FRESH.items() if value is None]
 
-# The length of what early stopping and a falling rate remember (core/watch.pxd).
-N_WATCHED = 16
+# The length of what early stopping and a falling rate remember (core/fit/early_stopping.pyx).
+N_REMEMBERED = 16
 
 # Of the losses that are objects of settings, by the names of their classes.
 LOSSES = {cls.__name__: cls for cls in (Huber, Quantile)}
@@ -295,7 +295,7 @@ def _arrays(
         arrays[name] = {
             "vectors": (described.dtype, (length, n_parameters)),
             "best_parameters": (described.dtype, (n_parameters,)),
-            "watch": ("float64", (N_WATCHED,)),
+            "watch": ("float64", (N_REMEMBERED,)),
         }.get(name, ("float64", (length,)))
     n_epochs = shapes.get("history.loss", (0,))[0]
     return arrays | {f"history.{name}": ("float64", (n_epochs,)) for name in columns}

@@ -7,7 +7,7 @@ import numpy as np
 
 from .. import checks
 from ..core.fit.early_stopping import (
-    WatchSettings,
+    StoppingSettings,
     best_of,
     fresh_best,
     fresh_plateau,
@@ -17,7 +17,7 @@ from ..core.fit.early_stopping import (
 from ..core.fit.fit import NUMBERS
 from ..errors import InputError
 
-__all__ = ["EarlyStopping", "Watcher"]
+__all__ = ["EarlyStopping", "Monitor"]
 
 # In a watch's key, which checkpoints hold: no column that can be monitored has a higher number.
 MOST_COLUMNS = 12
@@ -77,7 +77,7 @@ class EarlyStopping:
         return self.mode == "max"
 
 
-class Watcher:
+class Monitor:
     """What one fit watches; the numbers it keeps are in the trainer's state.
 
     Parameters
@@ -127,7 +127,7 @@ class Watcher:
                 "plateau_delta": plateau.min_delta,
                 "plateau_minimum": plateau.minimum,
             }
-        self.settings = WatchSettings(**settings)
+        self.settings = StoppingSettings(**settings)
 
     @staticmethod
     def _check(early_stopping: EarlyStopping, metric: Any, n_validation: int) -> None:
@@ -155,23 +155,23 @@ class Watcher:
         The best value is kept for the same kind of watching on as many validation rows.  Patience
         that an earlier fit used up begins anew.
         """
-        if state.watch is None:
-            state.watch = np.zeros(16)
-            fresh_best(state.watch, 0.0)
-            fresh_plateau(state.watch)
+        if state.stopping is None:
+            state.stopping = np.zeros(16)
+            fresh_best(state.stopping, 0.0)
+            fresh_plateau(state.stopping)
         if not same_plateau:
-            fresh_plateau(state.watch)
+            fresh_plateau(state.stopping)
         if self.monitors and (
-            state.watch[-1] != self._key or (self.keeps_best and state.best_parameters is None)
+            state.stopping[-1] != self._key or (self.keeps_best and state.best_parameters is None)
         ):
-            fresh_best(state.watch, self._key)
-        if waited(state.watch) >= self._patience:
-            wait_anew(state.watch)
+            fresh_best(state.stopping, self._key)
+        if waited(state.stopping) >= self._patience:
+            wait_anew(state.stopping)
         if self.keeps_best and state.best_parameters is None:
             state.best_parameters = np.array(parameters)
 
 
 def best_epoch(state: Any) -> int | None:
     """The number of the best epoch, where one was monitored."""
-    best = None if state.watch is None else best_of(state.watch)
+    best = None if state.stopping is None else best_of(state.stopping)
     return None if best is None else best[0]

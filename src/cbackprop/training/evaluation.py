@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import numpy as np
 
 from .. import checks, losses
-from ..core.fit.evaluation import Exam
+from ..core.fit.evaluation import Evaluation
 from ..core.gradient.objective import Objective
 from ..errors import InputError, InputTypeError
 from .callbacks import Hook
@@ -14,12 +14,12 @@ from .callbacks import Hook
 if TYPE_CHECKING:
     from .trainer import Trainer
 
-__all__ = ["NO_EXAMS", "Exams"]
+__all__ = ["NO_EVALUATIONS", "Evaluations"]
 
 METRICS = ("accuracy", "r2")
 
 
-class Exams:
+class Evaluations:
     """The validation and test rows of one fit."""
 
     def __init__(self, trainer: "Trainer", objective: Objective, metric: Any, missing: str) -> None:
@@ -30,8 +30,8 @@ class Exams:
         self.names: list[str] = []
         self.n_rows = [0, 0]
         self.data: dict[str, tuple[np.ndarray, np.ndarray, np.ndarray | None]] = {}
-        self._exams: dict[str, Exam] = {}
-        self._sheets: list[tuple[str, np.ndarray, np.ndarray]] = []
+        self._evaluations: dict[str, Evaluation] = {}
+        self._held_out: list[tuple[str, np.ndarray, np.ndarray]] = []
 
     def __bool__(self) -> bool:
         return bool(self.names)
@@ -69,7 +69,7 @@ class Exams:
         self.names.append(name)
         self.data[name] = X, Y, rows
         self.n_rows[name == "test"] = n_rows
-        self._exams[name] = Exam(
+        self._evaluations[name] = Evaluation(
             network._plan,
             self._objective,
             X,
@@ -86,7 +86,7 @@ class Exams:
             if network._target_scaling is not None:
                 shift, scale = network._target_scaling
                 targets = (targets - shift) * scale
-            self._sheets.append((name, targets, outputs))
+            self._held_out.append((name, targets, outputs))
 
     def _pair(self, name: str, given: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
         if not isinstance(given, tuple) or len(given) not in (2, 3):
@@ -98,9 +98,9 @@ class Exams:
         weight = checks.as_weights(f"{name}[2]", given[2], len(X)) if len(given) == 3 else None
         return X, Y, weight
 
-    def as_tuple(self) -> tuple[Exam | None, Exam | None]:
+    def as_tuple(self) -> tuple[Evaluation | None, Evaluation | None]:
         """As the core takes them."""
-        return self._exams.get("validation"), self._exams.get("test")
+        return self._evaluations.get("validation"), self._evaluations.get("test")
 
     def raise_non_finite(self, name: str) -> NoReturn:
         """The error about a NaN or an infinity that the core has met in these rows."""
@@ -121,8 +121,8 @@ class Exams:
         if callable(trainer.loss):
             loss = losses.checked_call(trainer.loss, trainer.network.dtype)
         metric = self.metric if callable(self.metric) else None
-        return Hook(self._sheets, loss, metric, to_units, tell)
+        return Hook(self._held_out, loss, metric, to_units, tell)
 
 
 # Of every fit without any: another would be part of its fixed cost.  Nothing is added to it.
-NO_EXAMS = Exams(None, None, None, "error")  # type: ignore[arg-type]
+NO_EVALUATIONS = Evaluations(None, None, None, "error")  # type: ignore[arg-type]

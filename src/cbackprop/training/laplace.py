@@ -3,7 +3,7 @@
     A = beta J'J + alpha I = L L'           gamma = P - alpha trace A^-1
 
 with the alpha and beta of the fit's last epoch and the J of its final parameters (MacKay, Neural
-Computation 4, 1992).  J'J is the core's (core/gauss_newton.pyx).
+Computation 4, 1992).  J'J is the core's (core/gauss_newton/assemble.pyx).
 """
 
 from typing import Any

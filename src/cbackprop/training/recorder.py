@@ -11,10 +11,10 @@ from .history import History
 if TYPE_CHECKING:
     from .trainer import Trainer
 
-__all__ = ["Delivery", "on_slice"]
+__all__ = ["Recorder", "on_slice"]
 
 
-class Delivery:
+class Recorder:
     """From the core's records to the two histories: this call's and the trainer's.
 
     `records` are this call's history itself, which grows with them.
@@ -27,7 +27,7 @@ class Delivery:
         self.history = History(before.first_epoch + before.n_epochs, columns=columns)
         self.records = self.history._columns
 
-    def deliver(self) -> None:
+    def update(self) -> None:
         """Bring the histories to where the records are, back as well as forth."""
         n_epochs = len(self.records["loss"])
         if n_epochs == self._delivered:
@@ -43,7 +43,7 @@ class Delivery:
 
     def tell(self, epoch: int, callbacks: tuple[Any, ...]) -> bool:
         """Call the callbacks; whether one of them wants to stop."""
-        self.deliver()
+        self.update()
         stop = False
         for callback in callbacks:
             record: dict[str, Any] = {"epoch": epoch}
@@ -57,7 +57,7 @@ def on_slice(
     trainer: "Trainer",
     show: Callable[[int], None] | None,
     saver: Any,
-    delivery: Delivery,
+    recorder: Recorder,
 ) -> Callable[[int, bool], None] | None:
     """What is done between slices, where there is anything to do."""
     if saver is None:
@@ -67,7 +67,7 @@ def on_slice(
         if show is not None:
             show(done)
         if last or saver.due(trainer.epoch, time.monotonic()):
-            delivery.deliver()
+            recorder.update()
             saver.save(trainer)
 
     return show_and_save

@@ -1,6 +1,6 @@
-"""Trainer: time.  Epochs, batches, validation, history, interruption; what a solver remembers.
+"""Trainer: the training loop.  Epochs, batches, validation, history, interruption.
 
-The loop over epochs is compiled (core/descent.pyx) and runs without the GIL.  Here arguments are
+The loop over epochs is compiled (core/fit/fit.pyx) and runs without the GIL.  Here arguments are
 checked and errors are told; no arithmetic of training stands in this file.
 """
 
@@ -15,7 +15,7 @@ import numpy as np
 
 from .. import checks, losses
 from ..core.data.rows import extent
-from ..core.fit.fit import descend, worth_a_team
+from ..core.fit.fit import run_fit, worth_a_team
 from ..core.fit.state import State
 from ..core.gradient.objective import Objective
 from ..errors import DivergenceError, InputError, InputTypeError
@@ -26,12 +26,12 @@ from ..solvers.least_squares import BayesianRegularization
 from ..solvers.rule import check_goes_with, check_room, memory_of, rule_settings, solves_a_system
 from . import splits
 from .callbacks import checked_callbacks
-from .early_stopping import EarlyStopping, Watcher, best_epoch
-from .evaluation import NO_EXAMS, Exams
+from .early_stopping import EarlyStopping, Monitor, best_epoch
+from .evaluation import NO_EVALUATIONS, Evaluations
 from .history import History
 from .laplace import posterior_of_fit, wants_posterior
 from .progress import Progress
-from .recorder import Delivery, on_slice
+from .recorder import Recorder, on_slice
 from .sample_weight import row_weights
 
 __all__ = ["Trainer"]
@@ -314,12 +314,12 @@ class Trainer:
         if sample_weight is not None or class_weight is not None:
             weight = row_weights(sample_weight, class_weight, Y, rows)
         objective, unit = self._objective(output_weight, missing)
-        exams = NO_EXAMS
+        evaluations = NO_EVALUATIONS
         if held_out is not None or metric is not None or callbacks:
-            exams = Exams(self, objective, metric, missing)
+            evaluations = Evaluations(self, objective, metric, missing)
         if held_out is not None:
-            exams.add("validation", validation_data, held_out[0], X, Y, weight)
-            exams.add("test", test_data, held_out[1], X, Y, weight)
+            evaluations.add("validation", validation_data, held_out[0], X, Y, weight)
+            evaluations.add("test", test_data, held_out[1], X, Y, weight)
         elif metric is not None:
             raise InputError("metric is given without validation_data or test_data; expected some")
         custom = None
@@ -333,7 +333,7 @@ class Trainer:
         keep_posterior = self._of_system and wants_posterior(self.solver, output_weight)
         if self._of_system:
             check_room(self.solver, self._rule, network._plan, n_rows)
-        watcher = self._watcher(early_stopping, target_loss, metric, exams.n_rows[0])
+        monitor = self._monitor(early_stopping, target_loss, metric, evaluations.n_rows[0])
         if max_seconds is not None:
             max_seconds = checks.positive_float("max_seconds", max_seconds)
         callbacks = checked_callbacks(callbacks) if callbacks else ()
@@ -347,20 +347,20 @@ class Trainer:
                 f"expected gradient_norm=False, or batch_size={n_rows}: the whole gradient would "
                 "take a call of the function on all rows"
             )
-        n_threads = self._threads(batch_rows, max(exams.n_rows))
+        n_threads = self._threads(batch_rows, max(evaluations.n_rows))
         self._warn_about_range(Y)
 
-        delivery = Delivery(self, self._columns(exams, gradient_norm, objective, unit))
-        records = delivery.records
+        recorder = Recorder(self, self._columns(evaluations, gradient_norm, objective, unit))
+        records = recorder.records
         hook = None
-        in_python = bool(callbacks or exams.in_python)
+        in_python = bool(callbacks or evaluations.in_python)
         claim = object()
         bar = None
         outcome: tuple[Any, ...] = ()
         try:
             network._begin_fit("fit", claim)
             if in_python:
-                hook = exams.hook(lambda epoch: delivery.tell(epoch, callbacks))
+                hook = evaluations.hook(lambda epoch: recorder.tell(epoch, callbacks))
             show = self._between_slices
             if progress:
                 bar = Progress(progress, epochs, records["loss"])
@@ -375,8 +375,8 @@ class Trainer:
                     "rate": self._rate(),
                     "weight": None if weight is None else weight.astype(network.dtype),
                     "subset": rows,
-                    "exams": exams.as_tuple(),
-                    "watch": None if watcher is None else watcher.settings,
+                    "evaluations": evaluations.as_tuple(),
+                    "stopping": None if monitor is None else monitor.settings,
                     "unit": unit,
                     "order": self._order(n_rows),
                     "window": self.shuffle == "window",
@@ -391,9 +391,9 @@ class Trainer:
                     "in_python": in_python,
                     "listen": self._listener(records["loss"]),
                 }
-                outcome = descend(
+                outcome = run_fit(
                     network._plan,
-                    self._state_for(watcher),
+                    self._state_for(monitor),
                     network.parameters,
                     X,
                     Y,
@@ -401,7 +401,7 @@ class Trainer:
                     records=records,
                     threads_now=share.now,
                     hook=hook,
-                    on_slice=on_slice(self, show, saver, delivery),
+                    on_slice=on_slice(self, show, saver, recorder),
                 )
                 if keep_posterior and outcome[0] == "stopped":
                     assert self._state.numbers is not None
@@ -418,14 +418,14 @@ class Trainer:
                     )
                     network._set_posterior(posterior)
         finally:
-            delivery.deliver()
+            recorder.update()
             network._end_fit(claim)
             if bar is not None:
                 bar.close()
-        history = delivery.history
+        history = recorder.history
         if outcome[0] != "stopped":
-            self._tell(outcome, X, Y, exams, missing)
-        best = None if watcher is None else best_epoch(self._state)
+            self._tell(outcome, X, Y, evaluations, missing)
+        best = None if monitor is None else best_epoch(self._state)
         for record in (history, self.history):
             record.stop_reason = outcome[1]
             record.best_epoch = best
@@ -602,13 +602,13 @@ class Trainer:
         )
         return objective, unit
 
-    def _watcher(
+    def _monitor(
         self,
         early_stopping: EarlyStopping | None,
         target_loss: float | None,
         metric: Any,
         n_validation: int,
-    ) -> Watcher | None:
+    ) -> Monitor | None:
         plateau = getattr(self.solver, "learning_rate", None)
         if not getattr(plateau, "adaptive", False):
             plateau = None
@@ -621,7 +621,7 @@ class Trainer:
             )
         if target_loss is not None:
             target_loss = checks.number("target_loss", target_loss)
-        return Watcher(early_stopping, target_loss, plateau, metric, n_validation)
+        return Monitor(early_stopping, target_loss, plateau, metric, n_validation)
 
     def _warn_about_range(self, Y: np.ndarray) -> None:
         activation = self.network.activations[-1]
@@ -641,7 +641,7 @@ class Trainer:
         warnings.warn(message, UserWarning, stacklevel=4)
 
     def _columns(
-        self, exams: Exams, gradient_norm: bool, objective: Objective, unit: float
+        self, evaluations: Evaluations, gradient_norm: bool, objective: Objective, unit: float
     ) -> list[str]:
         """What is recorded in each epoch."""
         in_units = unit != 0 or objective.has_units
@@ -657,9 +657,9 @@ class Trainer:
             wanted.append("gradient_norm")
         if in_units:
             wanted.append("loss_in_units")
-        for name in exams.names:
+        for name in evaluations.names:
             wanted.append(f"{name}_loss")
-            if exams.metric is not None:
+            if evaluations.metric is not None:
                 wanted.append(f"{name}_metric")
             if in_units:
                 wanted.append(f"{name}_loss_in_units")
@@ -696,7 +696,7 @@ class Trainer:
             return rate
         return rate.rate if rate.adaptive else rate.rates
 
-    def _state_for(self, watcher: Watcher | None) -> State:
+    def _state_for(self, monitor: Monitor | None) -> State:
         """The state with what the solver's rule needs; another rule's memory is forgotten."""
         state, network = self._state, self.network
         n_vectors, n_numbers, kind = self._memory
@@ -712,21 +712,26 @@ class Trainer:
             state.kind = kind
             if isinstance(self.solver, RProp) and state.vectors is not None:
                 state.vectors[1] = self.solver.initial_step
-        if watcher is not None:
-            same = watcher.plateau == self._plateau
-            watcher.adopt(state, network.parameters, same)
-            self._plateau = watcher.plateau
+        if monitor is not None:
+            same = monitor.plateau == self._plateau
+            monitor.adopt(state, network.parameters, same)
+            self._plateau = monitor.plateau
         return state
 
     def _tell(
-        self, failure: tuple[Any, ...], X: np.ndarray, Y: np.ndarray, exams: Exams, missing: str
+        self,
+        failure: tuple[Any, ...],
+        X: np.ndarray,
+        Y: np.ndarray,
+        evaluations: Evaluations,
+        missing: str,
     ) -> None:
         """Raise the error that the core's answer stands for."""
         dtype = self.network.dtype
         if failure[0] == "rows":
             checks.raise_non_finite(X, Y, dtype, missing=missing == "ignore")
         if failure[0] in ("validation rows", "test rows"):
-            exams.raise_non_finite(failure[0].split()[0])
+            evaluations.raise_non_finite(failure[0].split()[0])
         _, epoch, step, rate = failure
         with_rate, advice = f"learning_rate={rate:g}", "Use a smaller learning_rate, or s"
         if math.isnan(rate):

@@ -1,7 +1,7 @@
 from cbackprop.core.linalg.types cimport real
 
 cdef enum:
-    N_WATCHED = 16              # numbers of a watch: what a trainer's state keeps of it
+    N_REMEMBERED = 16           # numbers that a trainer's state keeps
 
 ctypedef enum Reason:           # why a fit ended
     NOT_YET
@@ -17,7 +17,7 @@ ctypedef enum Reason:           # why a fit ended
     STEP_TOLERANCE
     NO_STEP                     # mu has reached its largest value
 
-ctypedef struct Watch:
+ctypedef struct Stopping:
     int monitored               # a column of the record; negative: nothing is monitored
     bint maximise
     double patience
@@ -33,12 +33,12 @@ ctypedef struct Watch:
     double plateau_patience
     double plateau_delta
     double plateau_minimum
-    double* numbers             # (N_WATCHED,)
+    double* numbers             # (N_REMEMBERED,)
 
-cdef class WatchSettings:
-    cdef Watch watch
+cdef class StoppingSettings:
+    cdef Stopping stopping
 
-cdef double plateau_rate(const Watch* watch, double rate) noexcept nogil
-cdef Reason judge(const Watch* watch, Py_ssize_t epoch, double loss, double monitored,
+cdef double plateau_rate(const Stopping* stopping, double rate) noexcept nogil
+cdef Reason judge(const Stopping* stopping, Py_ssize_t epoch, double loss, double monitored,
                   double rate, Py_ssize_t n_parameters, const real* parameters,
                   real* best) noexcept nogil

@@ -3,7 +3,7 @@ from numpy.typing import NDArray
 
 _Numbers = NDArray[np.float64]
 
-class WatchSettings:
+class StoppingSettings:
     def __new__(
         cls,
         *,
@@ -21,7 +21,7 @@ class WatchSettings:
         plateau_patience: float = -1.0,
         plateau_delta: float = 0.0,
         plateau_minimum: float = 0.0,
-    ) -> WatchSettings: ...
+    ) -> StoppingSettings: ...
 
 def fresh_best(numbers: _Numbers, key: float) -> None: ...
 def known_best(numbers: _Numbers, value: float, epoch: int, waited: float) -> None: ...

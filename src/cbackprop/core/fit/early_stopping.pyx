@@ -22,7 +22,7 @@ cdef enum:                      # the numbers
     PLATEAU_SCALE               # of the learning rate, so far
 
 
-cdef class WatchSettings:
+cdef class StoppingSettings:
     """Settings of early stopping, of the target loss and of a rate that falls on a plateau.
 
     Parameters
@@ -37,23 +37,23 @@ cdef class WatchSettings:
                   target_loss=None, double plateau_factor=1.0,
                   double plateau_patience=-1.0, double plateau_delta=0.0,
                   double plateau_minimum=0.0):
-        self.watch.monitored, self.watch.maximise = monitored, maximise
-        self.watch.patience = INFINITY if patience is None else patience
-        self.watch.min_delta = min_delta
-        self.watch.start_epoch, self.watch.keep_best = start_epoch, keep_best
-        self.watch.from_best = from_best
-        self.watch.divisor, self.watch.least_rate = divisor, least_rate
-        self.watch.target_loss = -INFINITY if target_loss is None else target_loss
-        self.watch.plateau_factor = plateau_factor
-        self.watch.plateau_patience = plateau_patience
-        self.watch.plateau_delta = plateau_delta
-        self.watch.plateau_minimum = plateau_minimum
+        self.stopping.monitored, self.stopping.maximise = monitored, maximise
+        self.stopping.patience = INFINITY if patience is None else patience
+        self.stopping.min_delta = min_delta
+        self.stopping.start_epoch, self.stopping.keep_best = start_epoch, keep_best
+        self.stopping.from_best = from_best
+        self.stopping.divisor, self.stopping.least_rate = divisor, least_rate
+        self.stopping.target_loss = -INFINITY if target_loss is None else target_loss
+        self.stopping.plateau_factor = plateau_factor
+        self.stopping.plateau_patience = plateau_patience
+        self.stopping.plateau_delta = plateau_delta
+        self.stopping.plateau_minimum = plateau_minimum
 
 
 def fresh_best(numbers, double key):
     """No value has been seen yet; ``key`` tells one kind of watching from another."""
     numbers[HAS_BEST:PLATEAU_STARTED] = 0.0
-    numbers[N_WATCHED - 1] = key
+    numbers[N_REMEMBERED - 1] = key
 
 
 def known_best(numbers, double value, Py_ssize_t epoch, double waited):
@@ -89,29 +89,29 @@ def best_of(numbers):
     return int(numbers[BEST_EPOCH]), float(numbers[BEST])
 
 
-cdef double plateau_rate(const Watch* watch, double rate) noexcept nogil:
+cdef double plateau_rate(const Stopping* stopping, double rate) noexcept nogil:
     """The learning rate after the plateaus so far."""
-    if watch.divisor != 0:
-        return rate / watch.numbers[PLATEAU_SCALE]
-    if watch.plateau_patience < 0:
+    if stopping.divisor != 0:
+        return rate / stopping.numbers[PLATEAU_SCALE]
+    if stopping.plateau_patience < 0:
         return rate
-    return max(rate * watch.numbers[PLATEAU_SCALE], min(rate, watch.plateau_minimum))
+    return max(rate * stopping.numbers[PLATEAU_SCALE], min(rate, stopping.plateau_minimum))
 
 
-cdef void look_for_plateau(const Watch* watch, double loss) noexcept nogil:
+cdef void look_for_plateau(const Stopping* stopping, double loss) noexcept nogil:
     """After ``plateau_patience`` epochs whose loss did not fall by ``plateau_delta``: lower."""
-    cdef double* numbers = watch.numbers
-    if not numbers[PLATEAU_STARTED] or loss < numbers[PLATEAU_REFERENCE] - watch.plateau_delta:
+    cdef double* numbers = stopping.numbers
+    if not numbers[PLATEAU_STARTED] or loss < numbers[PLATEAU_REFERENCE] - stopping.plateau_delta:
         numbers[PLATEAU_STARTED], numbers[PLATEAU_REFERENCE] = 1, loss
         numbers[PLATEAU_WAITED] = 0
         return
     numbers[PLATEAU_WAITED] += 1
-    if numbers[PLATEAU_WAITED] >= watch.plateau_patience:
-        numbers[PLATEAU_SCALE] *= watch.plateau_factor
+    if numbers[PLATEAU_WAITED] >= stopping.plateau_patience:
+        numbers[PLATEAU_SCALE] *= stopping.plateau_factor
         numbers[PLATEAU_WAITED] = 0
 
 
-cdef Reason judge(const Watch* watch, Py_ssize_t epoch, double loss, double monitored,
+cdef Reason judge(const Stopping* stopping, Py_ssize_t epoch, double loss, double monitored,
                   double rate, Py_ssize_t n_parameters, const real* parameters,
                   real* best) noexcept nogil:
     """The end of epoch number ``epoch``: whether and why to stop.
@@ -120,17 +120,17 @@ cdef Reason judge(const Watch* watch, Py_ssize_t epoch, double loss, double moni
     rate : the learning rate of the epoch
     best : (n_parameters,), written with ``parameters`` when they are the best so far; or NULL
     """
-    cdef double* numbers = watch.numbers
-    cdef double value = -monitored if watch.maximise else monitored
-    cdef double lowest = -numbers[BEST] if watch.maximise else numbers[BEST]
+    cdef double* numbers = stopping.numbers
+    cdef double value = -monitored if stopping.maximise else monitored
+    cdef double lowest = -numbers[BEST] if stopping.maximise else numbers[BEST]
     cdef bint better
-    if watch.plateau_patience >= 0:
-        look_for_plateau(watch, loss)
-    if watch.monitored >= 0 and epoch >= watch.start_epoch:
-        if watch.from_best:
-            better = value <= lowest - watch.min_delta
+    if stopping.plateau_patience >= 0:
+        look_for_plateau(stopping, loss)
+    if stopping.monitored >= 0 and epoch >= stopping.start_epoch:
+        if stopping.from_best:
+            better = value <= lowest - stopping.min_delta
         else:
-            better = value < numbers[REFERENCE] - watch.min_delta
+            better = value < numbers[REFERENCE] - stopping.min_delta
         better = better or not numbers[HAS_BEST]
         if not numbers[HAS_BEST] or value < lowest:
             if best != NULL:
@@ -141,11 +141,11 @@ cdef Reason judge(const Watch* watch, Py_ssize_t epoch, double loss, double moni
         else:
             numbers[WAITED] += 1
         numbers[HAS_BEST] = 1
-        if numbers[WAITED] >= watch.patience:
-            if watch.divisor == 0 or rate <= watch.least_rate:
+        if numbers[WAITED] >= stopping.patience:
+            if stopping.divisor == 0 or rate <= stopping.least_rate:
                 return EARLY_STOPPING
-            numbers[PLATEAU_SCALE] *= watch.divisor
+            numbers[PLATEAU_SCALE] *= stopping.divisor
             numbers[WAITED] = 0
-    if loss <= watch.target_loss:
+    if loss <= stopping.target_loss:
         return TARGET_LOSS
     return NOT_YET

@@ -1,6 +1,6 @@
-from cbackprop.core.fit.loop cimport Course, Outcome
+from cbackprop.core.fit.loop cimport FitLoop, Outcome
 from cbackprop.core.linalg.types cimport real
 
-cdef double look(Course* c) noexcept nogil
-cdef Outcome run_slice(Course* c, real* parameters) noexcept nogil
-cdef void judge_epoch(Course* c, const real* parameters) noexcept nogil
+cdef double look(FitLoop* c) noexcept nogil
+cdef Outcome run_slice(FitLoop* c, real* parameters) noexcept nogil
+cdef void judge_epoch(FitLoop* c, const real* parameters) noexcept nogil

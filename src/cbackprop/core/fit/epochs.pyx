@@ -1,7 +1,7 @@
 """A slice of a training: steps and epochs, until its time, the epochs or the records end.
 
 Here an epoch is what the user sees as one: its order of the rows, its steps, validation, its line
-of the record, the stopping rules.  Everything is in the ``Course`` (course.pxd), nothing is
+of the record, the stopping rules.  Everything is in the ``FitLoop`` (loop.pxd), nothing is
 allocated, and Python is not needed: what is its turn ends the slice.
 """
 
@@ -15,7 +15,7 @@ from cbackprop.core.gradient.batch cimport gradient_of, training_step, unit_loss
 from cbackprop.core.fit.loop cimport (
     ALPHA,
     BAD_ROWS,
-    BAD_SHEET,
+    BAD_HELD_OUT,
     BETA,
     DAMPING,
     DIVERGED,
@@ -34,7 +34,7 @@ from cbackprop.core.fit.loop cimport (
     UNIT_LOSS,
     VALIDATION_LOSS,
 )
-from cbackprop.core.fit.evaluation cimport OUTPUTS, Sheet, sit
+from cbackprop.core.fit.evaluation cimport OUTPUTS, HeldOut, evaluate_rows
 from cbackprop.core.fit.iterations cimport lbfgs_iteration, marquardt_iteration, turned_down
 from cbackprop.core.gauss_newton.levenberg_marquardt cimport ALPHA as AT_ALPHA
 from cbackprop.core.gauss_newton.levenberg_marquardt cimport BETA as AT_BETA
@@ -42,7 +42,13 @@ from cbackprop.core.gauss_newton.levenberg_marquardt cimport GAMMA as AT_GAMMA
 from cbackprop.core.gauss_newton.levenberg_marquardt cimport MU as AT_MU
 from cbackprop.core.gauss_newton.levenberg_marquardt cimport REJECTED as AT_REJECTED
 from cbackprop.core.fit.python_loss cimport ask_python
-from cbackprop.core.gradient.update_rules cimport EVIDENCE, LBFGS, add_penalty, penalty_of, share_penalty
+from cbackprop.core.gradient.update_rules cimport (
+    EVIDENCE,
+    LBFGS,
+    add_penalty,
+    penalty_of,
+    share_penalty,
+)
 from cbackprop.core.data.shuffle cimport (
     BLOCK_ROWS,
     WINDOW_BLOCKS,
@@ -51,10 +57,18 @@ from cbackprop.core.data.shuffle cimport (
 )
 from cbackprop.core.team cimport team
 from cbackprop.core.linalg.vectors cimport dot
-from cbackprop.core.fit.early_stopping cimport EPOCHS, NOT_YET, SECONDS, STEPS, Reason, judge, plateau_rate
+from cbackprop.core.fit.early_stopping cimport (
+    EPOCHS,
+    NOT_YET,
+    SECONDS,
+    STEPS,
+    Reason,
+    judge,
+    plateau_rate,
+)
 
 
-cdef double look(Course* c) noexcept nogil:
+cdef double look(FitLoop* c) noexcept nogil:
     """The time.  The epochs that ended since the last look share what has passed."""
     cdef double now = team.clock()
     cdef double each
@@ -71,12 +85,12 @@ cdef double look(Course* c) noexcept nogil:
     return now
 
 
-cdef double rate_of(const Course* c) noexcept nogil:
+cdef double rate_of(const FitLoop* c) noexcept nogil:
     """The learning rate of the epoch under way."""
-    return plateau_rate(&c.watch, c.rate if c.rates == NULL else c.rates[c.n_records])
+    return plateau_rate(&c.stopping, c.rate if c.rates == NULL else c.rates[c.n_records])
 
 
-cdef Outcome find_order(Course* c) noexcept nogil:
+cdef Outcome find_order(FitLoop* c) noexcept nogil:
     """The order of the epoch's rows; NEEDS_ORDER where the caller supplies it."""
     cdef Py_ssize_t i
     if not c.shuffled or c.order_epoch == c.epoch:
@@ -95,7 +109,7 @@ cdef Outcome find_order(Course* c) noexcept nogil:
     return RUNNING
 
 
-cdef Outcome run_slice(Course* c, real* parameters) noexcept nogil:
+cdef Outcome run_slice(FitLoop* c, real* parameters) noexcept nogil:
     """Steps until the slice, the epochs or the records end, or something is wrong.
 
     A step that is left in its middle is discarded whole: parameters, state and place in time are
@@ -153,7 +167,7 @@ cdef Outcome run_slice(Course* c, real* parameters) noexcept nogil:
     return RUNNING
 
 
-cdef Py_ssize_t some_steps(Course* c, Py_ssize_t rows, real* parameters) noexcept nogil:
+cdef Py_ssize_t some_steps(FitLoop* c, Py_ssize_t rows, real* parameters) noexcept nogil:
     """Steps by fused_steps.pyx until the clock is due; returns how many.
 
     They are of one epoch; or each is an epoch, and all of these but the last are recorded.
@@ -175,7 +189,7 @@ cdef Py_ssize_t some_steps(Course* c, Py_ssize_t rows, real* parameters) noexcep
     return steps
 
 
-cdef void record_some(Course* c, Py_ssize_t epochs) noexcept nogil:
+cdef void record_some(FitLoop* c, Py_ssize_t epochs) noexcept nogil:
     """The lines of epochs that were one step each; the sums stand where the losses belong."""
     cdef double* loss = c.columns[LOSS] + c.n_records
     cdef double* rate = c.columns[LEARNING_RATE] + c.n_records
@@ -192,16 +206,16 @@ cdef void record_some(Course* c, Py_ssize_t epochs) noexcept nogil:
     c.epoch += epochs
 
 
-cdef bint epochs_are_steps(const Course* c) noexcept nogil:
+cdef bint epochs_are_steps(const FitLoop* c) noexcept nogil:
     """Whether an epoch is one step, after which there is only its loss to be recorded."""
     return (2 <= c.n_rows <= c.batch_rows and not c.job.check and c.rates == NULL
-            and c.watch.numbers == NULL and c.sheets[0] == NULL and c.sheets[1] == NULL
+            and c.stopping.numbers == NULL and c.held_out[0] == NULL and c.held_out[1] == NULL
             and not c.in_python and not c.wants_norm and c.deadline == INFINITY
             and c.columns[PENALTY] == NULL and c.columns[NORM] == NULL
             and c.columns[UNIT_LOSS] == NULL)
 
 
-cdef Outcome one_step(Course* c, Py_ssize_t rows, real* parameters) noexcept nogil:
+cdef Outcome one_step(FitLoop* c, Py_ssize_t rows, real* parameters) noexcept nogil:
     """One step of the rule on the next ``rows`` rows, its loss added to the epoch's."""
     cdef double total
     cdef double penalty = 0.0
@@ -224,7 +238,7 @@ cdef Outcome one_step(Course* c, Py_ssize_t rows, real* parameters) noexcept nog
         total = training_step(&c.job, c.position, rows, &c.rule, parameters)
     if c.job.bad:
         return BAD_ROWS
-    if c.job.beat.stop:
+    if c.job.interrupt.stop:
         return INTERRUPTED
     c.loss_sum += total + penalty / c.job.goal.factor
     if c.job.goal.units != NULL:
@@ -232,7 +246,7 @@ cdef Outcome one_step(Course* c, Py_ssize_t rows, real* parameters) noexcept nog
     return RUNNING
 
 
-cdef double whole_norm(Course* c, const real* parameters) noexcept nogil:
+cdef double whole_norm(FitLoop* c, const real* parameters) noexcept nogil:
     """The norm of the gradient over all of the epoch's rows, with the penalty's."""
     cdef real* gradient = <real*>c.job.to.gradient
     gradient_of(&c.job, 0, c.n_rows, 1.0 / c.n_rows, gradient)
@@ -241,11 +255,11 @@ cdef double whole_norm(Course* c, const real* parameters) noexcept nogil:
     return sqrt(dot(<const real*>gradient, <const real*>gradient, c.job.net.n_parameters))
 
 
-cdef Outcome end_epoch(Course* c, real* parameters) noexcept nogil:
+cdef Outcome end_epoch(FitLoop* c, real* parameters) noexcept nogil:
     """The epoch's end: validation, the record, and whether to go on."""
     cdef:
         Py_ssize_t at = c.n_records
-        Sheet* sheet
+        HeldOut* held_out
         double norm = c.job.norm
         double** column
         int i
@@ -253,22 +267,22 @@ cdef Outcome end_epoch(Course* c, real* parameters) noexcept nogil:
         return DIVERGED
     if c.wants_norm:
         norm = whole_norm(c, <const real*>parameters)
-        if c.job.beat.stop:
+        if c.job.interrupt.stop:
             return INTERRUPTED
     for i in range(2):
-        sheet = c.sheets[i]
-        if sheet != NULL:
-            sit(sheet, <const real*>parameters)
-            if sheet.job.bad:
-                return BAD_SHEET
-            if sheet.job.beat.stop:
+        held_out = c.held_out[i]
+        if held_out != NULL:
+            evaluate_rows(held_out, <const real*>parameters)
+            if held_out.job.bad:
+                return BAD_HELD_OUT
+            if held_out.job.interrupt.stop:
                 return INTERRUPTED
             column = &c.columns[VALIDATION_LOSS + 3 * i]
-            column[0][at] = sheet.loss
+            column[0][at] = held_out.loss
             if column[1] != NULL:
-                column[1][at] = NAN if sheet.metric == OUTPUTS else sheet.value
+                column[1][at] = NAN if held_out.metric == OUTPUTS else held_out.value
             if column[2] != NULL:
-                column[2][at] = sheet.unit_loss if c.unit == 0 else sheet.loss * c.unit
+                column[2][at] = held_out.unit_loss if c.unit == 0 else held_out.loss * c.unit
     c.columns[LOSS][at] = c.job.goal.factor * c.loss_sum / c.n_rows
     c.columns[LEARNING_RATE][at] = c.rule.learning_rate
     if c.system != NULL:
@@ -298,7 +312,7 @@ cdef Outcome end_epoch(Course* c, real* parameters) noexcept nogil:
     return RUNNING
 
 
-cdef void record_iteration(Course* c, Py_ssize_t at, const real* parameters) noexcept nogil:
+cdef void record_iteration(FitLoop* c, Py_ssize_t at, const real* parameters) noexcept nogil:
     """The columns of Levenberg-Marquardt and of the evidence."""
     cdef const double* numbers = c.rule.numbers
     c.columns[DAMPING][at], c.columns[REJECTED][at] = numbers[AT_MU], numbers[AT_REJECTED]
@@ -312,14 +326,14 @@ cdef void record_iteration(Course* c, Py_ssize_t at, const real* parameters) noe
         c.columns[PENALTY][at] = penalty_of(&c.rule, c.job.net, parameters)
 
 
-cdef void judge_epoch(Course* c, const real* parameters) noexcept nogil:
+cdef void judge_epoch(FitLoop* c, const real* parameters) noexcept nogil:
     """The stopping rules on the epoch that was recorded last."""
     cdef Py_ssize_t at = c.n_records - 1
-    cdef int monitored = c.watch.monitored
+    cdef int monitored = c.stopping.monitored
     cdef Reason reason
-    if c.watch.numbers == NULL:
+    if c.stopping.numbers == NULL:
         return
-    reason = judge(&c.watch, c.epoch - 1, c.columns[LOSS][at],
+    reason = judge(&c.stopping, c.epoch - 1, c.columns[LOSS][at],
                    c.columns[monitored][at] if monitored >= 0 else 0.0,
                    c.rule.learning_rate, c.job.net.n_parameters, parameters, <real*>c.best)
     if reason != NOT_YET:

@@ -13,7 +13,7 @@ ctypedef enum Metric:
     R2
     OUTPUTS                     # Y_hat is kept for a metric of Python's
 
-ctypedef struct Sheet:          # one set of rows that is looked at after each epoch
+ctypedef struct HeldOut:          # one set of rows that is looked at after each epoch
     Job job
     Py_ssize_t n_rows
     double weight               # the sum of the rows' weights
@@ -25,8 +25,8 @@ ctypedef struct Sheet:          # one set of rows that is looked at after each e
     double unit_loss
     double value
 
-cdef class Exam:
-    cdef Sheet sheet
+cdef class Evaluation:
+    cdef HeldOut held_out
     cdef RowSource X
     cdef RowSource Y
     cdef RowSource weight
@@ -38,4 +38,4 @@ cdef class Exam:
     cdef Plan plan
     cdef int prepare(self, int threads, char* parameters) except -1
 
-cdef void sit(Sheet* sheet, const real* parameters) noexcept nogil
+cdef void evaluate_rows(HeldOut* held_out, const real* parameters) noexcept nogil

@@ -11,7 +11,7 @@ _Scaling = tuple[_Array, _Array]
 
 METRICS: dict[str | None, int]
 
-class Exam:
+class Evaluation:
     def __new__(
         cls,
         plan: Plan,
@@ -25,4 +25,4 @@ class Exam:
         outputs: _Array | None = None,
         scaling: _Scaling | None = None,
         target_scaling: _Scaling | None = None,
-    ) -> Exam: ...
+    ) -> Evaluation: ...

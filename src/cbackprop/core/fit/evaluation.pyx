@@ -21,7 +21,7 @@ from cbackprop.core.gradient.workspace cimport workspace_for
 METRICS = {None: NO_METRIC, "accuracy": ACCURACY, "r2": R2, "outputs": OUTPUTS}
 
 
-cdef class Exam:
+cdef class Evaluation:
     """Rows that are looked at after each epoch.
 
     Parameters
@@ -39,7 +39,7 @@ cdef class Exam:
     def __cinit__(self, Plan plan not None, Objective objective not None, X, Y, *, weight=None,
                   rows=None, metric=None, outputs=None, scaling=None, target_scaling=None):
         cdef:
-            Sheet* sheet = &self.sheet
+            HeldOut* held_out = &self.held_out
             const Layer* last = &plan.net.layers[plan.net.n_layers - 1]
             Py_ssize_t i
             const int64_t[::1] order
@@ -53,72 +53,73 @@ cdef class Exam:
                 or self.Y.rows.n_columns != last.n_out):
             raise ValueError("X and Y have the same rows and the network's columns")
         self.plan, self.objective, self.rows = plan, objective, rows
-        sheet.n_rows = self.X.rows.n_rows
+        held_out.n_rows = self.X.rows.n_rows
         if rows is not None:
             order = rows
-            sheet.n_rows = order.shape[0]
-            for i in range(sheet.n_rows):
+            held_out.n_rows = order.shape[0]
+            for i in range(held_out.n_rows):
                 if not 0 <= order[i] < self.X.rows.n_rows:
                     raise ValueError("rows holds row numbers")
-            sheet.job.order = &order[0] if sheet.n_rows > 0 else NULL
-        if sheet.n_rows < 1:
+            held_out.job.order = &order[0] if held_out.n_rows > 0 else NULL
+        if held_out.n_rows < 1:
             raise ValueError("at least one row")
-        sheet.weight = sheet.n_rows
+        held_out.weight = held_out.n_rows
         if weight is not None:
             weights = weight
             self.weight = RowSource(weight.reshape(-1, 1), plan.net.itemsize)
             if self.weight.rows.n_rows != self.X.rows.n_rows:
                 raise ValueError("one weight for each row")
-            sheet.job.weight = &self.weight.rows
-            sheet.weight = 0.0
-            for i in range(sheet.n_rows):
-                sheet.weight += weights[order[i] if rows is not None else i]
-        sheet.metric = METRICS[metric]
-        if sheet.metric != NO_METRIC:
-            sheet.job.out = memory_of(outputs, "outputs",
-                                      sheet.n_rows * last.n_out * plan.net.itemsize, True)
+            held_out.job.weight = &self.weight.rows
+            held_out.weight = 0.0
+            for i in range(held_out.n_rows):
+                held_out.weight += weights[order[i] if rows is not None else i]
+        held_out.metric = METRICS[metric]
+        if held_out.metric != NO_METRIC:
+            held_out.job.out = memory_of(outputs, "outputs",
+                                      held_out.n_rows * last.n_out * plan.net.itemsize, True)
             self.outputs = outputs
         self.sums = np.zeros(3 * last.n_out)
-        sheet.sums = &self.sums[0]
-        sheet.job.net = &plan.net
-        sheet.job.goal = &objective.goal
-        sheet.job.X, sheet.job.Y = &self.X.rows, &self.Y.rows
-        sheet.job.check = True
+        held_out.sums = &self.sums[0]
+        held_out.job.net = &plan.net
+        held_out.job.goal = &objective.goal
+        held_out.job.X, held_out.job.Y = &self.X.rows, &self.Y.rows
+        held_out.job.check = True
 
     cdef int prepare(self, int threads, char* parameters) except -1:
         """Take the memory for a call with so many threads."""
-        self.space = workspace_for(&self.plan.net, self.sheet.n_rows, threads, False)
+        self.space = workspace_for(&self.plan.net, self.held_out.n_rows, threads, False)
         self.space.buffers.parameters = parameters
-        self.sheet.job.to = &self.space.buffers
+        self.held_out.job.to = &self.space.buffers
         return 0
 
 
-cdef void sit(Sheet* sheet, const real* parameters) noexcept nogil:
+cdef void evaluate_rows(HeldOut* held_out, const real* parameters) noexcept nogil:
     """Loss and metric; meaningless when the job is bad or stopped."""
     cdef:
-        Job* job = &sheet.job
+        Job* job = &held_out.job
         const Layer* last = &job.net.layers[job.net.n_layers - 1]
-        double total = loss_of(job, 0, sheet.n_rows, parameters)
-    if job.bad or job.beat.stop:
+        double total = loss_of(job, 0, held_out.n_rows, parameters)
+    if job.bad or job.interrupt.stop:
         return
-    sheet.loss = job.goal.factor * total / sheet.weight
+    held_out.loss = job.goal.factor * total / held_out.weight
     if job.goal.units != NULL:
-        sheet.unit_loss = unit_loss_of(job, sheet.n_rows) / sheet.weight
+        held_out.unit_loss = unit_loss_of(job, held_out.n_rows) / held_out.weight
     job.check = False
-    if sheet.metric == NO_METRIC:
+    if held_out.metric == NO_METRIC:
         return
     if job.goal.linear:
         elementwise.output_sigma(last.activation, <const real*>job.out, <real*>job.out,
-                                 sheet.n_rows, last.n_out)
-    if sheet.metric == ACCURACY:
-        sheet.value = accuracy(sheet, <const real*>job.out)
-    elif sheet.metric == R2:
-        sheet.value = r2(sheet, <const real*>job.out)
+                                 held_out.n_rows, last.n_out)
+    if held_out.metric == ACCURACY:
+        held_out.value = accuracy(held_out, <const real*>job.out)
+    elif held_out.metric == R2:
+        held_out.value = r2(held_out, <const real*>job.out)
 
 
-cdef inline const real* targets(Sheet* sheet, Py_ssize_t first, Py_ssize_t rows,
+cdef inline const real* targets(HeldOut* held_out, Py_ssize_t first, Py_ssize_t rows,
                                 const real* Y_hat) noexcept nogil:
-    return read_rows(sheet.job.Y, sheet.job.order, first, rows, <real*>sheet.job.to.Y, NULL)
+    return read_rows(held_out.job.Y, held_out.job.order, first, rows, <real*>held_out.job.to.Y,
+                     NULL)
 
 
 cdef Py_ssize_t class_of(const real* y, Py_ssize_t n) noexcept nogil:
@@ -132,18 +133,18 @@ cdef Py_ssize_t class_of(const real* y, Py_ssize_t n) noexcept nogil:
     return best
 
 
-cdef double accuracy(Sheet* sheet, const real* Y_hat) noexcept nogil:
+cdef double accuracy(HeldOut* held_out, const real* Y_hat) noexcept nogil:
     cdef:
-        Py_ssize_t n_out = sheet.job.net.layers[sheet.job.net.n_layers - 1].n_out
+        Py_ssize_t n_out = held_out.job.net.layers[held_out.job.net.n_layers - 1].n_out
         Py_ssize_t first = 0
         Py_ssize_t right = 0
         Py_ssize_t counted = 0
         Py_ssize_t rows, i, j
         bint missing
         const real* Y
-    while first < sheet.n_rows:
-        rows = min(sheet.job.net.block_rows, sheet.n_rows - first)
-        Y = targets(sheet, first, rows, Y_hat)
+    while first < held_out.n_rows:
+        rows = min(held_out.job.net.block_rows, held_out.n_rows - first)
+        Y = targets(held_out, first, rows, Y_hat)
         for i in range(rows):
             missing = False
             for j in range(n_out):
@@ -156,22 +157,22 @@ cdef double accuracy(Sheet* sheet, const real* Y_hat) noexcept nogil:
     return <double>right / counted if counted > 0 else 0.0
 
 
-cdef void find_variations(Sheet* sheet, const real* Y_hat) noexcept nogil:
+cdef void find_variations(HeldOut* held_out, const real* Y_hat) noexcept nogil:
     """Each column's sum (y - mean y)^2, by Welford's updates (Technometrics 4, 1962)."""
     cdef:
-        Py_ssize_t n_out = sheet.job.net.layers[sheet.job.net.n_layers - 1].n_out
+        Py_ssize_t n_out = held_out.job.net.layers[held_out.job.net.n_layers - 1].n_out
         Py_ssize_t first = 0
         Py_ssize_t rows, i, j
-        double* variation = sheet.sums
-        double* mean = sheet.sums + n_out
-        double* counted = sheet.sums + 2 * n_out
+        double* variation = held_out.sums
+        double* mean = held_out.sums + n_out
+        double* counted = held_out.sums + 2 * n_out
         double difference
         const real* Y
     for j in range(3 * n_out):
-        sheet.sums[j] = 0.0
-    while first < sheet.n_rows:
-        rows = min(sheet.job.net.block_rows, sheet.n_rows - first)
-        Y = targets(sheet, first, rows, Y_hat)
+        held_out.sums[j] = 0.0
+    while first < held_out.n_rows:
+        rows = min(held_out.job.net.block_rows, held_out.n_rows - first)
+        Y = targets(held_out, first, rows, Y_hat)
         for i in range(rows):
             for j in range(n_out):
                 if not isnan(Y[i * n_out + j]):
@@ -180,25 +181,25 @@ cdef void find_variations(Sheet* sheet, const real* Y_hat) noexcept nogil:
                     mean[j] += difference / counted[j]
                     variation[j] += difference * (Y[i * n_out + j] - mean[j])
         first += rows
-    sheet.known = True
+    held_out.known = True
 
 
-cdef double r2(Sheet* sheet, const real* Y_hat) noexcept nogil:
+cdef double r2(HeldOut* held_out, const real* Y_hat) noexcept nogil:
     cdef:
-        Py_ssize_t n_out = sheet.job.net.layers[sheet.job.net.n_layers - 1].n_out
+        Py_ssize_t n_out = held_out.job.net.layers[held_out.job.net.n_layers - 1].n_out
         Py_ssize_t first = 0
         Py_ssize_t rows, i, j
-        double* residual = sheet.sums + n_out
+        double* residual = held_out.sums + n_out
         double difference
         double total = 0.0
         const real* Y
-    if not sheet.known:
-        find_variations(sheet, Y_hat)
+    if not held_out.known:
+        find_variations(held_out, Y_hat)
     for j in range(n_out):
         residual[j] = 0.0
-    while first < sheet.n_rows:
-        rows = min(sheet.job.net.block_rows, sheet.n_rows - first)
-        Y = targets(sheet, first, rows, Y_hat)
+    while first < held_out.n_rows:
+        rows = min(held_out.job.net.block_rows, held_out.n_rows - first)
+        Y = targets(held_out, first, rows, Y_hat)
         for i in range(rows):
             for j in range(n_out):
                 if not isnan(Y[i * n_out + j]):
@@ -206,8 +207,8 @@ cdef double r2(Sheet* sheet, const real* Y_hat) noexcept nogil:
                     residual[j] += difference * difference
         first += rows
     for j in range(n_out):
-        if sheet.sums[j] > 0:
-            total += 1 - residual[j] / sheet.sums[j]
+        if held_out.sums[j] > 0:
+            total += 1 - residual[j] / held_out.sums[j]
         else:
             total += residual[j] == 0
     return total / n_out

@@ -21,7 +21,7 @@ class _Hook(Protocol):
     tell: Callable[[int], bool]
     def measure(self, epoch: int, values: dict[str, float]) -> dict[str, float]: ...
 
-class Descent:
+class FitCall:
     def __new__(
         cls,
         plan: Plan,
@@ -31,11 +31,11 @@ class Descent:
         Y: _Array,
         settings: dict[str, Any],
         columns: tuple[str, ...],
-    ) -> Descent: ...
+    ) -> FitCall: ...
 
 def worth_a_team(plan: Plan, rows: int) -> bool: ...
 def numbers_of_marquardt() -> int: ...
-def descend(
+def run_fit(
     plan: Plan,
     state: State,
     parameters: _Array,

@@ -1,19 +1,19 @@
 """One call of fit: its settings, slice after slice, snapshots, publication.
 
-The loop (slices.pyx) runs without the GIL in slices of about 50 ms.  Between two slices Python's
+The loop (epochs.pyx) runs without the GIL in slices of about 50 ms.  Between two slices Python's
 signals are checked, the parameters are published to the network and the caller is told how far it
 has come.  Where Python has a say in each epoch (a callback, a metric of its own), a slice ends with
 the epoch.
 
-State.  A ``State`` (state.pyx) is a trainer's place in time; with it ``descend`` goes on exactly
+State.  A ``State`` (state.pyx) is a trainer's place in time; with it ``run_fit`` goes on exactly
 where the last call ended, in the middle of an epoch if need be.  The parameters are worked on in a
 private copy: the network's own array only ever holds whole steps.
 
 Failure.  A snapshot is kept from the start of each slice or epoch, whichever is longer, and from
 the start of the call until its first epoch has read every row.  A NaN or an infinity in the data
 brings back the start of the call; a non-finite loss or parameter brings back the last snapshot.
-This file knows no solver's formula (rules.pyx, iterations.pyx), no gradient (batch.pyx) and no rule
-of stopping (watch.pyx).
+This file knows no solver's formula (update_rules.pyx, iterations.pyx), no gradient (batch.pyx) and
+no rule of stopping (early_stopping.pyx).
 """
 
 cimport cython
@@ -28,7 +28,7 @@ from cbackprop.core.gradient cimport fused_steps
 from cbackprop.core.gradient.batch cimport copy_parameters, worthwhile_threads
 from cbackprop.core.fit.loop cimport (
     BAD_ROWS,
-    BAD_SHEET,
+    BAD_HELD_OUT,
     DIVERGED,
     EPOCH_DONE,
     FAILED,
@@ -38,10 +38,10 @@ from cbackprop.core.fit.loop cimport (
     NEEDS_ORDER,
     RUNNING,
     TOOK,
-    Course,
+    FitLoop,
     Outcome,
 )
-from cbackprop.core.fit.evaluation cimport Exam
+from cbackprop.core.fit.evaluation cimport Evaluation
 from cbackprop.core.gauss_newton.assemble cimport GaussNewton
 from cbackprop.core.quasi_newton.lbfgs cimport Settings as LbfgsSettings
 from cbackprop.core.quasi_newton.lbfgs cimport n_numbers, n_scratch, n_vectors, sound
@@ -49,7 +49,7 @@ from cbackprop.core.gauss_newton.levenberg_marquardt cimport N_NUMBERS
 from cbackprop.core.gauss_newton.levenberg_marquardt cimport Settings as MarquardtSettings
 from cbackprop.core.gradient.objective cimport Objective
 from cbackprop.core.gradient.plan cimport Net, Plan
-from cbackprop.core.gradient.interrupts cimport Pulse
+from cbackprop.core.gradient.interrupts cimport Interrupts
 from cbackprop.core.fit.python_loss cimport PythonLoss
 from cbackprop.core.data.rows cimport RowSource, memory_of, row_source
 from cbackprop.core.gradient.update_rules cimport EVIDENCE, LBFGS, MARQUARDT, RuleSettings
@@ -62,7 +62,7 @@ from cbackprop.core.fit.early_stopping cimport (
     EARLY_STOPPING,
     EPOCHS,
     GRADIENT_TOLERANCE,
-    N_WATCHED,
+    N_REMEMBERED,
     NO_DESCENT,
     NO_STEP,
     NOT_YET,
@@ -70,7 +70,7 @@ from cbackprop.core.fit.early_stopping cimport (
     STEP_TOLERANCE,
     STEPS,
     TARGET_LOSS,
-    WatchSettings,
+    StoppingSettings,
 )
 from cbackprop.core.gradient.workspace cimport Workspace, workspace_for
 
@@ -113,9 +113,9 @@ REASONS = {
 }
 
 
-cdef class Descent:
+cdef class FitCall:
     """One call's loop with everything it borrows."""
-    cdef Course course
+    cdef FitLoop loop
     cdef Plan plan
     cdef State state
     cdef Objective objective
@@ -125,10 +125,10 @@ cdef class Descent:
     cdef RowSource Y
     cdef RowSource weight
     cdef object subset
-    cdef tuple exams
+    cdef tuple evaluations
     cdef object schedule
     cdef Workspace space
-    cdef Pulse pulse
+    cdef Interrupts interrupts
     cdef char* memory
     cdef PythonLoss custom
     cdef GaussNewton gauss_newton
@@ -145,18 +145,18 @@ cdef class Descent:
 
     def __cinit__(self, Plan plan not None, State state not None, parameters, X, Y,
                   dict settings not None, tuple columns not None):
-        cdef Course* c = &self.course
+        cdef FitLoop* c = &self.loop
         cdef Net* net = &plan.net
         cdef Py_ssize_t parameter_bytes = net.n_parameters * net.itemsize
         cdef Py_ssize_t i, most_rows
         cdef int threads
         cdef double step_seconds
-        cdef Exam exam
+        cdef Evaluation evaluation
         cdef const int64_t[::1] of_rows
         cdef Objective objective = settings["objective"]
         cdef RuleSettings rule = settings["rule"]
-        cdef WatchSettings watch = settings["watch"]
-        cdef tuple exams = settings["exams"]
+        cdef StoppingSettings stopping = settings["stopping"]
+        cdef tuple evaluations = settings["evaluations"]
         # Whose step is solved from a system of equations instead of made from a gradient.
         cdef bint of_system = rule.rule.kind in (MARQUARDT, EVIDENCE)
         cdef Py_ssize_t batch_rows = settings["batch_rows"]
@@ -167,7 +167,7 @@ cdef class Descent:
         scaling, target_scaling = settings["scaling"], settings["target_scaling"]
         shift, scale = (None, None) if scaling is None else scaling
         self.plan, self.state, self.parameters = plan, state, parameters
-        self.objective, self.exams = objective, exams
+        self.objective, self.evaluations = objective, evaluations
         objective.fit_to(net)
         self.X = row_source(X, net.itemsize, shift, scale)
         shift, scale = (None, None) if target_scaling is None else target_scaling
@@ -201,14 +201,14 @@ cdef class Descent:
             c.rule.vectors = self.borrow(state.vectors, "vectors", state.vectors.nbytes)
         if state.numbers is not None:
             c.rule.numbers = <double*>self.borrow(state.numbers, "numbers", state.numbers.nbytes)
-        if watch is not None:
-            c.watch = watch.watch
-            c.watch.numbers = <double*>self.borrow(state.watch, "watch",
-                                                   N_WATCHED * sizeof(double))
-            if c.watch.keep_best:
+        if stopping is not None:
+            c.stopping = stopping.stopping
+            c.stopping.numbers = <double*>self.borrow(state.stopping, "stopping",
+                                                   N_REMEMBERED * sizeof(double))
+            if c.stopping.keep_best:
                 c.best = self.borrow(state.best_parameters, "best_parameters", parameter_bytes)
         else:
-            c.watch.plateau_patience = -1.0
+            c.stopping.plateau_patience = -1.0
         if c.rule.kind == LBFGS:
             self.read_lbfgs(rule.options)
         if of_system:
@@ -244,29 +244,30 @@ cdef class Descent:
 
         threads = worthwhile_threads(
             net, batch_rows * (1 + net.n_parameters // 8 if of_system else 1), most_threads)
-        for exam in exams:
-            if exam is not None:
-                threads = max(threads, worthwhile_threads(net, exam.sheet.n_rows, most_threads))
+        for evaluation in evaluations:
+            if evaluation is not None:
+                threads = max(threads, worthwhile_threads(net, evaluation.held_out.n_rows,
+                                                          most_threads))
         most_rows = c.n_rows if c.wants_norm else batch_rows
         self.space = workspace_for(net, most_rows, threads, not of_system)
-        self.pulse = Pulse()
-        self.pulse.also = settings["listen"]
+        self.interrupts = Interrupts()
+        self.interrupts.also = settings["listen"]
         c.job.net, c.job.goal = net, &objective.goal
         c.job.to = &self.space.buffers
         c.job.X, c.job.Y = &self.X.rows, &self.Y.rows
-        c.job.beat = &self.pulse.beat
+        c.job.interrupt = &self.interrupts.interrupt
         c.job.check = True
         c.job.active = threads
         c.job.norm = NAN
         for i in range(2):
-            exam = exams[i]
-            if exam is not None:
-                if exam.plan is not plan or exam.objective is not objective:
-                    raise ValueError("an exam is of the same plan and objective")
-                exam.prepare(threads, self.space.buffers.parameters)
-                c.sheets[i] = &exam.sheet
-                exam.sheet.job.beat = &self.pulse.beat
-                exam.sheet.job.active = threads
+            evaluation = evaluations[i]
+            if evaluation is not None:
+                if evaluation.plan is not plan or evaluation.objective is not objective:
+                    raise ValueError("an evaluation is of the same plan and objective")
+                evaluation.prepare(threads, self.space.buffers.parameters)
+                c.held_out[i] = &evaluation.held_out
+                evaluation.held_out.job.interrupt = &self.interrupts.interrupt
+                evaluation.held_out.job.active = threads
         if custom is not None:
             self.custom = PythonLoss(plan, custom, batch_rows, threads)
             self.custom.space.buffers.parameters = self.space.buffers.parameters
@@ -295,8 +296,8 @@ cdef class Descent:
             if c.job.team == NULL:
                 raise MemoryError("no memory for a team of threads")
             for i in range(2):
-                if c.sheets[i] != NULL:
-                    c.sheets[i].job.team = c.job.team
+                if c.held_out[i] != NULL:
+                    c.held_out[i].job.team = c.job.team
 
     cdef char* borrow(self, array, str name, Py_ssize_t n_bytes) except? NULL:
         """The memory of an array of the state, which the snapshot takes in."""
@@ -306,7 +307,7 @@ cdef class Descent:
 
     cdef int read_lbfgs(self, dict options) except -1:
         """Its settings, and a state that fits them."""
-        cdef LbfgsSettings* to = &self.course.lbfgs
+        cdef LbfgsSettings* to = &self.loop.lbfgs
         to.memory, to.max_line_search = options["memory"], options["max_line_search"]
         to.max_stalled = MOST_STALLED
         to.gradient_tolerance = options["gradient_tolerance"]
@@ -317,20 +318,20 @@ cdef class Descent:
         to.loss_rounding = LOSS_ROUNDING
         if (len(self.state.vectors) != n_vectors(to.memory)
                 or len(self.state.numbers) != n_numbers(to.memory)
-                or not sound(self.course.rule.numbers, to.memory)):
+                or not sound(self.loop.rule.numbers, to.memory)):
             raise ValueError("the state is not one of L-BFGS with this memory")
         return 0
 
     cdef int read_marquardt(self, dict options) except -1:
         """Its settings, and a state that fits them."""
-        cdef MarquardtSettings* to = &self.course.marquardt
+        cdef MarquardtSettings* to = &self.loop.marquardt
         to.mu, to.most = options["mu"], options["mu_max"]
         to.increase, to.decrease = options["mu_increase"], options["mu_decrease"]
         to.nielsen, to.diagonal = options["nielsen"], options["diagonal"]
-        to.bends, to.bayesian = options["geodesic"], self.course.rule.kind == EVIDENCE
+        to.bends, to.bayesian = options["geodesic"], self.loop.rule.kind == EVIDENCE
         to.gradient_tolerance = options["gradient_tolerance"]
         to.step_tolerance = options["step_tolerance"]
-        to.l2 = self.course.rule.l2
+        to.l2 = self.loop.rule.l2
         to.weight_mean = options.get("weight_mean", 1.0)
         if self.state.numbers is None or len(self.state.numbers) != N_NUMBERS:
             raise ValueError("the state is not one of Levenberg-Marquardt")
@@ -338,7 +339,7 @@ cdef class Descent:
 
     cdef int take_memory(self, Py_ssize_t parameter_bytes, Py_ssize_t epochs, columns) except -1:
         """One slab: the order of the rows, the records of a slice, its rates, the snapshot."""
-        cdef Course* c = &self.course
+        cdef FitLoop* c = &self.loop
         cdef Py_ssize_t order_bytes = (
             (c.n_rows * sizeof(int64_t) + 63) // 64 * 64 if c.shuffled else 0)
         cdef Py_ssize_t kept_bytes = parameter_bytes
@@ -374,12 +375,12 @@ cdef class Descent:
         return 0
 
     def __dealloc__(self):
-        if self.course.job.team != NULL:
-            team.stop(self.course.job.team)
+        if self.loop.job.team != NULL:
+            team.stop(self.loop.job.team)
         PyMem_RawFree(self.memory)
 
     cdef int copy_all(self, bint back) except -1:
-        """Parameters and what the rule and the watch remember: into the snapshot, or back."""
+        """Parameters and what the rule and the stopping remember: into the snapshot, or back."""
         cdef Py_ssize_t n_bytes = self.plan.net.n_parameters * self.plan.net.itemsize
         cdef char* at = self.kept
         cdef char* live = self.space.buffers.parameters
@@ -395,26 +396,26 @@ cdef class Descent:
     cdef int keep(self) except -1:
         """Take the snapshot."""
         self.copy_all(False)
-        self.kept_epoch = self.course.epoch
-        self.kept_position = self.course.position
-        self.kept_loss_sum = self.course.loss_sum
-        self.kept_unit_sum = self.course.unit_sum
+        self.kept_epoch = self.loop.epoch
+        self.kept_position = self.loop.position
+        self.kept_loss_sum = self.loop.loss_sum
+        self.kept_unit_sum = self.loop.unit_sum
         self.kept_records = self.recorded
         return 0
 
     cdef int roll_back(self) except -1:
         """Bring the snapshot back."""
         self.copy_all(True)
-        self.course.epoch = self.kept_epoch
-        self.course.position = self.kept_position
-        self.course.loss_sum = self.kept_loss_sum
-        self.course.unit_sum = self.kept_unit_sum
-        self.course.n_records = 0
+        self.loop.epoch = self.kept_epoch
+        self.loop.position = self.kept_position
+        self.loop.loss_sum = self.kept_loss_sum
+        self.loop.unit_sum = self.kept_unit_sum
+        self.loop.n_records = 0
         return 0
 
     cdef int publish(self) except -1:
         """The last whole step becomes the network's and the trainer's."""
-        cdef Course* c = &self.course
+        cdef FitLoop* c = &self.loop
         with cython.critical_section(self.parameters):
             memcpy(self.published, self.space.buffers.parameters,
                    self.plan.net.n_parameters * self.plan.net.itemsize)
@@ -431,7 +432,7 @@ cdef class Descent:
 
     cdef int record(self, dict records) except -1:
         """Hand the slice's epochs on to the caller's arrays."""
-        cdef Course* c = &self.course
+        cdef FitLoop* c = &self.loop
         cdef Py_ssize_t n_bytes = c.n_records * sizeof(double)
         # The epoch under way has its seconds so far behind the whole ones'.
         cdef double under_way = 0.0
@@ -447,7 +448,7 @@ cdef class Descent:
 
     cdef int take_order(self, order) except -1:
         """The order that the caller supplies for the epoch to come: a checked permutation."""
-        cdef Course* c = &self.course
+        cdef FitLoop* c = &self.loop
         cdef const int64_t[::1] of_rows = order(c.epoch)
         if of_rows.shape[0] != c.n_rows:
             raise ValueError("a supplied order has one number for each row")
@@ -460,7 +461,7 @@ cdef class Descent:
 
     cdef int take_rates(self) except -1:
         """The scheduled rates of the epochs that the slice may make."""
-        cdef Course* c = &self.course
+        cdef FitLoop* c = &self.loop
         cdef Py_ssize_t n = min(c.most_records, c.last_epoch - c.epoch)
         rates = np.ascontiguousarray(self.schedule(np.arange(c.epoch, c.epoch + n)),
                                      dtype=np.float64)
@@ -468,7 +469,7 @@ cdef class Descent:
         return 0
 
     cdef Outcome slice(self) except? DIVERGED:
-        cdef Course* c = &self.course
+        cdef FitLoop* c = &self.loop
         cdef Outcome outcome
         cdef double now
         if c.rates != NULL:
@@ -476,7 +477,7 @@ cdef class Descent:
         now = team.clock()
         c.slice_end, c.forced_end = now + SLICE, now + LONGEST
         c.looked = now
-        self.pulse.beat.due = now + LONGEST
+        self.interrupts.interrupt.due = now + LONGEST
         with nogil:
             if c.job.net.itemsize == 8:
                 outcome = run_slice(c, <double*>c.job.to.parameters)
@@ -487,7 +488,7 @@ cdef class Descent:
 
     cdef int hear(self, hook) except -1:
         """Python's part of an epoch's end: its own values first, then the stopping rules."""
-        cdef Course* c = &self.course
+        cdef FitLoop* c = &self.loop
         cdef Py_ssize_t at = c.n_records - 1
         values = {COLUMNS[i]: c.columns[i][at] for i in range(N_COLUMNS) if c.columns[i] != NULL}
         for name, value in hook.measure(c.epoch - 1, values).items():
@@ -501,8 +502,8 @@ cdef class Descent:
     cdef int restore_best(self) except -1:
         """The parameters of the best epoch become the network's."""
         cdef Py_ssize_t n_bytes = self.plan.net.n_parameters * self.plan.net.itemsize
-        if self.course.best != NULL and self.course.watch.numbers[0] != 0:
-            memcpy(self.space.buffers.parameters, self.course.best, n_bytes)
+        if self.loop.best != NULL and self.loop.stopping.numbers[0] != 0:
+            memcpy(self.space.buffers.parameters, self.loop.best, n_bytes)
             self.publish()
         return 0
 
@@ -517,7 +518,7 @@ def numbers_of_marquardt():
     return N_NUMBERS
 
 
-def descend(Plan plan, State state, parameters, X, Y, dict settings, *, dict records, threads_now,
+def run_fit(Plan plan, State state, parameters, X, Y, dict settings, *, dict records, threads_now,
             hook=None, on_slice=None):
     """Train for ``epochs`` epochs, the rest of one under way counted as the first.
 
@@ -536,9 +537,9 @@ def descend(Plan plan, State state, parameters, X, Y, dict settings, *, dict rec
             Of the network's dtype, with mean 1.
         subset : ndarray of int64 or None
             The rows of an epoch.
-        exams : tuple of two
-            Validation and test: an Exam or None.
-        watch : WatchSettings or None
+        evaluations : tuple of two
+            Validation and test: an Evaluation or None.
+        stopping : StoppingSettings or None
         unit : float
             The one factor to the targets' units, or 0.
         order : None, int or callable
@@ -572,8 +573,8 @@ def descend(Plan plan, State state, parameters, X, Y, dict settings, *, dict rec
         a NaN or an infinity: everything is as it was before the call; ("diverged", epoch, step,
         learning rate), both counted from 0: the snapshot is back.
     """
-    cdef Descent run = Descent(plan, state, parameters, X, Y, settings, tuple(records))
-    cdef Course* c = &run.course
+    cdef FitCall run = FitCall(plan, state, parameters, X, Y, settings, tuple(records))
+    cdef FitLoop* c = &run.loop
     cdef Outcome outcome = RUNNING
     cdef Py_ssize_t batches_done
     cdef Py_ssize_t given = len(records["loss"])
@@ -589,8 +590,8 @@ def descend(Plan plan, State state, parameters, X, Y, dict settings, *, dict rec
                 active = max(1, min(most_threads, threads_now()))
                 c.job.active = active
                 for i in range(2):
-                    if c.sheets[i] != NULL:
-                        c.sheets[i].job.active = active
+                    if c.held_out[i] != NULL:
+                        c.held_out[i].job.active = active
             outcome = run.slice()
             if outcome == DIVERGED:
                 # A step fails the loss, an epoch's end the parameters: either way the last one
@@ -599,8 +600,8 @@ def descend(Plan plan, State state, parameters, X, Y, dict settings, *, dict rec
                 failure = ("diverged", c.epoch, max(batches_done - 1, 0), c.rule.learning_rate)
             elif outcome == BAD_ROWS:
                 failure = ("rows",)
-            elif outcome == BAD_SHEET:
-                failure = ("validation rows" if c.sheets[0] != NULL and c.sheets[0].job.bad
+            elif outcome == BAD_HELD_OUT:
+                failure = ("validation rows" if c.held_out[0] != NULL and c.held_out[0].job.bad
                            else "test rows",)
             if failure is not None:
                 run.roll_back()
@@ -619,7 +620,7 @@ def descend(Plan plan, State state, parameters, X, Y, dict settings, *, dict rec
             if c.position == 0 and c.checks_left == 0:
                 run.keep()
             if outcome == INTERRUPTED:
-                run.pulse.reraise()
+                run.interrupts.reraise()
             if outcome == FAILED:
                 error, run.custom.error = run.custom.error, None
                 raise error

@@ -1,7 +1,7 @@
 """Solvers whose epoch is one iteration on all rows: what joins them to a fit.
 
     L-BFGS                  lbfgs.pyx, on loss and gradient by batch.pyx
-    Levenberg-Marquardt     marquardt.pyx, on the Gauss-Newton system by gauss_newton.pyx
+    Levenberg-Marquardt     levenberg_marquardt.pyx, on the Gauss-Newton system by assemble.pyx
     and the evidence
 
 The epoch's loss is that of the point that the iteration has reached.  This file knows no formula.
@@ -13,11 +13,25 @@ from libc.string cimport memcpy
 from cbackprop.core.gradient.batch cimport gradient_of, loss_of, unit_loss_of
 from cbackprop.core.fit.loop cimport BAD_ROWS, DIVERGED, FAILED, INTERRUPTED, RUNNING
 from cbackprop.core.gauss_newton.assemble cimport bending, linearise
-from cbackprop.core.quasi_newton.lbfgs cimport ABANDONED, KNOWN, LOSS, MOVED, NO_DESCENT, NOT_FINITE, lbfgs_step
+from cbackprop.core.quasi_newton.lbfgs cimport (
+    ABANDONED,
+    KNOWN,
+    LOSS,
+    MOVED,
+    NO_DESCENT,
+    NOT_FINITE,
+    lbfgs_step,
+)
 from cbackprop.core.quasi_newton.lbfgs cimport Function as LbfgsFunction
 from cbackprop.core.quasi_newton.lbfgs cimport Outcome as LbfgsOutcome
 from cbackprop.core.gauss_newton.levenberg_marquardt cimport ABANDONED as MARQUARDT_ABANDONED
-from cbackprop.core.gauss_newton.levenberg_marquardt cimport CONVERGED_GRADIENT, CONVERGED_STEP, MU_MAX, N_NUMBERS, NORM
+from cbackprop.core.gauss_newton.levenberg_marquardt cimport (
+    CONVERGED_GRADIENT,
+    CONVERGED_STEP,
+    MU_MAX,
+    N_NUMBERS,
+    NORM,
+)
 from cbackprop.core.gauss_newton.levenberg_marquardt cimport LOSS as MARQUARDT_LOSS
 from cbackprop.core.gauss_newton.levenberg_marquardt cimport MOVED as MARQUARDT_MOVED
 from cbackprop.core.gauss_newton.levenberg_marquardt cimport NOT_FINITE as MARQUARDT_NOT_FINITE
@@ -28,14 +42,19 @@ from cbackprop.core.gradient.update_rules cimport add_penalty, penalty_of
 from cbackprop.core.simd.dispatch cimport CBP_SQUARED_ERROR
 from cbackprop.core.gauss_newton.system cimport System
 from cbackprop.core.linalg.vectors cimport dot
-from cbackprop.core.fit.early_stopping cimport CONVERGED, GRADIENT_TOLERANCE, NO_STEP, STEP_TOLERANCE
+from cbackprop.core.fit.early_stopping cimport (
+    CONVERGED,
+    GRADIENT_TOLERANCE,
+    NO_STEP,
+    STEP_TOLERANCE,
+)
 from cbackprop.core.fit.early_stopping cimport NO_DESCENT as STOPPED_DESCENDING
 
 # By more than this no order of adding losses changes their sum.
 cdef double ROUNDING = 1e-6
 
 
-cdef Outcome turned_down(Course* c, int answer) noexcept nogil:
+cdef Outcome turned_down(FitLoop* c, int answer) noexcept nogil:
     """What an answer of ``ask_python`` means for the step."""
     if answer == ANSWERED:
         return RUNNING
@@ -44,7 +63,7 @@ cdef Outcome turned_down(Course* c, int answer) noexcept nogil:
 
 # --- L-BFGS ---------------------------------------------------------------------------------------
 
-cdef double evaluate(Course* c, const real* W, real* gradient, int* abandoned) noexcept nogil:
+cdef double evaluate(FitLoop* c, const real* W, real* gradient, int* abandoned) noexcept nogil:
     """Loss and gradient at W, the penalty's included.
 
     The job reads its parameters where the workspace has them, so W goes there.
@@ -60,7 +79,7 @@ cdef double evaluate(Course* c, const real* W, real* gradient, int* abandoned) n
         c.refused = RUNNING
         total = gradient_of(&c.job, 0, n, 1.0 / n, gradient)
     if c.refused == RUNNING:
-        c.refused = BAD_ROWS if c.job.bad else INTERRUPTED if c.job.beat.stop else RUNNING
+        c.refused = BAD_ROWS if c.job.bad else INTERRUPTED if c.job.interrupt.stop else RUNNING
     if c.refused != RUNNING:
         abandoned[0] = 1
         return 0.0
@@ -70,15 +89,15 @@ cdef double evaluate(Course* c, const real* W, real* gradient, int* abandoned) n
 
 cdef double evaluate_f64(void* context, const double* W, double* gradient,
                          int* abandoned) noexcept nogil:
-    return evaluate(<Course*>context, W, gradient, abandoned)
+    return evaluate(<FitLoop*>context, W, gradient, abandoned)
 
 
 cdef double evaluate_f32(void* context, const float* W, float* gradient,
                          int* abandoned) noexcept nogil:
-    return evaluate(<Course*>context, W, gradient, abandoned)
+    return evaluate(<FitLoop*>context, W, gradient, abandoned)
 
 
-cdef Outcome lbfgs_iteration(Course* c, real* parameters) noexcept nogil:
+cdef Outcome lbfgs_iteration(FitLoop* c, real* parameters) noexcept nogil:
     """One iteration on all rows.  The epoch's loss is that of the point it has reached."""
     cdef:
         Py_ssize_t P = c.job.net.n_parameters
@@ -111,7 +130,7 @@ cdef Outcome lbfgs_iteration(Course* c, real* parameters) noexcept nogil:
         c.reason = STOPPED_DESCENDING if outcome == NO_DESCENT else CONVERGED
     if c.job.goal.units != NULL:
         gradient_of(&c.job, 0, c.n_rows, 1.0 / c.n_rows, <real*>c.job.to.gradient)
-        if c.job.beat.stop:
+        if c.job.interrupt.stop:
             return INTERRUPTED
         c.unit_sum = unit_loss_of(&c.job, c.n_rows)
     c.loss_sum = ((numbers[LOSS] - penalty_of(&c.rule, c.job.net, <const real*>W))
@@ -123,16 +142,16 @@ cdef Outcome lbfgs_iteration(Course* c, real* parameters) noexcept nogil:
 # --- Levenberg-Marquardt, and the evidence --------------------------------------------------------
 
 cdef double loss_f64(void* context, double* W, double enough, int* abandoned) noexcept nogil:
-    cdef Course* c = <Course*>context
+    cdef FitLoop* c = <FitLoop*>context
     return loss_elsewhere(c, W, enough, abandoned, <double*>c.job.to.parameters)
 
 
 cdef double loss_f32(void* context, double* W, double enough, int* abandoned) noexcept nogil:
-    cdef Course* c = <Course*>context
+    cdef FitLoop* c = <FitLoop*>context
     return loss_elsewhere(c, W, enough, abandoned, <float*>c.job.to.parameters)
 
 
-cdef double loss_elsewhere(Course* c, double* W, double enough, int* abandoned,
+cdef double loss_elsewhere(FitLoop* c, double* W, double enough, int* abandoned,
                            real* parameters) noexcept nogil:
     """The summed loss at W, which is rounded to the network's dtype and stands there.
 
@@ -147,7 +166,7 @@ cdef double loss_elsewhere(Course* c, double* W, double enough, int* abandoned,
         c.job.enough = enough / c.job.goal.factor * (1.0 + ROUNDING)
     total = loss_of(&c.job, 0, c.n_rows, <const real*>parameters)
     c.job.enough = 0.0
-    abandoned[0] = c.job.beat.stop
+    abandoned[0] = c.job.interrupt.stop
     return c.job.goal.factor * total
 
 
@@ -159,7 +178,7 @@ cdef void bend_f32(System* s, double h, const double* v, double* out) noexcept n
     bending(s, h, <const float*>s.job.to.parameters, v, out)
 
 
-cdef Outcome marquardt_iteration(Course* c, real* parameters) noexcept nogil:
+cdef Outcome marquardt_iteration(FitLoop* c, real* parameters) noexcept nogil:
     """One iteration on all rows."""
     cdef:
         System* s = c.system
@@ -183,7 +202,7 @@ cdef Outcome marquardt_iteration(Course* c, real* parameters) noexcept nogil:
     linearise(s, <const real*>parameters)
     if c.job.bad:
         return BAD_ROWS
-    if c.job.beat.stop:
+    if c.job.interrupt.stop:
         return INTERRUPTED
     memcpy(start, parameters, P * sizeof(real))
     memcpy(before, numbers, sizeof(before))
@@ -206,7 +225,7 @@ cdef Outcome marquardt_iteration(Course* c, real* parameters) noexcept nogil:
         c.reason = NO_STEP
     if c.job.goal.units != NULL:
         loss_of(&c.job, 0, c.n_rows, <const real*>parameters)
-        if c.job.beat.stop:
+        if c.job.interrupt.stop:
             memcpy(parameters, start, P * sizeof(real))
             memcpy(numbers, before, sizeof(before))
             return INTERRUPTED

@@ -1,16 +1,16 @@
-# A fit under way, as its call (descent.pyx), its loop (slices.pyx) and the solvers' iterations
+# A fit under way, as its call (fit.pyx), its loop (epochs.pyx) and the solvers' iterations
 # (iterations.pyx) see it.
 
 from libc.stdint cimport int64_t, uint64_t
 
 from cbackprop.core.gradient.job cimport Job
-from cbackprop.core.fit.evaluation cimport Sheet
+from cbackprop.core.fit.evaluation cimport HeldOut
 from cbackprop.core.quasi_newton.lbfgs cimport Settings as LbfgsSettings
 from cbackprop.core.gauss_newton.levenberg_marquardt cimport Settings as MarquardtSettings
 from cbackprop.core.fit.python_loss cimport Asked
 from cbackprop.core.gradient.update_rules cimport Rule
 from cbackprop.core.gauss_newton.system cimport System
-from cbackprop.core.fit.early_stopping cimport Reason, Watch
+from cbackprop.core.fit.early_stopping cimport Reason, Stopping
 
 ctypedef enum Outcome:         # of a slice, or of a step
     RUNNING
@@ -19,7 +19,7 @@ ctypedef enum Outcome:         # of a slice, or of a step
     NEEDS_ORDER
     EPOCH_DONE                  # Python's turn
     BAD_ROWS
-    BAD_SHEET                   # of validation or test
+    BAD_HELD_OUT                   # of validation or test
     DIVERGED
     FAILED                      # an exception from a loss in Python
 
@@ -30,7 +30,7 @@ cdef enum:                      # columns of the record, in the order of COLUMNS
     PENALTY
     NORM
     UNIT_LOSS
-    VALIDATION_LOSS             # three of each sheet
+    VALIDATION_LOSS             # three of each held_out
     VALIDATION_METRIC
     VALIDATION_UNIT_LOSS
     TEST_LOSS
@@ -43,11 +43,11 @@ cdef enum:                      # columns of the record, in the order of COLUMNS
     EFFECTIVE
     N_COLUMNS
 
-ctypedef struct Course:
+ctypedef struct FitLoop:
     Job job
     Rule rule
-    Watch watch
-    Sheet* sheets[2]            # validation and test, or NULL
+    Stopping stopping
+    HeldOut* held_out[2]            # validation and test, or NULL
     Py_ssize_t n_rows           # of an epoch
     Py_ssize_t batch_rows
     Py_ssize_t n_out
@@ -91,7 +91,7 @@ ctypedef struct Course:
     Py_ssize_t timed            # the records that have their seconds
     Py_ssize_t clock_every
     Py_ssize_t countdown
-    bint few                    # steps by few_rows.pyx
+    bint few                    # steps by fused_steps.pyx
     # what it has seen
     int checks_left             # epochs until every row has been checked
     Py_ssize_t n_records

@@ -54,7 +54,7 @@ cdef Answer ask_python(const Asked* asked, Job* job, Py_ssize_t start, Py_ssize_
     if forward.bad or job.bad:
         job.bad = 1
         return BAD
-    if job.beat.stop:
+    if job.interrupt.stop:
         return STOPPED
     if not call_python(asked, rows, sizeof(real), total):
         return RAISED

@@ -8,5 +8,5 @@ cdef class State:
     cdef public str kind
     cdef public object vectors
     cdef public object numbers
-    cdef public object watch
+    cdef public object stopping
     cdef public object best_parameters

@@ -15,7 +15,7 @@ class State:
     kind: str
     vectors: _Array | None
     numbers: NDArray[np.float64] | None
-    watch: NDArray[np.float64] | None
+    stopping: NDArray[np.float64] | None
     best_parameters: _Array | None
     def __new__(cls) -> State: ...
     def as_dict(self) -> dict[str, Any]: ...

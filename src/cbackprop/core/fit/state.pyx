@@ -19,8 +19,8 @@ cdef class State:
     vectors : ndarray (k, n_parameters) or None
         What the rule remembers, of the network's dtype.
     numbers : ndarray of float64 or None
-    watch : ndarray (16,) of float64 or None
-        What early stopping and a falling learning rate remember (core/watch.pyx).
+    stopping : ndarray (N_REMEMBERED,) of float64 or None
+        What early stopping and a falling learning rate remember (early_stopping.pyx).
     best_parameters : ndarray (n_parameters,) or None
     """
 
@@ -28,12 +28,12 @@ cdef class State:
         self.kind = ""
 
     def as_dict(self):
-        """All of it by name."""
+        """All of it by name, as checkpoints and pickles have it: there ``stopping`` is "watch"."""
         return {
             "epoch": self.epoch, "position": self.position, "loss_sum": self.loss_sum,
             "unit_sum": self.unit_sum, "n_rows": self.n_rows, "batch_rows": self.batch_rows,
             "kind": self.kind, "vectors": self.vectors, "numbers": self.numbers,
-            "watch": self.watch, "best_parameters": self.best_parameters,
+            "watch": self.stopping, "best_parameters": self.best_parameters,
         }
 
     def __reduce__(self):
@@ -44,5 +44,5 @@ def restore_state(dict values):
     """The state whose ``as_dict`` is ``values``."""
     cdef State state = State()
     for name, value in values.items():
-        setattr(state, name, value)
+        setattr(state, "stopping" if name == "watch" else name, value)
     return state

@@ -9,7 +9,7 @@ number the rows alone decide, are joined by the pairwise tree.  By tiles: for a 
 first the factors, blocks of rows in parallel, then fixed tiles of the sums, rows in order inside a
 tile: one accumulator, however many threads.  Either way the bits do not depend on the threads.
 
-This file knows no solver: what is done with the sums is normal.pyx's and marquardt.pyx's.
+This file knows no solver: what is done with the sums is damped.pyx's and levenberg_marquardt.pyx's.
 """
 
 from cpython.mem cimport PyMem_RawCalloc
@@ -36,7 +36,7 @@ from cbackprop.core.gauss_newton.gram cimport add_products, residuals_row, unpac
 from cbackprop.core.gradient.job cimport leave, of_worker, share_out
 from cbackprop.core.gradient.objective cimport Objective
 from cbackprop.core.gradient.plan cimport Net, Plan
-from cbackprop.core.gradient.interrupts cimport Pulse
+from cbackprop.core.gradient.interrupts cimport Interrupts
 from cbackprop.core.data.rows cimport RowSource, memory_of, read_rows
 from cbackprop.core.simd.dispatch cimport CBP_SQUARED_ERROR
 from cbackprop.core.gradient.targets cimport read_targets
@@ -194,14 +194,14 @@ cdef void super_blocks(System* s, const real* parameters) noexcept nogil:
             share_out(s.job, block_f64, s, n_blocks)
         else:
             share_out(s.job, block_f32, s, n_blocks)
-        if s.job.beat.stop or s.job.bad:
+        if s.job.interrupt.stop or s.job.bad:
             return
         if not s.sums.residuals:
             for i in range(n_blocks):
                 elementwise.add(<const real*>(gradients + (i + 1) * s.P), gradients, s.P)
         if not s.dual:
             share_out(s.job, tile, s, s.sums.n_parts)
-            if s.job.beat.stop:
+            if s.job.interrupt.stop:
                 return
         s.super_start += s.super_count
 
@@ -223,14 +223,14 @@ cdef void unpack(void* system, ptrdiff_t task, int worker) noexcept nogil:
 cdef void linearise(System* s, const real* parameters) noexcept nogil:
     """Loss, gradient, and J'J or J J', of all rows at the job's parameters.
 
-    What ``job.bad`` or ``job.beat.stop`` report makes them meaningless.
+    What ``job.bad`` or ``job.interrupt.stop`` report makes them meaningless.
     """
     cdef Py_ssize_t n_blocks = (s.n_rows + s.block_rows - 1) // s.block_rows
     cdef Py_ssize_t i
     s.job.start, s.job.count = 0, s.n_rows
     if s.job.kept != NULL and not s.forward_done:
         loss_of(s.job, 0, s.n_rows, parameters)
-        if s.job.beat.stop or s.job.bad:
+        if s.job.interrupt.stop or s.job.bad:
             return
     transpose_weights(s.job.net, parameters, <real*>s.transposed)
     if s.by_leaves:
@@ -238,14 +238,14 @@ cdef void linearise(System* s, const real* parameters) noexcept nogil:
             share_out(s.job, leaf_f64, s, s.n_leaves)
         else:
             share_out(s.job, leaf_f32, s, s.n_leaves)
-        if s.job.beat.stop or s.job.bad:
+        if s.job.interrupt.stop or s.job.bad:
             return
         share_out(s.job, join_strip, s, (s.sums.size + STRIP - 1) // STRIP)
         if not s.sums.residuals:
             join_gradients(s, parameters)
     else:
         super_blocks(s, parameters)
-        if s.job.beat.stop or s.job.bad:
+        if s.job.interrupt.stop or s.job.bad:
             return
     if s.dual:
         share_out(s.job, gram_rows, s, (s.n_rows + GRAM_ROWS - 1) // GRAM_ROWS)
@@ -438,7 +438,7 @@ def system(Plan plan not None, Objective objective not None, parameters, X, Y, s
         RowSource X_rows, Y_rows, weight_rows
         GaussNewton owner = GaussNewton()
         System* s = &owner.system
-        Pulse pulse = Pulse()
+        Interrupts interrupts = Interrupts()
         Workspace space
         Py_ssize_t n_rows, n, i, j
         int threads
@@ -474,7 +474,7 @@ def system(Plan plan not None, Objective objective not None, parameters, X, Y, s
     copy_parameters(plan, parameters, space.buffers.parameters)
     job.net, job.goal, job.to = &plan.net, &objective.goal, &space.buffers
     job.X, job.Y = &X_rows.rows, &Y_rows.rows
-    job.beat, job.check, job.active = &pulse.beat, True, threads
+    job.interrupt, job.check, job.active = &interrupts.interrupt, True, threads
     owner.prepare(&job, n_rows, dual, False)
     n = s.M if s.dual else s.P
     to = <double*>memory_of(A, "A", n * n * sizeof(double), True)
@@ -490,7 +490,7 @@ def system(Plan plan not None, Objective objective not None, parameters, X, Y, s
             linearise(s, <const float*>job.to.parameters)
         if job.team != NULL:
             team.stop(job.team)
-    pulse.reraise()
+    interrupts.reraise()
     if job.bad:
         return None
     for i in range(n):

@@ -1,7 +1,7 @@
 """The rows of J in factors: what J'J and J J' are made of, J being never formed.
 
 J has a row for each row n and output k: the derivative of the weighted residual of y_hat_nk by the
-parameters, made by the lines of backpropagation from another start (derivatives.pyx):
+parameters, made by the lines of backpropagation from another start (jacobians.pyx):
 
     squared error       J'J = sum_nk w_nk j_nk' j_nk        j_nk = d y_hat_nk / d parameters
     cross-entropy, Poisson: the generalised Gauss-Newton matrix (Schraudolph, Neural Computation 14,

@@ -178,7 +178,7 @@ cdef Outcome marquardt_step(const Settings* settings, System* s, void* context, 
                              <= settings.step_tolerance * (settings.step_tolerance + length))
                     if small:
                         outcome = CONVERGED_STEP
-        if s.job.beat.stop:
+        if s.job.interrupt.stop:
             return ABANDONED
         if taken:
             if not settings.nielsen:

@@ -32,16 +32,16 @@ ctypedef struct System:
     # the dual: the matrix's two parts
     double* G_weights           # (M, M) J J', the weights' part, the lower triangle,
     double* G_biases            # and the biases'; NULL without
-    # memory of normal.pyx and dual.pyx
+    # memory of damped.pyx and dual.pyx
     double* F                   # (P, P) or (M, M): the factor; before it the first leaf's sums
     double* c                   # (P,) the penalty's part of the gradient
     double* t                   # (M,)
     double* rows                # (n_rows, the widest layer)
-    double* W                   # (P,) four vectors of marquardt.pyx
+    double* W                   # (P,) four vectors of levenberg_marquardt.pyx
     double* trial
     double* step
     double* bend
-    # memory of gauss_newton.pyx
+    # memory of assemble.pyx
     char* kept                  # (n_rows, n_units) for the job to keep, or NULL
     char* loss_sums             # the job's ``sums``
     double* losses              # of each block,

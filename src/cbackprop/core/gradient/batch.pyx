@@ -9,7 +9,7 @@ then the gradient products in parallel by fixed tiles of the parameters, rows in
 tile.
 
 Either way each sum has one order, whoever computes it: the bits do not depend on the threads.  A
-step is left between blocks when ``beat.stop`` or ``bad`` is set; what it has computed is then
+step is left between blocks when ``interrupt.stop`` or ``bad`` is set; what it has computed is then
 discarded, and the parameters have not been written.
 """
 
@@ -280,7 +280,7 @@ cdef void tree(Job* job, const real* parameters) noexcept nogil:
         share_out(job, subtree_f64, job, n_tasks)
     else:
         share_out(job, subtree_f32, job, n_tasks)
-    while step < n_tasks and not (job.beat.stop or job.bad):
+    while step < n_tasks and not (job.interrupt.stop or job.bad):
         i = 0
         while i + step < n_tasks:
             elementwise.add(<const real*>slot_of(job, i + step, parameters),
@@ -413,7 +413,7 @@ cdef void super_blocks(Job* job, double beta, const real* parameters) noexcept n
             share_out(job, tiled_block_f64, job, n_blocks)
         else:
             share_out(job, tiled_block_f32, job, n_blocks)
-        if job.beat.stop or job.bad:
+        if job.interrupt.stop or job.bad:
             return
         if real is double:
             share_out(job, tile_gradient_f64, job, job.net.n_tiles)
@@ -429,7 +429,7 @@ cdef double gradient_of(Job* job, Py_ssize_t start, Py_ssize_t count, double alp
                         real* gradient) noexcept nogil:
     """gradient = alpha * the sum over rows start .. start + count; returns sum (Y - Y_hat)^2 or l.
 
-    What ``job.bad`` or ``job.beat.stop`` report makes both meaningless.
+    What ``job.bad`` or ``job.interrupt.stop`` report makes both meaningless.
     """
     cdef const Net* net = job.net
     cdef const real* parameters = <const real*>job.to.parameters
@@ -451,7 +451,8 @@ cdef double training_step(Job* job, Py_ssize_t start, Py_ssize_t count, Rule* ru
                           real* parameters) noexcept nogil:
     """One step of the rule on rows start .. start + count; returns their sum of (Y - Y_hat)^2 or l.
 
-    parameters : those of the job's buffers; untouched when ``job.beat.stop`` or ``job.bad`` is set
+    parameters : those of the job's buffers; untouched when ``job.interrupt.stop`` or ``job.bad`` is
+        set
 
     Plain SGD on a batch that is one block (leaves) or one super-block (tiles) is fused: the
     gradient products subtract from the weights directly, W := W - learning_rate / N * A^T delta,
@@ -480,10 +481,10 @@ cdef double training_step(Job* job, Py_ssize_t start, Py_ssize_t count, Rule* ru
         super_blocks(job, 0.0, <const real*>parameters)
     else:
         total = gradient_of(job, start, count, one_over_N, gradient)
-        if not (job.beat.stop or job.bad):
+        if not (job.interrupt.stop or job.bad):
             whole_step(job, rule, job.goal.factor * total * one_over_N, gradient, parameters)
         return total
-    if not (job.beat.stop or job.bad):
+    if not (job.interrupt.stop or job.bad):
         end_step(rule, 0.0)
     return pairwise_sum(job.to.losses, (count + net.block_rows - 1) // net.block_rows)
 

@@ -16,7 +16,7 @@ from cbackprop.core.gradient.batch cimport (
 from cbackprop.core.gradient.job cimport Job
 from cbackprop.core.gradient.objective cimport Objective
 from cbackprop.core.gradient.plan cimport Plan
-from cbackprop.core.gradient.interrupts cimport Pulse
+from cbackprop.core.gradient.interrupts cimport Interrupts
 from cbackprop.core.data.rows cimport RowSource, memory_of, row_source
 from cbackprop.core.team cimport team
 from cbackprop.core.gradient.workspace cimport Workspace, workspace_for
@@ -48,7 +48,7 @@ cdef class Call:
     cdef RowSource Y
     cdef RowSource weight
     cdef Workspace space
-    cdef Pulse pulse
+    cdef Interrupts interrupts
     cdef Plan plan
     cdef Objective objective
 
@@ -80,11 +80,11 @@ cdef class Call:
         threads = worthwhile_threads(&plan.net, n_rows, max(1, n_threads))
         self.space = take_workspace(plan, n_rows, threads, backward)
         copy_parameters(plan, parameters, self.space.buffers.parameters)
-        self.pulse = Pulse()
+        self.interrupts = Interrupts()
         self.job.net = &plan.net
         self.job.to = &self.space.buffers
         self.job.X = &self.X.rows
-        self.job.beat = &self.pulse.beat
+        self.job.interrupt = &self.interrupts.interrupt
         self.job.check = True
         self.job.active = threads
         if threads > 1:
@@ -107,7 +107,7 @@ cdef class Call:
         if crew != NULL:
             with nogil:
                 team.stop(crew)
-        return self.pulse.reraise()
+        return self.interrupts.reraise()
 
 
 cdef Call new_call(Plan plan, Objective objective, parameters, X, Y, weight, int n_threads, scaling,

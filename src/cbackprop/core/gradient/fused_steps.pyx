@@ -3,7 +3,7 @@
 A step on so few rows takes less than the calls that ``batch.training_step`` makes for it.  For
 plain SGD on one hidden layer core/simd/step.h makes whole steps, by the same four lines, and joins
 (2) of one row with the next row's forward pass.  Where a step is an epoch, many epochs are made in
-one call too (slices.pyx says when).  Here the rows are found for it; which steps go
+one call too (epochs.pyx says when).  Here the rows are found for it; which steps go
 this way follows from the shape, the rule and the batch size alone, for it changes the last bits.
 """
 

@@ -1,3 +1,3 @@
-class Pulse:
+class Interrupts:
     @property
     def error(self) -> BaseException | None: ...

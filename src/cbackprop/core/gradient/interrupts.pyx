@@ -1,9 +1,10 @@
 """Signals during a call that runs without the GIL: Ctrl-C is seen within a time slice.
 
-The calling thread asks ``check_beat`` between blocks of rows.  When a slice has passed, it takes
-the GIL, lets Python run its signal handlers, and keeps what they raise; ``stop`` then tells every
-thread to leave at its next block.  Python runs handlers in its main thread only; a call elsewhere
-that is to be stopped has ``also``, which is called then and raises to that end.
+The calling thread asks ``check_interrupt`` between blocks of rows.  When a slice has passed, it
+takes the GIL, lets Python run its signal handlers, and keeps what they raise; ``stop`` then tells
+every thread to leave at its next block.  Python runs handlers in its main thread only.  A call in
+another thread that can be stopped has a function ``also``, which is called then and raises to that
+end.
 """
 
 cimport cython
@@ -17,14 +18,14 @@ cdef double PERIOD = 0.05
 
 
 @cython.freelist(4)
-cdef class Pulse:
-    """One call's beat.  ``reraise`` gives back what a signal handler raised."""
+cdef class Interrupts:
+    """What interrupts one call.  ``reraise`` gives back what a signal handler raised."""
 
     def __cinit__(self):
-        self.beat.period = PERIOD
-        self.beat.due = team.clock() + PERIOD
-        self.beat.stop = 0
-        self.beat.pulse = <void*>self
+        self.interrupt.period = PERIOD
+        self.interrupt.due = team.clock() + PERIOD
+        self.interrupt.stop = 0
+        self.interrupt.interrupts = <void*>self
         self.error = self.also = None
 
     cdef int reraise(self) except -1:
@@ -34,20 +35,20 @@ cdef class Pulse:
         return 0
 
 
-cdef void listen(Beat* beat) noexcept with gil:
+cdef void listen(Interrupt* interrupt) noexcept with gil:
     try:
         PyErr_CheckSignals()
-        also = (<Pulse>beat.pulse).also
+        also = (<Interrupts>interrupt.interrupts).also
         if also is not None:
             also()
     except BaseException as error:
-        (<Pulse>beat.pulse).error = error
-        beat.stop = 1
+        (<Interrupts>interrupt.interrupts).error = error
+        interrupt.stop = 1
 
 
-cdef void check_beat(Beat* beat) noexcept nogil:
+cdef void check_interrupt(Interrupt* interrupt) noexcept nogil:
     """Look at the clock, and once a period at the signals; for the calling thread only."""
     cdef double now = team.clock()
-    if now >= beat.due:
-        listen(beat)
-        beat.due = now + beat.period
+    if now >= interrupt.due:
+        listen(interrupt)
+        interrupt.due = now + interrupt.period

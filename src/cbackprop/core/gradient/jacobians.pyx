@@ -24,7 +24,7 @@ from cbackprop.core.linalg cimport elementwise, product
 from cbackprop.core.gradient.backprop cimport forward, hidden_delta, layer_rows, transpose_weights
 from cbackprop.core.gradient.batch cimport copy_parameters, worthwhile_threads
 from cbackprop.core.gradient.plan cimport Layer, Net, Plan
-from cbackprop.core.gradient.interrupts cimport Beat, Pulse, stopped
+from cbackprop.core.gradient.interrupts cimport Interrupt, Interrupts, stopped
 from cbackprop.core.data.rows cimport Rows, RowSource, memory_of, read_rows
 from cbackprop.core.simd.dispatch cimport CBP_EXP, CBP_IDENTITY, CBP_SOFTMAX
 from cbackprop.core.team cimport team
@@ -46,7 +46,7 @@ ctypedef struct Job:
     Py_ssize_t block_rows
     Py_ssize_t starts           # of a row's way back: n_out, or 1 with G
     Py_ssize_t width            # derivatives from one start: P or n_in
-    Beat* beat
+    Interrupt* interrupt
     int bad                     # a NaN or an infinity was met in X or G
     char* parameters            # (P,) a copy
     char* transposed
@@ -171,14 +171,14 @@ cdef void block_of_rows(Job* job, Py_ssize_t block, int worker,
         const real* Y_hat
         bint one_column = (job.G == NULL and last.W_T >= 0 and last.activation != CBP_SOFTMAX)
         Py_ssize_t k, i, n
-    if stopped(job.beat, worker) or job.bad:
+    if stopped(job.interrupt, worker) or job.bad:
         return
     X = read_rows(job.X, NULL, row, rows, X_buffer, &job.bad)
     if job.G != NULL:
         G = read_rows(job.G, NULL, row, rows, G_buffer, &job.bad)
     Y_hat = forward(net, parameters, X, rows, Z, rows, 0, False)
     for k in range(job.starts):
-        if stopped(job.beat, worker) or job.bad:
+        if stopped(job.interrupt, worker) or job.bad:
             return
         start(job, k, G, rows, layer_rows(delta, last, rows, 0))
         times_output_derivative(last.activation, Y_hat, rows, last.n_out,
@@ -247,7 +247,7 @@ cdef class Call:
     cdef RowSource G
     cdef object borrowed
     cdef Workspace space
-    cdef Pulse pulse
+    cdef Interrupts interrupts
 
     def __cinit__(self, Plan plan not None, X, G, bint by_parameters, out, scaling, factor):
         cdef Job* job = &self.job
@@ -271,8 +271,8 @@ cdef class Call:
         # Python's integers: the product may be more than can be counted.
         job.out = memory_of(out, "out", <object>self.X.rows.n_rows * <object>job.starts
                             * <object>job.width * net.itemsize, True)
-        self.pulse = Pulse()
-        job.beat = &self.pulse.beat
+        self.interrupts = Interrupts()
+        job.interrupt = &self.interrupts.interrupt
 
     cdef int lay_out(self, int threads) except -1:
         """The call's memory: what all share, then each worker's block of rows."""
@@ -331,7 +331,7 @@ cdef class Call:
             else:
                 all_blocks(job, crew, threads, <const float*>job.parameters)
             team.stop(crew)
-        self.pulse.reraise()
+        self.interrupts.reraise()
         return not job.bad
 
 

@@ -4,7 +4,7 @@ from libc.stdint cimport int64_t
 
 from cbackprop.core.gradient.objective cimport Goal
 from cbackprop.core.gradient.plan cimport Net
-from cbackprop.core.gradient.interrupts cimport Beat, stopped
+from cbackprop.core.gradient.interrupts cimport Interrupt, stopped
 from cbackprop.core.data.rows cimport Rows
 from cbackprop.core.gradient.update_rules cimport Rule
 from cbackprop.core.team cimport team
@@ -20,7 +20,7 @@ ctypedef struct Job:
     const Rows* weight          # NULL, or one column
     const void* given           # NULL, or (count, n_out): dL/dY_hat of the batch's rows
     const int64_t* order        # NULL, or the epoch's order of the rows
-    Beat* beat
+    Interrupt* interrupt
     cbp_team* team              # NULL: this thread alone
     int active                  # threads that may take part
     bint check                  # look for NaN and infinities while reading
@@ -46,7 +46,7 @@ ctypedef struct Job:
 
 cdef inline bint leave(const Job* job, int worker) noexcept nogil:
     """Whether to abandon the call; looked at between blocks."""
-    return stopped(job.beat, worker) or job.bad
+    return stopped(job.interrupt, worker) or job.bad
 
 
 cdef inline char* of_worker(const Job* job, char* region, int worker) noexcept nogil:

@@ -24,7 +24,7 @@ ctypedef struct Net:
     Py_ssize_t leaf_rows        # leaves: a multiple of block_rows
     Py_ssize_t super_rows       # tiles: a multiple of block_rows
     bint tiled
-    Py_ssize_t few_rows         # batches of up to so many rows go the way of few_rows.pyx
+    Py_ssize_t few_rows         # batches of up to so many rows go the way of fused_steps.pyx
     Py_ssize_t n_tiles
     Tile* tiles
     double flops_per_row        # forward and back
@@ -37,7 +37,7 @@ cdef class Plan:
     cdef readonly bint bias
     cdef readonly str dtype
     cdef readonly bint may_thread_blas  # a product can be large enough for BLAS to start threads
-    cdef object spare           # of calls.pyx: a small work space of an earlier call, or None
+    cdef object spare           # of evaluate.pyx: a small work space of an earlier call, or None
     cdef void choose_rows(self)
     cdef Py_ssize_t most_few_rows(self)
     cdef int choose_tiles(self) except -1

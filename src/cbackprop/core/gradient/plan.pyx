@@ -200,7 +200,7 @@ cdef class Plan:
             net.super_rows = rows
 
     cdef Py_ssize_t most_few_rows(self):
-        """Batches of how many rows are made in whole steps (few_rows.pyx); 0: none."""
+        """Batches of how many rows are made in whole steps (fused_steps.pyx); 0: none."""
         cdef Net* net = &self.net
         if net.n_layers != 2 or net.tiled or net.layers[1].activation > CBP_RELU:
             return 0

@@ -8,7 +8,7 @@
     grad W1 = 1/N  X^T delta_H                  (2)
 
 This is what a reader compares with the page; training goes through backprop.pyx, which does the
-same block by block for any network.  Arguments are checked by formulas.py; here only what memory
+same block by block for any network.  Arguments are checked by two_layer.py; here only what memory
 safety needs.
 """
 

@@ -9,8 +9,8 @@ ctypedef enum RuleKind:
     ADAM
     AMSGRAD
     RPROP
-    LBFGS                       # not elementwise: core/lbfgs.pyx,
-    MARQUARDT                   # core/marquardt.pyx,
+    LBFGS                       # not elementwise: core/quasi_newton/lbfgs.pyx,
+    MARQUARDT                   # core/gauss_newton/levenberg_marquardt.pyx,
     EVIDENCE                    # and the same with the evidence's penalty
 
 ctypedef struct Rule:

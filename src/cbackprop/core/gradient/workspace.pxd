@@ -24,7 +24,7 @@ ctypedef struct Buffers:        # each on a cache line of its own; elements of t
     char* Z                     # (block_rows, n_units)
     char* delta
     char* stack                 # (depth, P): partial sums of the tree
-    char* few                   # scratch memory of few_rows.pyx
+    char* few                   # scratch memory of fused_steps.pyx
     Py_ssize_t gathered_rows    # that X and Y have room for
     Py_ssize_t leaves_per_task  # a power of two: an aligned subtree is a task
 

@@ -26,7 +26,7 @@ cdef Py_ssize_t TILES_UP_TO_TRANSPOSED = (
 
 cdef inline bint tiles_win(Py_ssize_t m, Py_ssize_t n, Py_ssize_t k,
                            Py_ssize_t up_to) noexcept nogil:
-    """Whether the register tiles beat BLAS on C (m, n) = A (m, k) B (k, n).
+    """Whether the register tiles interrupt BLAS on C (m, n) = A (m, k) B (k, n).
 
     BLAS copies both factors into its own layout first, which pays when each is used often enough.
     """
