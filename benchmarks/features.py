@@ -41,7 +41,8 @@ def fitting(dtype, solver, *, batch_size=BATCH, n_rows=N_ROWS, validation=None):
 
 def rule_pass(kind, net):
     """A function that applies the rule once to as many parameters, in microseconds."""
-    from cbackprop.core.simd import dispatch, updates
+    from cbackprop.core.simd import dispatch
+    from cbackprop.core.testing import kernels
 
     level, n = dispatch.level(), net.n_parameters
     rng = np.random.default_rng(1)
@@ -52,9 +53,9 @@ def rule_pass(kind, net):
         begin = time.perf_counter()
         for _ in range(times):
             if kind == "adam":
-                updates.run_adam(level, 1e-9, 1.0, 1e-8, 0.9, 0.999, g, a, b, W)
+                kernels.run_adam(level, 1e-9, 1.0, 1e-8, 0.9, 0.999, g, a, b, W)
             else:
-                updates.run_rprop(level, 1.2, 0.5, 1e-9, 1e-8, False, g, a, b, c, W)
+                kernels.run_rprop(level, 1.2, 0.5, 1e-9, 1e-8, False, g, a, b, c, W)
         return 1e6 * (time.perf_counter() - begin) / times
 
     return run

@@ -43,19 +43,20 @@ def passes(fit, seconds):
 def whole_step(fit, seconds):
     """Microseconds of a step in step.h, called for all rows again and again."""
     from cbackprop.core.simd import dispatch
+    from cbackprop.core.testing import kernels
 
     row, net, level = fit.row, fit.net, dispatch.level()
     codes = net._plan.activations
     parameters = net.parameters.copy()
     scratch = np.zeros(
-        dispatch.steps_scratch(level, net.dtype == np.float64, *row.sizes[1:], row.batch), net.dtype
+        kernels.steps_scratch(level, net.dtype == np.float64, *row.sizes[1:], row.batch), net.dtype
     )
     X, Y = fit.X.ravel(), fit.Y.ravel()
 
     def run(times):
         order = np.tile(np.arange(row.n_rows), times)
         begin = time.perf_counter()
-        dispatch.run_steps(level, *row.sizes, *codes, net.bias, X, Y, order, row.batch,
+        kernels.run_steps(level, *row.sizes, *codes, net.bias, X, Y, order, row.batch,
                            -row.learning_rate / row.batch, parameters, scratch)  # fmt: skip
         return time.perf_counter() - begin
 

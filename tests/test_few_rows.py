@@ -15,6 +15,7 @@ import cbackprop
 from cbackprop import reference
 from cbackprop.core.gradient.plan import Plan
 from cbackprop.core.simd import dispatch
+from cbackprop.core.testing import kernels
 from cbackprop.errors import InputError
 from cbackprop.network.scaling import Scaling
 
@@ -65,7 +66,7 @@ class Case:
         """(steps made, squares, parameters); memory around what may be written is looked at."""
         flat = self.start if flat is None else flat
         n = flat.size
-        size = dispatch.steps_scratch(level, self.dtype is np.float64, *self.sizes[1:], rows)
+        size = kernels.steps_scratch(level, self.dtype is np.float64, *self.sizes[1:], rows)
         guarded = np.full(n + 2 * 64, 7.5, self.dtype)
         guarded[64 : 64 + n] = flat
         scratch = np.zeros(size + 64, self.dtype)
@@ -73,7 +74,7 @@ class Case:
         X = self.X if X is None else X
         Y = self.Y if Y is None else Y
         before = X.copy(), Y.copy()
-        made, squares = dispatch.run_steps(
+        made, squares = kernels.run_steps(
             level, *self.sizes, *(NAMES.index(a) for a in self.activations), self.bias,
             X.ravel(), Y.ravel(), order, rows, alpha, guarded[64 : 64 + n], scratch[:size], each,
         )  # fmt: skip
@@ -214,7 +215,7 @@ def test_a_diverging_step_is_the_last(level, dtype, rows):
 def test_wrong_sizes_are_refused():
     case = Case((3, 4, 1))
     with pytest.raises(ValueError, match="rows 1 to 4"):
-        dispatch.steps_scratch(LEVELS[0], True, 4, 1, 5)
+        kernels.steps_scratch(LEVELS[0], True, 4, 1, 5)
     with pytest.raises(ValueError, match="two or more"):
         case.run(LEVELS[0], 1, -0.1, each=np.zeros(3))
     with pytest.raises(ValueError, match="names a row"):

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from cbackprop.core.simd import dispatch
+from cbackprop.core.testing import kernels
 from cbackprop.reference import losses as reference_losses
 
 LEVELS = dispatch.available_levels()
@@ -37,12 +38,12 @@ def dtype(request):
 
 
 def lanes(level, dtype):
-    return dispatch.lanes(level, dtype is np.float64)
+    return kernels.lanes(level, dtype is np.float64)
 
 
 def output(level, activation, raw):
     Y_hat = np.empty_like(raw)
-    dispatch.run_output(
+    kernels.run_output(
         level, ACTIVATIONS.index(activation), raw.ravel(), Y_hat.reshape(-1), len(raw)
     )
     return Y_hat
@@ -54,7 +55,7 @@ def call(level, name, activation, Y, P, weight=None, delta=None):
     code = LOSSES.index(name), ACTIVATIONS.index(activation), parameter
     weight = weight if weight is None else weight.ravel()
     delta = delta if delta is None else delta.reshape(-1)
-    return dispatch.run_loss(level, *code, Y.ravel(), P.reshape(-1), len(Y), weight, delta)
+    return kernels.run_loss(level, *code, Y.ravel(), P.reshape(-1), len(Y), weight, delta)
 
 
 def loss_delta(level, name, activation, Y, raw, weight=None):
@@ -197,7 +198,7 @@ def test_outputs_in_place(level, dtype, activation):
         raw = some("", "", shape, dtype)[1]
         Y_hat = output(level, activation, raw)
         code = ACTIVATIONS.index(activation)
-        dispatch.run_output(level, code, raw.ravel(), raw.reshape(-1), shape[0])
+        kernels.run_output(level, code, raw.ravel(), raw.reshape(-1), shape[0])
         np.testing.assert_array_equal(raw, Y_hat)
 
 
@@ -538,7 +539,7 @@ def test_element_weights(level, dtype):
         known = ~np.isnan(Y)
         for by_row, by_column, missing in itertools.product((None, row), (None, column), (0, 1)):
             given, weight = Y.copy(), np.full(rows * cols, np.nan, dtype)
-            dispatch.run_element_weights(
+            kernels.run_element_weights(
                 level, missing, weight, given.reshape(-1), rows, by_row, by_column
             )
             each = np.ones_like(Y)
@@ -555,7 +556,7 @@ def test_a_missing_target_counts_nothing(level, dtype, name, activation):
     Y, raw, _ = some(name, activation, (4, 3), dtype)
     Y[1] = Y[3, 2] = np.nan
     weight = np.empty(Y.size, dtype)
-    dispatch.run_element_weights(level, True, weight, Y.reshape(-1), len(Y))
+    kernels.run_element_weights(level, True, weight, Y.reshape(-1), len(Y))
     value, delta = loss_delta(level, name, activation, Y, raw, weight)
     exact, exact_delta = expected(name, activation, Y, raw, weight.reshape(Y.shape))
     np.testing.assert_allclose(value, exact, **tolerance(dtype))
@@ -569,12 +570,12 @@ def test_the_hooks_check_sizes(level, dtype):
         return np.zeros(n, dtype)
 
     with pytest.raises(ValueError, match="length"):
-        dispatch.run_output(level, 4, zeros(3), zeros(2), 1)
+        kernels.run_output(level, 4, zeros(3), zeros(2), 1)
     for Y, P, weight, delta in ((3, 2, 3, 3), (3, 3, 2, 3), (3, 3, 3, 2)):
         with pytest.raises(ValueError, match="length"):
-            dispatch.run_loss(level, 0, 0, 0, zeros(Y), zeros(P), 1, zeros(weight), zeros(delta))
+            kernels.run_loss(level, 0, 0, 0, zeros(Y), zeros(P), 1, zeros(weight), zeros(delta))
     for weight, Y, row, column in ((6, 5, 2, 3), (6, 6, 3, 3), (6, 6, 2, 2)):
         with pytest.raises(ValueError, match="length"):
-            dispatch.run_element_weights(
+            kernels.run_element_weights(
                 level, True, zeros(weight), zeros(Y), 2, zeros(row), zeros(column)
             )

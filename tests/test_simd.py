@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from cbackprop.core.simd import dispatch
+from cbackprop.core.testing import kernels
 
 LEVELS = dispatch.available_levels()
 IDENTITY, SIGMOID, TANH, RELU = range(4)
@@ -31,7 +32,7 @@ def dtype(request):
 
 
 def lanes(level, dtype):
-    return dispatch.lanes(level, dtype is np.float64)
+    return kernels.lanes(level, dtype is np.float64)
 
 
 def some(shape, dtype, seed=0):
@@ -44,7 +45,7 @@ def tolerance(dtype):
 
 def activate(level, activation, h):
     z = np.empty_like(h)
-    dispatch.run_activate(level, activation, h, z)
+    kernels.run_activate(level, activation, h, z)
     return z
 
 
@@ -206,7 +207,7 @@ def test_float32_exhaustively():
             (SIGMOID, SIGMOID, TANH, TANH), (x, -x, x, -x), nearest, (1, 1, 1, -1), strict=True
         ):
             for level in LEVELS:
-                dispatch.run_activate(level, activation, h, got)
+                kernels.run_activate(level, activation, h, got)
                 steps = (got if sign > 0 else -got).view(np.int32) - best
                 if steps.max() > 1 or steps.min() < -1:
                     # 3 steps from the nearest float is less than 4 units
@@ -225,18 +226,18 @@ def test_an_element_does_not_know_its_place(level, dtype, activation):
     derivative_alone[:] = y
     for i in range(len(x)):
         one = slice(i, i + 1)
-        dispatch.run_activate(level, activation, x[one], activation_alone[one])
-        dispatch.run_delta_output(level, activation, y[one], x[one], delta_alone[one])
-        dispatch.run_times_derivative(level, activation, x[one], derivative_alone[one])
+        kernels.run_activate(level, activation, x[one], activation_alone[one])
+        kernels.run_delta_output(level, activation, y[one], x[one], delta_alone[one])
+        kernels.run_times_derivative(level, activation, x[one], derivative_alone[one])
     for offset, n in itertools.product(range(width + 1), range(3 * width + 2)):
         part = slice(offset, offset + n)
         out = np.full(n + 1, 7, dtype)
-        dispatch.run_activate(level, activation, x[part], out[:n])
+        kernels.run_activate(level, activation, x[part], out[:n])
         np.testing.assert_array_equal(out[:n], activation_alone[part])
-        dispatch.run_delta_output(level, activation, y[part], x[part], out[:n])
+        kernels.run_delta_output(level, activation, y[part], x[part], out[:n])
         np.testing.assert_array_equal(out[:n], delta_alone[part])
         out[:n] = y[part]
-        dispatch.run_times_derivative(level, activation, x[part], out[:n])
+        kernels.run_times_derivative(level, activation, x[part], out[:n])
         np.testing.assert_array_equal(out[:n], derivative_alone[part])
         assert out[n] == 7
 
@@ -248,7 +249,7 @@ def test_sums_do_not_know_their_alignment(level, dtype):
         for offset in range(width + 1):
             Y, Y_hat = np.empty((2, n + offset), dtype)
             Y[offset:], Y_hat[offset:] = some((2, n), dtype, n)
-            sums.add(dispatch.run_squared_error(level, Y[offset:], Y_hat[offset:]))
+            sums.add(kernels.run_squared_error(level, Y[offset:], Y_hat[offset:]))
         assert len(sums) == 1
 
 
@@ -258,10 +259,10 @@ def test_in_place(level, dtype, activation):
         h, Y = some((2, n), dtype, n)
         z = activate(level, activation, h)
         delta = np.empty_like(z)
-        loss = dispatch.run_delta_output(level, activation, Y, z, delta)
-        dispatch.run_activate(level, activation, h, h)
+        loss = kernels.run_delta_output(level, activation, Y, z, delta)
+        kernels.run_activate(level, activation, h, h)
         np.testing.assert_array_equal(h, z)
-        assert dispatch.run_delta_output(level, activation, Y, h, h) == loss
+        assert kernels.run_delta_output(level, activation, Y, h, h) == loss
         np.testing.assert_array_equal(h, delta)
 
 
@@ -290,25 +291,25 @@ def test_deltas_and_errors(level, dtype, activation):
         flat = Y.ravel(), Y_hat.ravel()
         delta = np.full(rows * cols, np.nan, dtype)
 
-        loss = dispatch.run_delta_output(level, activation, *flat, delta)
+        loss = kernels.run_delta_output(level, activation, *flat, delta)
         np.testing.assert_allclose(delta.reshape(rows, cols), expected, **tolerance(dtype))
         # Doubles add them up, so float32 is off by the differences' rounding only.
         rtol = 1e-13 if dtype is np.float64 else 2e-7
         np.testing.assert_allclose(loss, squares.sum(), rtol=rtol)
-        assert dispatch.run_squared_error(level, *flat) == loss
+        assert kernels.run_squared_error(level, *flat) == loss
 
-        loss = dispatch.run_delta_output_weighted(level, activation, weight, *flat, delta, cols)
+        loss = kernels.run_delta_output_weighted(level, activation, weight, *flat, delta, cols)
         np.testing.assert_allclose(
             delta.reshape(rows, cols), expected * weight[:, None], **tolerance(dtype)
         )
         np.testing.assert_allclose(loss, (squares * each).sum(), rtol=rtol)
-        assert dispatch.run_squared_error_weighted(level, weight, *flat, cols) == loss
+        assert kernels.run_squared_error_weighted(level, weight, *flat, cols) == loss
 
 
 def test_float32_errors_are_summed_in_double(level):
     n, d = 1 << 20, 819 / 8192  # the sum has 40 bits
     Y, Y_hat = np.zeros(n, np.float32), np.full(n, d, np.float32)
-    assert dispatch.run_squared_error(level, Y, Y_hat) == n * d * d
+    assert kernels.run_squared_error(level, Y, Y_hat) == n * d * d
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
@@ -317,13 +318,13 @@ def test_times_derivative(level, dtype, activation):
     Z[[3, 50, 101]] = 0, np.nan, np.nan
     delta[[4, 102]] = np.nan
     expected = delta * derivative(activation, Z)
-    dispatch.run_times_derivative(level, activation, Z, delta)
+    kernels.run_times_derivative(level, activation, Z, delta)
     np.testing.assert_allclose(delta, expected, **tolerance(dtype))
 
 
 def test_delta_hidden_is_product_and_derivative(level, dtype):
     """The same numbers as by its slow twin, whatever the sizes; nothing beside them is touched."""
-    width = dispatch.lanes(level, dtype == np.float64)
+    width = kernels.lanes(level, dtype == np.float64)
     for n_out, rows, pad in itertools.product((1, 2), (0, 1, 2, 3, 4, 5, 9), (0, 1, 3)):
         for n in sorted({width, width + 1, 2 * width - 1, 16, 19, 40}):
             activation = (SIGMOID, TANH, RELU, IDENTITY)[n % 4]
@@ -332,14 +333,14 @@ def test_delta_hidden_is_product_and_derivative(level, dtype):
             W_T, Z = some(n_out * n, dtype, n), some(rows * n, dtype, n + 1)
             out = np.full(rows * n + 1, 7, dtype)
             args = delta[: rows * ld], ld, rows, n_out, W_T, Z
-            dispatch.run_delta_hidden(level, activation, *args, out[:-1])
+            kernels.run_delta_hidden(level, activation, *args, out[:-1])
             twin = np.empty((rows, n), dtype)
             used = delta[: rows * ld].reshape(rows, ld)[:, :n_out].ravel()
-            dispatch.run_product(
+            kernels.run_product(
                 level, rows, n, n_out, 1, used, n_out, 1, W_T, n, 0, twin.ravel(), n
             )
             if activation != IDENTITY:
-                dispatch.run_times_derivative(level, activation, Z, twin.ravel())
+                kernels.run_times_derivative(level, activation, Z, twin.ravel())
             # A product of one or two rows rounds each of its two terms.
             close = tolerance(dtype) if n_out == 2 and rows < 3 else {"rtol": 0}
             case = f"{n_out} {rows} {n}"
@@ -347,7 +348,7 @@ def test_delta_hidden_is_product_and_derivative(level, dtype):
             assert out[-1] == 7
     with pytest.raises(ValueError, match="sizes"):
         args = some(9, dtype), 3, 3, 3, some(3 * width, dtype), some(3 * width, dtype)
-        dispatch.run_delta_hidden(level, SIGMOID, *args, np.empty(3 * width, dtype))
+        kernels.run_delta_hidden(level, SIGMOID, *args, np.empty(3 * width, dtype))
 
 
 # -- rows and columns -----------------------------------------------------------------------------
@@ -361,7 +362,7 @@ def test_column_sums(level, dtype, alpha, beta):
             out = np.full(cols + 1, np.nan if beta == 0 else 3, dtype)
             expected = (0 if beta == 0 else beta * out[:cols]) + alpha * delta.sum(axis=0)
             canary = out[cols]
-            dispatch.run_column_sums(level, alpha, delta.ravel(), rows, beta, out[:cols])
+            kernels.run_column_sums(level, alpha, delta.ravel(), rows, beta, out[:cols])
             np.testing.assert_array_equal(out[:cols], expected, err_msg=f"{rows} x {cols}")
             np.testing.assert_array_equal(out[cols], canary)
 
@@ -370,9 +371,9 @@ def test_fill_rows_and_transpose(level, dtype):
     for rows, cols in [*SHAPES, (700, 3), (5, 513), (9, 1000)]:
         b, W = some(cols, dtype), some((rows, cols), dtype)
         H, W_T = np.full(rows * cols + 1, 7, dtype), np.full(rows * cols + 1, 7, dtype)
-        dispatch.run_fill_rows(level, b, rows, H[:-1])
+        kernels.run_fill_rows(level, b, rows, H[:-1])
         np.testing.assert_array_equal(H[:-1].reshape(rows, cols), np.tile(b, (rows, 1)))
-        dispatch.run_transpose(level, W.ravel(), rows, cols, W_T[:-1])
+        kernels.run_transpose(level, W.ravel(), rows, cols, W_T[:-1])
         np.testing.assert_array_equal(W_T[:-1].reshape(cols, rows), W.T)
         assert H[-1] == W_T[-1] == 7
 
@@ -381,7 +382,7 @@ def test_add(level, dtype):
     for n in range(70):
         x, y = some((2, n + 1), dtype, n)
         expected = np.append(y[:n] + x[:n], y[n])
-        dispatch.run_add(level, x[:n], y[:n])
+        kernels.run_add(level, x[:n], y[:n])
         np.testing.assert_array_equal(y, expected)
 
 
@@ -389,11 +390,11 @@ def test_all_finite(level, dtype):
     for n in range(70):
         x = np.full(n + 2, np.nan, dtype)
         x[1:-1] = some(n, dtype) * (np.finfo(dtype).max / 8)
-        assert dispatch.run_all_finite(level, x[1:-1])
+        assert kernels.run_all_finite(level, x[1:-1])
         for i in range(n):
             for bad in (np.nan, np.inf, -np.inf):
                 keep, x[1 + i] = x[1 + i], bad
-                assert not dispatch.run_all_finite(level, x[1:-1])
+                assert not kernels.run_all_finite(level, x[1:-1])
                 x[1 + i] = keep
 
 
@@ -416,7 +417,7 @@ def test_gather(level, dtype, source_dtype, shift):
             (None, shift + (rows - 1) * stride, -stride, source[::-1]),
             (index, shift + (rows - 1) * stride, -stride, source[::-1][index]),
         ):
-            dispatch.run_gather(level, raw, start, step, wide, chosen, out[:-1], rows)
+            kernels.run_gather(level, raw, start, step, wide, chosen, out[:-1], rows)
             np.testing.assert_array_equal(out[:-1].reshape(rows, cols), expected.astype(dtype))
             assert out[-1] == 7
 
@@ -425,7 +426,7 @@ def test_affine_rows(level, dtype):
     for rows, cols in SHAPES:
         X, shift, scale = some((rows, cols), dtype), some(cols, dtype, 1), some(cols, dtype, 2)
         out = np.append(X.ravel(), dtype(7))
-        dispatch.run_affine_rows(level, shift, scale, out[:-1], rows)
+        kernels.run_affine_rows(level, shift, scale, out[:-1], rows)
         np.testing.assert_array_equal(out[:-1].reshape(rows, cols), (X - shift) * scale)
         assert out[-1] == 7
 
@@ -453,7 +454,7 @@ def check_outer_sums(level, A, D, lower, first, count, expected):
     """Nothing but the segments is written."""
     n = expected.shape[1]
     out = np.full((len(A), n + 2), 99, A.dtype)
-    dispatch.run_outer_sums(level, A, D, lower, first, count, out.ravel(), n + 2)
+    kernels.run_outer_sums(level, A, D, lower, first, count, out.ravel(), n + 2)
     np.testing.assert_array_equal(out[:, :n], expected)
     assert (out[:, n:] == 99).all()
 
@@ -464,7 +465,7 @@ def check_outer_sums(level, A, D, lower, first, count, expected):
 def test_outer_sums_that_do_not_fit(lower, first, count, length):
     A, D = np.ones((2, 1, 3)), np.ones((2, 1, 4))
     with pytest.raises(ValueError):
-        dispatch.run_outer_sums("base", A, D, lower, first, count, np.ones(length), 9)
+        kernels.run_outer_sums("base", A, D, lower, first, count, np.ones(length), 9)
 
 
 # -- product --------------------------------------------------------------------------------------
@@ -498,7 +499,7 @@ def check_product(level, dtype, m, n, k, transposed, variant, rng, apart=1):
     if biased:
         expected[:m, :n] += bias
     rsa, csa = (1, A_columns) if transposed else (A_columns, 1)
-    dispatch.run_product(
+    kernels.run_product(
         level, m, n, k, alpha, A.ravel(), rsa, csa, B.ravel(), B_columns, beta, C.ravel(),
         C_columns, bias,
     )  # fmt: skip
@@ -593,7 +594,7 @@ def test_product_contiguous(level, dtype):
             C = rng.integers(-9, 9, (m, n)).astype(dtype)
             expected = dtype(beta) * C + (A.T if transposed else A) @ B
             strides = (1, m) if transposed else (k, 1)
-            dispatch.run_product(
+            kernels.run_product(
                 level, m, n, k, 1, A.ravel(), *strides, B.ravel(), n, beta, C.ravel(), n
             )
             np.testing.assert_array_equal(C, expected)
@@ -605,7 +606,7 @@ def test_product_of_any_strides(level, dtype):
         A = rng.integers(-4, 5, (m, 3, k, 2)).astype(dtype)
         B = rng.integers(-4, 5, (k, n)).astype(dtype)
         C = np.empty((m, n), dtype)
-        dispatch.run_product(level, m, n, k, 1, A.ravel(), 6 * k, 2, B.ravel(), n, 0, C.ravel(), n)
+        kernels.run_product(level, m, n, k, 1, A.ravel(), 6 * k, 2, B.ravel(), n, 0, C.ravel(), n)
         np.testing.assert_array_equal(C, A[:, 0, :, 0] @ B)
 
 
@@ -613,7 +614,7 @@ def test_product_of_random_numbers(level, dtype):
     for m, n, k in ((32, 32, 64), (10, 30, 784), (33, 1, 200), (64, 10, 7)):
         A, B = some((m, k), dtype, 1), some((k, n), dtype, 2)
         C = np.empty((m, n), dtype)
-        dispatch.run_product(level, m, n, k, 1, A.ravel(), k, 1, B.ravel(), n, 0, C.ravel(), n)
+        kernels.run_product(level, m, n, k, 1, A.ravel(), k, 1, B.ravel(), n, 0, C.ravel(), n)
         expected = A.astype(float) @ B.astype(float)
         bound = np.abs(A).astype(float) @ np.abs(B).astype(float)
         assert (np.abs(C - expected) <= 2 * np.sqrt(k) * np.finfo(dtype).eps * bound).all()
@@ -629,7 +630,7 @@ def test_equal_rows_give_equal_rows(level, dtype, transposed):
             A = np.repeat(row, m) if transposed else np.tile(row, m)
             strides = (1, m) if transposed else (k, 1)
             C = np.empty((m, n), dtype)
-            dispatch.run_product(level, m, n, k, 1, A, *strides, B.ravel(), n, 0, C.ravel(), n)
+            kernels.run_product(level, m, n, k, 1, A, *strides, B.ravel(), n, 0, C.ravel(), n)
             assert (C[0] == C).all(), (m, n, k)
     n, k = 150, 60
     row, B = some(k, dtype, n), some((k, n), dtype, n + 1)
@@ -637,7 +638,7 @@ def test_equal_rows_give_equal_rows(level, dtype, transposed):
         A = np.repeat(row, m) if transposed else np.tile(row, m)
         C = np.full((m, n), 0.75, dtype)
         strides = (1, m) if transposed else (k, 1)
-        dispatch.run_product(level, m, n, k, 1, A, *strides, B.ravel(), n, 1, C.ravel(), n)
+        kernels.run_product(level, m, n, k, 1, A, *strides, B.ravel(), n, 1, C.ravel(), n)
         assert (C[0] == C).all(), m
 
 
@@ -649,10 +650,10 @@ def test_product_carries_infinities_and_nan(level, dtype):
         C = np.empty((m, n), dtype)
         expected = np.full((m, n), k, dtype)
         expected[3], expected[4], expected[5], expected[-1] = np.inf, -np.inf, np.nan, np.inf
-        dispatch.run_product(level, m, n, k, 1, A.ravel(), k, 1, B.ravel(), n, 0, C.ravel(), n)
+        kernels.run_product(level, m, n, k, 1, A.ravel(), k, 1, B.ravel(), n, 0, C.ravel(), n)
         np.testing.assert_array_equal(C, expected)
         A_T = np.ascontiguousarray(A.T).ravel()
-        dispatch.run_product(level, m, n, k, 1, A_T, 1, m, B.ravel(), n, 0, C.ravel(), n)
+        kernels.run_product(level, m, n, k, 1, A_T, 1, m, B.ravel(), n, 0, C.ravel(), n)
         np.testing.assert_array_equal(C, expected)
 
 
@@ -664,15 +665,15 @@ def test_the_hooks_check_sizes(level, dtype):
         return np.zeros(n, dtype)
 
     with pytest.raises(ValueError, match="length"):
-        dispatch.run_activate(level, SIGMOID, zeros(3), zeros(2))
+        kernels.run_activate(level, SIGMOID, zeros(3), zeros(2))
     with pytest.raises(ValueError, match="outside"):
-        dispatch.run_gather(level, np.zeros(63, np.uint8), 0, 16, True, None, zeros(8), 4)
+        kernels.run_gather(level, np.zeros(63, np.uint8), 0, 16, True, None, zeros(8), 4)
     for sizes in ((5, 6, 4), (6, 5, 4), (6, 6, 3)):
         with pytest.raises(ValueError, match="too short"):
             A, B, C = map(zeros, sizes)
-            dispatch.run_product(level, 2, 2, 3, 1, A, 3, 1, B, 2, 0, C, 2)
+            kernels.run_product(level, 2, 2, 3, 1, A, 3, 1, B, 2, 0, C, 2)
     with pytest.raises(ValueError, match="no level"):
-        dispatch.run_add("", zeros(1), zeros(1))
+        kernels.run_add("", zeros(1), zeros(1))
 
 
 @pytest.mark.skipif(platform.machine().lower() not in ("x86_64", "amd64"), reason="x86 registers")

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from cbackprop.core.simd import dispatch, updates
+from cbackprop.core.simd import dispatch
+from cbackprop.core.testing import kernels
 
 LEVELS = dispatch.available_levels()
 DTYPES = (np.float64, np.float32)
@@ -79,7 +80,7 @@ def test_sgd(level, dtype, offset):
     for n in LENGTHS:
         g, W = vectors(2, n, dtype, offset)
         expected = W - lr * g
-        updates.run_sgd(level, lr, g, W)
+        kernels.run_sgd(level, lr, g, W)
         np.testing.assert_array_equal(W, expected)
 
 
@@ -91,7 +92,7 @@ def test_momentum(level, dtype, offset, nesterov):
         g, v, W = vectors(3, n, dtype, offset)
         expected_v = mu * v - lr * g
         expected_W = W + (mu * expected_v - lr * g if nesterov else expected_v)
-        updates.run_momentum(level, lr, mu, g, v, W, nesterov)
+        kernels.run_momentum(level, lr, mu, g, v, W, nesterov)
         assert_same((v, W), (expected_v, expected_W))
 
 
@@ -104,7 +105,7 @@ def test_adam(level, dtype, offset, amsgrad):
             np.abs(x, out=x)
         v_max = v_max if amsgrad else None
         expected = adam_twin(dtype, g, m, v, W, v_max)
-        updates.run_adam(level, *ADAM.values(), g, m, v, W, v_max)
+        kernels.run_adam(level, *ADAM.values(), g, m, v, W, v_max)
         assert_same((m, v, W), expected[:3])
         if amsgrad:
             np.testing.assert_array_equal(v_max, expected[3])
@@ -116,7 +117,7 @@ def test_rprop(level, dtype, offset, worse):
     for n in LENGTHS:
         g, *state = rprop_vectors(n, dtype, offset)
         expected = rprop_twin(dtype, worse, g, *state)
-        updates.run_rprop(level, *RPROP.values(), worse, g, *state)
+        kernels.run_rprop(level, *RPROP.values(), worse, g, *state)
         assert_same(state, expected)
 
 
@@ -127,7 +128,7 @@ def test_penalty(level, dtype, offset):
         W, g = vectors(2, n, dtype, offset)
         W[::3] = 0
         expected = g + (l2 * W + l1 * np.sign(W))
-        updates.run_penalty(level, l2, l1, W, g)
+        kernels.run_penalty(level, l2, l1, W, g)
         np.testing.assert_array_equal(g, expected)
 
 
@@ -137,21 +138,21 @@ def test_scale(level, dtype, offset):
     for n in LENGTHS:
         (x,) = vectors(1, n, dtype, offset)
         expected = x * factor
-        updates.run_scale(level, factor, x)
+        kernels.run_scale(level, factor, x)
         np.testing.assert_array_equal(x, expected)
 
 
 # -- runs of a vector -----------------------------------------------------------------------------
 
 RULES = {
-    "sgd": (2, lambda level, *x: updates.run_sgd(level, 0.3, *x)),
-    "momentum": (3, lambda level, *x: updates.run_momentum(level, 0.3, 0.9, *x)),
-    "nesterov": (3, lambda level, *x: updates.run_momentum(level, 0.3, 0.9, *x, nesterov=True)),
-    "adam": (4, lambda level, *x: updates.run_adam(level, *ADAM.values(), *x)),
-    "amsgrad": (5, lambda level, *x: updates.run_adam(level, *ADAM.values(), *x)),
-    "rprop": (5, lambda level, *x: updates.run_rprop(level, *RPROP.values(), True, *x)),
-    "penalty": (2, lambda level, *x: updates.run_penalty(level, 0.01, 0.3, *x)),
-    "scale": (1, lambda level, *x: updates.run_scale(level, 0.999, *x)),
+    "sgd": (2, lambda level, *x: kernels.run_sgd(level, 0.3, *x)),
+    "momentum": (3, lambda level, *x: kernels.run_momentum(level, 0.3, 0.9, *x)),
+    "nesterov": (3, lambda level, *x: kernels.run_momentum(level, 0.3, 0.9, *x, nesterov=True)),
+    "adam": (4, lambda level, *x: kernels.run_adam(level, *ADAM.values(), *x)),
+    "amsgrad": (5, lambda level, *x: kernels.run_adam(level, *ADAM.values(), *x)),
+    "rprop": (5, lambda level, *x: kernels.run_rprop(level, *RPROP.values(), True, *x)),
+    "penalty": (2, lambda level, *x: kernels.run_penalty(level, 0.01, 0.3, *x)),
+    "scale": (1, lambda level, *x: kernels.run_scale(level, 0.999, *x)),
 }
 
 
@@ -191,7 +192,7 @@ def test_rprop_sees_the_signs_of_tiny_gradients(level, dtype):
     tiny = np.finfo(dtype).tiny
     g, g_before = np.array([tiny, -tiny], dtype), np.array([tiny, tiny], dtype)
     step, move, W = np.ones(2, dtype), np.full(2, -1, dtype), np.zeros(2, dtype)
-    updates.run_rprop(level, *RPROP.values(), False, g, g_before, step, move, W)
+    kernels.run_rprop(level, *RPROP.values(), False, g, g_before, step, move, W)
     assert_same((step, W), (np.array([1.2, 0.5], dtype), np.array([-1.2, 0], dtype)))
 
 
@@ -230,7 +231,7 @@ def test_rprop_follows_the_paper(level, start):
     loss_before, got, turns = np.inf, [], 0
     for _ in range(60):
         g, loss_now = gradient(W), loss(W[0])
-        updates.run_rprop(
+        kernels.run_rprop(
             level, *RPROP.values(), loss_now > loss_before, g, g_before, step, move, W
         )
         turns += g_before[0] == 0
@@ -254,8 +255,8 @@ def adam_run(gradients, W, lr, weight_decay=0.0, amsgrad=False, folded=False, ep
         if folded:
             a, c = a * root, 1.0
         if weight_decay:
-            updates.run_scale(LEVELS[-1], 1 - lr * weight_decay, W)
-        updates.run_adam(LEVELS[-1], a, c, epsilon, beta_1, beta_2, g, m, v, W, v_max)
+            kernels.run_scale(LEVELS[-1], 1 - lr * weight_decay, W)
+        kernels.run_adam(LEVELS[-1], a, c, epsilon, beta_1, beta_2, g, m, v, W, v_max)
     return W
 
 
@@ -301,4 +302,4 @@ def test_lengths_are_checked(level, dtype):
             with pytest.raises(ValueError, match="length"):
                 run(level, *(np.zeros(3 - (j == i), dtype) for j in range(count)))
     with pytest.raises(ValueError, match="no level"):
-        updates.run_sgd("sse9", 1, np.zeros(2, dtype), np.zeros(2, dtype))
+        kernels.run_sgd("sse9", 1, np.zeros(2, dtype), np.zeros(2, dtype))

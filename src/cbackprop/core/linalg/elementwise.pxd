@@ -18,6 +18,20 @@ cdef inline void sigma(int activation, const real* H, real* Z, Py_ssize_t n) noe
         dispatch.f32.activate(activation, H, Z, n)
 
 
+cdef inline void sigma_keeping(int activation, const real* H, real* Z, real* slope,
+                               Py_ssize_t n) noexcept nogil:
+    """Z = sigma(H) and slope = sigma'(H).  Z may be H; slope overlaps neither."""
+    if real is double:
+        dispatch.f64.activate_keeping(activation, H, Z, slope, n)
+    else:
+        dispatch.f32.activate_keeping(activation, H, Z, slope, n)
+
+
+cdef inline void times_slope(const real* slope, real* delta, Py_ssize_t n) noexcept nogil:
+    """delta *= sigma'(H) that ``sigma_keeping`` has kept."""
+    times_sigma_prime(dispatch.CBP_KEPT, slope, delta, n)
+
+
 cdef inline double delta_O(int activation, const real* Y, const real* Y_hat, real* delta,
                                 Py_ssize_t n) noexcept nogil:
     """delta_O = -(Y - Y_hat) * sigma'(O); returns the sum of (Y - Y_hat)^2."""
@@ -58,7 +72,7 @@ cdef inline double squared_error_weighted(const real* weight, const real* Y, con
 
 cdef inline void times_sigma_prime(int activation, const real* Z, real* delta,
                                   Py_ssize_t n) noexcept nogil:
-    """delta *= sigma'(H), taken from the activation's output Z."""
+    """delta *= sigma'(H), taken from the activation's output Z; of CBP_KEPT, Z is sigma'(H)."""
     if real is double:
         dispatch.f64.times_derivative(activation, Z, delta, n)
     else:

@@ -1,4 +1,4 @@
-/* The activations on one vector of a width, and their derivatives.
+/* The exponential, sigmoid and tanh on one vector of a width.
  * This file promises not to loop: loops.h, output.h and step.h do.
  *
  * exp(-|x|): -|x| = k ln 2 / ENTRIES + r; 2^(k / ENTRIES) = 2^(k div ENTRIES) times a table's entry;
@@ -17,7 +17,7 @@
  * is kept times 2^-LIFT, so that only the product that ends exp can overflow.  The factor comes with
  * k: the number that rounds it is larger or smaller by LIFT.
  *
- * logarithm.h has the other use of the constants of T, and undefines them.
+ * logarithm.h, smooth.h and sine.h use the constants of T too; slope.h undefines them.
  */
 #define LIFT 64
 #define LIFTED ((T)18446744073709551616.0) /* 2^LIFT */
@@ -46,8 +46,8 @@
 #define HIGHEST 89.0f
 #endif
 
-/* exp(r) - 1 for |r| <= ln 2 / 2, relative error about one unit in the last place */
-CBP_INLINE V WN(expm1_reduced)(V r)
+/* exp(r) - 1 - r for |r| <= ln 2 / 2 */
+CBP_INLINE V WN(expm1_beyond)(V r)
 {
     const V r2 = r * r;
 #if SIZE == 8
@@ -63,8 +63,11 @@ CBP_INLINE V WN(expm1_reduced)(V r)
     const V q23 = r * 0.00836871687972814f + 0.041668388045313996f;
     const V q = (r2 * 0.0013814598646664034f + q23) * r2 + q01;
 #endif
-    return r2 * q + r;
+    return r2 * q;
 }
+
+/* exp(r) - 1 for |r| <= ln 2 / 2, relative error about one unit in the last place */
+CBP_INLINE V WN(expm1_reduced)(V r) { return WN(expm1_beyond)(r) + r; }
 
 #if BYTES == 64 && SIZE == 8
 #define ENTRIES 16
@@ -129,30 +132,39 @@ CBP_INLINE V WN(expm1_table)(V r)
 }
 #endif
 
-/* 2^lift exp(x) for LOWEST <= x <= HIGHEST; rounder is LIFTING(lift) */
-CBP_INLINE V WN(exp_lifted)(V x, V rounder)
+/* 2^lift exp(x), or with in_two 2^lift exp(x + low), for a sum from LOWEST to HIGHEST; rounder is
+ * LIFTING(lift).  low is at most a unit of half of x's digits. */
+CBP_INLINE V WN(exp_of)(const int in_two, V x, V low, V rounder)
 {
+    const V whole = in_two ? x + low : x;
 #if ENTRIES > 1
 #if SIZE == 8
     const T high_part = LN2_HIGH / ENTRIES, low_part = LN2_LOW / ENTRIES;
 #else
     const T high_part = LN2_HIGH_SHORT / ENTRIES, low_part = LN2_LOW_LONG / ENTRIES;
 #endif
-    const V sum = x * (LOG2_E * ENTRIES) + rounder;
+    const V sum = whole * (LOG2_E * ENTRIES) + rounder;
     const V k = sum - rounder;
-    const V low = LOOK_UP(WN(remainders), sum) - k * low_part;
-    const V r = (x - k * high_part) + low;
+    const V rest = LOOK_UP(WN(remainders), sum) - k * low_part;
+    V r = (x - k * high_part) + rest;
+    if (in_two)
+        r += low;
     const M power = WN(bits)(LOOK_UP((const T *)WN(powers), sum));
     const V scale = WN(from_bits)(power + (WN(bits)(sum) << SHIFT));
     return WN(expm1_table)(r) * scale + scale;
 #else
-    const V sum = x * LOG2_E + rounder;
+    const V sum = whole * LOG2_E + rounder;
     const V k = sum - rounder;
-    const V r = (x - k * LN2_HIGH) - k * LN2_LOW;
+    V r = (x - k * LN2_HIGH) - k * LN2_LOW;
+    if (in_two)
+        r += low;
     const V scale = WN(from_bits)(WN(bits)(sum) << MANTISSA_BITS);
     return WN(expm1_reduced)(r) * scale + scale;
 #endif
 }
+
+/* 2^lift exp(x) for LOWEST <= x <= HIGHEST; rounder is LIFTING(lift) */
+CBP_INLINE V WN(exp_lifted)(V x, V rounder) { return WN(exp_of)(0, x, x, rounder); }
 
 /* 2^LIFT exp(-|x|) */
 CBP_INLINE V WN(exp_minus_abs)(V x)
@@ -207,47 +219,23 @@ CBP_INLINE V WN(sigmoid)(V x)
 #endif
 }
 
-/* tanh |x| = -m / (2 + m), m = exp(-2|x|) - 1 = 2^k (exp(r) - 1) + (2^k - 1): nothing cancels */
-CBP_INLINE V WN(tanh)(V x)
+/* exp(x) - 1 = 2^k (exp(r) - 1) + (2^k - 1) for x <= 0: nothing cancels */
+CBP_INLINE V WN(expm1_negative)(V x)
 {
     const T rounder = ROUNDER + EXPONENT_BIAS;
-    const V y = WN(at_least)(WN(set)(-40), WN(from_bits)(WN(bits)(x) | SIGN_BIT) * (T)2);
+    const V y = WN(at_least)(WN(set)(-40), x);
     const V sum = y * LOG2_E + rounder;
     const V k = sum - rounder;
     const V r = (y - k * LN2_HIGH) - k * LN2_LOW;
     const V scale = WN(from_bits)(WN(bits)(sum) << MANTISSA_BITS);
-    const V m = scale * WN(expm1_reduced)(r) + (scale - (T)1);
+    return scale * WN(expm1_reduced)(r) + (scale - (T)1);
+}
+
+/* tanh |x| = -m / (2 + m), m = exp(-2|x|) - 1 */
+CBP_INLINE V WN(tanh)(V x)
+{
+    const V m = WN(expm1_negative)(WN(from_bits)(WN(bits)(x) | SIGN_BIT) * (T)2);
     const V z = m / (m + (T)2);
     const M sign = WN(bits)(x) & SIGN_BIT;
     return WN(from_bits)((WN(bits)(z) & ~SIGN_BIT) | sign);
 }
-
-CBP_INLINE V WN(act)(const int activation, V h)
-{
-    switch (activation) {
-    case CBP_SIGMOID: return WN(sigmoid)(h);
-    case CBP_TANH: return WN(tanh)(h);
-    case CBP_RELU: return WN(from_bits)(WN(bits)(h) & ~WN(less)(h, WN(set)(0))); /* NaN stays */
-    case CBP_EXP: return WN(exp)(h);
-    default: return h;
-    }
-}
-
-/* act' from the activation's output z.  Opaque: Clang would fuse the 1 - ... with a product that
- * follows, here in one way and there in another. */
-CBP_INLINE V WN(derivative)(const int activation, V z)
-{
-    const V one = WN(set)(1);
-    V result = one;
-    if (activation == CBP_SIGMOID)
-        result = z * (one - z);
-    else if (activation == CBP_TANH)
-        result = one - z * z;
-    else if (activation == CBP_RELU) /* NaN stays NaN */
-        result = WN(select)(WN(less)(WN(set)(0), z), one, WN(at_least)(WN(set)(0), z));
-    else if (activation == CBP_EXP)
-        result = z;
-    CBP_OPAQUE_VECTOR(result);
-    return result;
-}
-

@@ -60,13 +60,15 @@
 #pragma GCC diagnostic ignored "-Wpsabi" /* vectors are passed to inlined functions only */
 #endif
 
-/* Calls LOOP(activation) with a constant, so that each activation has a loop of its own. */
-#define FOR_EACH_ACTIVATION(LOOP)                                                                  \
+/* LOOP(activation) with a constant, so that each of four activations has a loop of its own; OTHERS,
+ * which asks anew for each vector, for all the others. */
+#define FOR_EACH_ACTIVATION(LOOP, OTHERS)                                                              \
     switch (activation) {                                                                          \
+    case CBP_IDENTITY: LOOP(CBP_IDENTITY); break;                                                  \
     case CBP_SIGMOID: LOOP(CBP_SIGMOID); break;                                                    \
     case CBP_TANH: LOOP(CBP_TANH); break;                                                          \
     case CBP_RELU: LOOP(CBP_RELU); break;                                                          \
-    default: LOOP(CBP_IDENTITY); break;                                                            \
+    default: OTHERS; break;                                                                        \
     }
 
 /* beta = 0 and alpha = 1; beta = 0; beta = 1; neither */

@@ -11,6 +11,19 @@ cdef extern from "simd.h" nogil:
         CBP_RELU
         CBP_EXP
         CBP_SOFTMAX
+        CBP_LEAKY_RELU
+        CBP_ELU
+        CBP_SOFTPLUS
+        CBP_SILU
+        CBP_GELU
+        CBP_SOFTSIGN
+        CBP_GAUSSIAN
+        CBP_SINE
+        CBP_KEPT
+
+    bint cbp_keeps_slope(int activation)
+    bint cbp_is_elementwise(int activation)
+    bint cbp_of_outputs_only(int activation)
 
     enum:
         CBP_SQUARED_ERROR
@@ -20,6 +33,8 @@ cdef extern from "simd.h" nogil:
         CBP_HUBER
         CBP_QUANTILE
         CBP_GIVEN
+        CBP_LOG_COSH
+        CBP_GAMMA
 
     ctypedef struct cbp_two_layers_f64:
         ptrdiff_t n_in
@@ -45,6 +60,8 @@ cdef extern from "simd.h" nogil:
 
     ctypedef struct cbp_simd_f64:
         void (*activate)(int activation, const double *h, double *z, ptrdiff_t n) noexcept nogil
+        void (*activate_keeping)(int activation, const double *h, double *z, double *slope,
+            ptrdiff_t n) noexcept nogil
         double (*delta_output)(int activation, const double *Y, const double *Y_hat,
             double *delta, ptrdiff_t n) noexcept nogil
         double (*delta_output_weighted)(int activation, const double *weight, const double *Y,
@@ -93,6 +110,8 @@ cdef extern from "simd.h" nogil:
 
     ctypedef struct cbp_simd_f32:
         void (*activate)(int activation, const float *h, float *z, ptrdiff_t n) noexcept nogil
+        void (*activate_keeping)(int activation, const float *h, float *z, float *slope,
+            ptrdiff_t n) noexcept nogil
         double (*delta_output)(int activation, const float *Y, const float *Y_hat, float *delta,
             ptrdiff_t n) noexcept nogil
         double (*delta_output_weighted)(int activation, const float *weight, const float *Y,
@@ -144,3 +163,7 @@ cdef extern from "simd.h" nogil:
 
 cdef const cbp_simd_f64* f64
 cdef const cbp_simd_f32* f32
+
+# The table of a level by its name, NULL if there is none: what `testing` runs loops by.
+cdef const cbp_simd_f64* table_f64(const char* level) noexcept
+cdef const cbp_simd_f32* table_f32(const char* level) noexcept

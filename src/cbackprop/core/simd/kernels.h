@@ -91,6 +91,7 @@ static ptrdiff_t FN(steps_scratch)(ptrdiff_t n_hidden, ptrdiff_t n_out, ptrdiff_
 
 const TABLE FN(cbp) = {
     FN(activate),
+    FN(activate_keeping),
     FN(delta_output),
     FN(delta_output_weighted),
     FN(squared_error),

@@ -44,31 +44,18 @@ CBP_INLINE V WN(log1p)(V x)
     return WN(log)(sum) + (x - (sum - (T)1)) / sum;
 }
 
-/* log(1 + e) and *sigma = e / (1 + e), where e = exp(-|x|): log(1 + e) = 2 atanh(e / (2 + e)), and
- * one division makes both quotients. */
-CBP_INLINE V WN(log1p_exp_minus_abs)(V x, V *sigma)
+/* log(1 + e) and *sigma = e / (1 + e) for 0 <= e <= 1: log(1 + e) = 2 atanh(e / (2 + e)), and one
+ * division makes both quotients. */
+CBP_INLINE V WN(log1p_and_sigma)(V e, V *sigma)
 {
-    const V e = WN(exp_minus_abs)(x) * (1 / LIFTED);
     const V e1 = e + (T)1, e2 = e + (T)2;
     const V quotient = e / (e1 * e2);
     *sigma = quotient * e2;
     return WN(atanh_twice)(quotient * e1);
 }
 
-#undef ROUNDER
-#undef EXPONENT_BIAS
-#undef MANTISSA_BITS
-#undef SIGN_BIT
-#undef LN2_HIGH
-#undef LN2_LOW
-#undef LN2_HIGH_SHORT
-#undef LN2_LOW_LONG
-#undef LOG2_E
-#undef LOWEST
-#undef HIGHEST
-#undef LIFT
-#undef LIFTED
-#undef LIFTING
-#undef ENTRIES
-#undef LOOK_UP
-#undef SHIFT
+/* The same where e = exp(-|x|) */
+CBP_INLINE V WN(log1p_exp_minus_abs)(V x, V *sigma)
+{
+    return WN(log1p_and_sigma)(WN(exp_minus_abs)(x) * (1 / LIFTED), sigma);
+}

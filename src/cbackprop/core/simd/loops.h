@@ -13,13 +13,43 @@ CBP_INLINE void FN(activate_loop)(const int activation, const T *h, T *z, ptrdif
         WN(store_part)(z, WN(act)(activation, WN(load_part)(h, n)), n);
 }
 
+/* One copy of the function for body and tail: these are long. */
+#define VALUES(act)                                                                                \
+    for (ptrdiff_t i = 0; i < n; i += W)                                                           \
+        WN(store_up_to)(z + i, WN(act)(WN(load_up_to)(h + i, n - i)), n - i);                      \
+    break
+#define VALUES_OF(act)                                                                             \
+    for (ptrdiff_t i = 0; i < n; i += W) {                                                         \
+        V unused;                                                                                  \
+        WN(store_up_to)(z + i, WN(act)(WN(load_up_to)(h + i, n - i), &unused), n - i);             \
+    }                                                                                              \
+    break
+#define VALUES_AND_SLOPES(act)                                                                     \
+    for (ptrdiff_t i = 0; i < n; i += W) {                                                         \
+        V steep;                                                                                   \
+        WN(store_up_to)(z + i, WN(act)(WN(load_up_to)(h + i, n - i), &steep), n - i);              \
+        WN(store_up_to)(slope + i, steep, n - i);                                                  \
+    }                                                                                              \
+    break
+
 static void FN(activate)(int activation, const T *h, T *z, ptrdiff_t n)
 {
-    if (activation == CBP_IDENTITY && h == z)
-        return;
-#define LOOP(a) FN(activate_loop)(a, h, z, n)
-    FOR_EACH_ACTIVATION(LOOP)
-#undef LOOP
+    switch (activation) {
+    case CBP_SIGMOID: FN(activate_loop)(CBP_SIGMOID, h, z, n); break;
+    case CBP_TANH: FN(activate_loop)(CBP_TANH, h, z, n); break;
+    case CBP_RELU: FN(activate_loop)(CBP_RELU, h, z, n); break;
+    case CBP_LEAKY_RELU: VALUES(leaky_relu);
+    case CBP_ELU: VALUES(elu);
+    case CBP_SOFTSIGN: VALUES(softsign);
+    case CBP_SOFTPLUS: VALUES_OF(softplus);
+    case CBP_SILU: VALUES_OF(silu);
+    case CBP_GELU: VALUES_OF(gelu);
+    case CBP_GAUSSIAN: VALUES_OF(gaussian);
+    case CBP_SINE: VALUES_OF(sine);
+    default:
+        if (h != z)
+            FN(activate_loop)(CBP_IDENTITY, h, z, n);
+    }
 }
 
 CBP_INLINE void FN(times_derivative_loop)(const int activation, const T *Z, T *delta, ptrdiff_t n)
@@ -37,9 +67,28 @@ static void FN(times_derivative)(int activation, const T *Z, T *delta, ptrdiff_t
     if (activation == CBP_IDENTITY)
         return;
 #define LOOP(a) FN(times_derivative_loop)(a, Z, delta, n)
-    FOR_EACH_ACTIVATION(LOOP)
+    FOR_EACH_ACTIVATION(LOOP, LOOP(activation))
 #undef LOOP
 }
+
+static void FN(activate_keeping)(int activation, const T *h, T *z, T *slope, ptrdiff_t n)
+{
+    switch (activation) {
+    case CBP_SOFTPLUS: VALUES_AND_SLOPES(softplus);
+    case CBP_SILU: VALUES_AND_SLOPES(silu);
+    case CBP_GELU: VALUES_AND_SLOPES(gelu);
+    case CBP_GAUSSIAN: VALUES_AND_SLOPES(gaussian);
+    case CBP_SINE: VALUES_AND_SLOPES(sine);
+    default:
+        FN(activate)(activation, h, z, n);
+        for (ptrdiff_t i = 0; i < n; i++)
+            slope[i] = 1;
+        FN(times_derivative)(activation, z, slope, n);
+    }
+}
+#undef VALUES
+#undef VALUES_OF
+#undef VALUES_AND_SLOPES
 
 /* ROWS rows of out = (delta W_T) act'(Z) with K outputs; n >= W, the last vector may overlap the one
  * before it */
@@ -89,9 +138,9 @@ static void FN(delta_hidden)(int activation, const T *delta, ptrdiff_t ld, ptrdi
 #define LOOP_1(a) FN(delta_hidden_loop)(a, 1, delta, ld, rows, W_T, n, Z, out)
 #define LOOP_2(a) FN(delta_hidden_loop)(a, 2, delta, ld, rows, W_T, n, Z, out)
     if (K == 1)
-        FOR_EACH_ACTIVATION(LOOP_1)
+        FOR_EACH_ACTIVATION(LOOP_1, LOOP_1(activation))
     else
-        FOR_EACH_ACTIVATION(LOOP_2)
+        FOR_EACH_ACTIVATION(LOOP_2, LOOP_2(activation))
 #undef LOOP_1
 #undef LOOP_2
 }
@@ -201,7 +250,7 @@ static double FN(delta_output)(int activation, const T *Y, const T *Y_hat, T *de
 {
     double sum;
 #define LOOP(a) sum = FN(delta_loop)(a, 0, 1, NULL, Y, Y_hat, delta, n)
-    FOR_EACH_ACTIVATION(LOOP)
+    FOR_EACH_ACTIVATION(LOOP, LOOP(activation))
 #undef LOOP
     return sum;
 }
@@ -218,7 +267,7 @@ static double FN(delta_loop_weighted)(int activation, const T *weight, const T *
 #define LOOP(a) sum = FN(delta_loop)(a, 1, 1, weight, Y, Y_hat, delta, n)
     if (delta == NULL)
         return FN(delta_loop)(CBP_IDENTITY, 1, 0, weight, Y, Y_hat, NULL, n);
-    FOR_EACH_ACTIVATION(LOOP)
+    FOR_EACH_ACTIVATION(LOOP, LOOP(activation))
 #undef LOOP
     return sum;
 }

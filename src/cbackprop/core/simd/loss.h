@@ -14,28 +14,57 @@ CBP_INLINE V FN(weights)(const T *weight, ptrdiff_t i, ptrdiff_t n)
     return n >= W ? WN(set)(1) : WN(from_bits)(WN(bits)(WN(set)(1)) & WN(inside)(n));
 }
 
-/* g = dl/dp of a loss of the network's output p, and l as g times *factor */
-CBP_INLINE V FN(loss_slope)(int loss, T parameter, V y, V p, V *factor)
+/* log cosh d, and *slope = tanh d.  With m = exp(-|d|) - 1 and n = exp(-2|d|) - 1 = m (2 + m),
+ *     log cosh d = 2 atanh tanh(|d| / 2)^2,        tanh(|d| / 2) = -m / (2 + m)
+ *                = |d| + log(1 + n / 2) = |d| + 2 atanh(n / (4 + n)),   tanh |d| = -n / (2 + n)
+ * the first, which keeps its relative accuracy down to d = 0, where |d| < 1; both arguments of atanh
+ * are within 1/3. */
+CBP_INLINE V FN(log_cosh)(V d, V *slope)
+{
+    const M sign = WN(bits)(d) & WN(bits)(WN(set)((T)-0.0));
+    const V minus_a = WN(from_bits)(WN(bits)(d) | WN(bits)(WN(set)((T)-0.0)));
+    const V m = WN(expm1_negative)(minus_a);
+    const V m2 = m + (T)2;
+    V n = m * m2;
+    CBP_OPAQUE_VECTOR(n);
+    const M small = WN(less)(WN(set)(-1), minus_a);
+    const V quotient = WN(select)(small, m * m, n) / WN(select)(small, m2 * m2, n + (T)4);
+    const V tanh_a = n / (n + (T)2); /* of the other sign */
+    *slope = WN(from_bits)((WN(bits)(tanh_a) & ~WN(bits)(WN(set)((T)-0.0))) | sign);
+    return WN(atanh_twice)(quotient) - WN(select)(small, WN(set)(0), minus_a);
+}
+
+/* g = dl/dp of a loss of the network's output p, and l as *part times *factor */
+CBP_INLINE V FN(loss_slope)(int loss, T parameter, V y, V p, V *part, V *factor)
 {
     const V d = p - y, zero = WN(set)(0);
+    V g;
     *factor = d;
     if (loss == CBP_SQUARED_ERROR) {
         *factor = d * (T)0.5;
-        return d;
+        g = d;
     }
-    if (loss == CBP_HUBER) {
-        const V inside = WN(at_least)(WN(set)(-parameter), WN(at_most)(WN(set)(parameter), d));
-        *factor = d - inside * (T)0.5;
-        return inside;
+    else if (loss == CBP_HUBER) {
+        g = WN(at_least)(WN(set)(-parameter), WN(at_most)(WN(set)(parameter), d));
+        *factor = d - g * (T)0.5;
     }
-    if (loss == CBP_GIVEN) {
+    else if (loss == CBP_GIVEN) {
         *factor = zero;
-        return y;
+        g = y;
     }
-    const int quantile = loss == CBP_QUANTILE;
-    const V above = WN(set)(quantile ? 1 - parameter : 1);
-    const V below = WN(set)(quantile ? -parameter : -1);
-    return WN(select)(WN(less)(zero, d), above, WN(select)(WN(less)(d, zero), below, d));
+    else if (loss == CBP_LOG_COSH) {
+        *factor = WN(set)(1);
+        *part = FN(log_cosh)(d, &g);
+        return g;
+    }
+    else {
+        const int quantile = loss == CBP_QUANTILE;
+        const V above = WN(set)(quantile ? 1 - parameter : 1);
+        const V below = WN(set)(quantile ? -parameter : -1);
+        g = WN(select)(WN(less)(zero, d), above, WN(select)(WN(less)(d, zero), below, d));
+    }
+    *part = g;
+    return g;
 }
 
 static double FN(output_loss)(int loss, int activation, T parameter, const T *weight, const T *Y,
@@ -44,9 +73,10 @@ static double FN(output_loss)(int loss, int activation, T parameter, const T *we
     FN(lanes) lanes = {0}, none = {0};
     for (ptrdiff_t i = 0; i < n; i += W) {
         const V w = FN(weights)(weight, i, n - i), p = WN(load_up_to)(Y_hat + i, n - i);
-        V factor;
-        const V g = FN(loss_slope)(loss, parameter, WN(load_up_to)(Y + i, n - i), p, &factor);
-        FN(add_product)(&lanes, 1, w, g, factor);
+        V part, factor;
+        const V y = WN(load_up_to)(Y + i, n - i);
+        const V g = FN(loss_slope)(loss, parameter, y, p, &part, &factor);
+        FN(add_product)(&lanes, 1, w, part, factor);
         if (delta != NULL)
             WN(store_up_to)(delta + i, g * w * WN(derivative)(activation, p), n - i);
     }
@@ -60,12 +90,12 @@ static double FN(output_loss_softmax)(int loss, T parameter, const T *weight, co
     FN(lanes) lanes = {0}, none = {0};
     for (ptrdiff_t row = 0; row < rows; row++) {
         const ptrdiff_t end = (row + 1) * cols;
-        V dots = WN(set)(0), factor;
+        V dots = WN(set)(0), part, factor;
         for (ptrdiff_t i = end - cols; i < end; i += W) {
             const V w = FN(weights)(weight, i, end - i), p = WN(load_up_to)(Y_hat + i, end - i);
             const V y = WN(load_up_to)(Y + i, end - i);
-            const V g = FN(loss_slope)(loss, parameter, y, p, &factor);
-            FN(add_product)(&lanes, 1, w, g, factor);
+            const V g = FN(loss_slope)(loss, parameter, y, p, &part, &factor);
+            FN(add_product)(&lanes, 1, w, part, factor);
             dots += g * w * p;
         }
         if (delta == NULL)
@@ -74,7 +104,7 @@ static double FN(output_loss_softmax)(int loss, T parameter, const T *weight, co
         for (ptrdiff_t i = end - cols; i < end; i += W) {
             const V w = FN(weights)(weight, i, end - i), p = WN(load_up_to)(Y_hat + i, end - i);
             const V y = WN(load_up_to)(Y + i, end - i);
-            const V g = FN(loss_slope)(loss, parameter, y, p, &factor);
+            const V g = FN(loss_slope)(loss, parameter, y, p, &part, &factor);
             WN(store_up_to)(delta + i, p * (g * w - dot), end - i);
         }
     }
@@ -115,6 +145,28 @@ static double FN(poisson)(const T *weight, const T *Y, const T *O, T *delta, ptr
         FN(add_product)(&lanes, 1, w, y * (log_y - o) + d, WN(set)(1));
         if (delta != NULL)
             WN(store_up_to)(delta + i, d * w, n - i);
+    }
+    return FN(total)(lanes, none);
+}
+
+/* l = exp(t) - 1 - t and delta = 1 - exp(t) with t = log y - O: half the deviance of the gamma
+ * distribution with mean exp(O).  For |t| <= ln 2 / 2 the exponential's series, without its first
+ * terms, is l, so that nothing cancels at its minimum, t = 0.  y = 0, as of a missing one, has t = 0
+ * (but NaN where O is not finite). */
+static double FN(gamma)(const T *weight, const T *Y, const T *O, T *delta, ptrdiff_t n)
+{
+    FN(lanes) lanes = {0}, none = {0};
+    for (ptrdiff_t i = 0; i < n; i += W) {
+        const V w = FN(weights)(weight, i, n - i);
+        const V y = WN(load_up_to)(Y + i, n - i), o = WN(load_up_to)(O + i, n - i);
+        const V t = WN(select)(WN(less)(WN(set)(0), y), WN(log)(y) - o, y + o * (T)0);
+        const T near = (T)0.34657359;
+        const M small = WN(less)(t, WN(set)(near)) & WN(less)(WN(set)(-near), t);
+        const V series = WN(expm1_beyond)(t), grown = WN(exp)(t) - (T)1;
+        const V l = WN(select)(small, series, grown - t);
+        FN(add_product)(&lanes, 1, w, l, WN(set)(1));
+        if (delta != NULL)
+            WN(store_up_to)(delta + i, WN(select)(small, -t - series, -grown) * w, n - i);
     }
     return FN(total)(lanes, none);
 }
@@ -249,6 +301,8 @@ static double FN(loss)(int loss, int activation, T parameter, const T *weight, c
         return 0;
     if (loss == CBP_POISSON)
         return FN(poisson)(weight, Y, P, delta, n);
+    if (loss == CBP_GAMMA)
+        return FN(gamma)(weight, Y, P, delta, n);
     if (loss != CBP_CROSS_ENTROPY)
         return activation == CBP_SOFTMAX
                    ? FN(output_loss_softmax)(loss, parameter, weight, Y, P, delta, rows, cols)

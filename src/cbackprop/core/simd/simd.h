@@ -12,15 +12,64 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Activations.  The last two are of an output layer only: `output` and `loss` know them. */
+/* Activations.  CBP_EXP and CBP_SOFTMAX are of an output layer only: `output` and `loss` know them.
+ * CBP_KEPT is none: it names an array of slopes where a loop wants outputs.
+ *
+ * With z = act(h), each is within 4 units in the last place of its true value, and so is its slope
+ * but as said.  The limits at the infinities are as the formulas have them; sin is NaN there.
+ *
+ *                 value                      slope
+ *     leaky_relu  h > 0 ? h : 0.01 h         z > 0 ? 1 : 0.01
+ *     elu         h > 0 ? h : exp(h) - 1     z > 0 ? 1 : z + 1
+ *     softplus    log(1 + exp(h))            1 / (1 + exp(-h))
+ *     silu        h s, s = 1 / (1 + exp(-h)) s (1 + h (1 - s)); within 1.5 units of 1/4 for h in
+ *                                            [-1.6, -1], where it crosses 0
+ *     gelu        h Phi(h), by erf           Phi(h) + h phi(h); within 1.5 units of 1/4 for h in
+ *                                            [-1, -0.5], where it crosses 0
+ *     softsign    h / (1 + |h|)              (1 - |z|)^2
+ *     gaussian    exp(-h^2)                  -2 h z
+ *     sine        sin h                      cos h; both to |h| = 2^22.  Up to 2^48 they are right
+ *                                            for an argument within one unit of h's last place;
+ *                                            beyond, those of 2^48 or -2^48
+ *
+ * A slope taken from z is that of the rounded z. */
 enum {
     CBP_IDENTITY = 0,
     CBP_SIGMOID = 1,
     CBP_TANH = 2,
     CBP_RELU = 3,
     CBP_EXP = 4,
-    CBP_SOFTMAX = 5
+    CBP_SOFTMAX = 5,
+    CBP_LEAKY_RELU = 6,
+    CBP_ELU = 7,
+    CBP_SOFTPLUS = 8,
+    CBP_SILU = 9,
+    CBP_GELU = 10,
+    CBP_SOFTSIGN = 11,
+    CBP_GAUSSIAN = 12,
+    CBP_SINE = 13,
+    CBP_KEPT = 14
 };
+
+/* Whether the slope is a function of h and not, or not accurately, of z: `activate_keeping` makes
+ * it, and `times_derivative` and `delta_hidden` then take it as CBP_KEPT's z. */
+static inline int cbp_keeps_slope(int activation)
+{
+    return activation == CBP_SOFTPLUS || activation == CBP_SILU || activation == CBP_GELU ||
+           activation == CBP_GAUSSIAN || activation == CBP_SINE;
+}
+
+/* Whether each output depends on one input */
+static inline int cbp_is_elementwise(int activation)
+{
+    return activation != CBP_SOFTMAX;
+}
+
+/* Whether it is of an output layer only */
+static inline int cbp_of_outputs_only(int activation)
+{
+    return activation == CBP_EXP || activation == CBP_SOFTMAX;
+}
 
 enum {
     CBP_SQUARED_ERROR = 0,
@@ -29,17 +78,22 @@ enum {
     CBP_ABSOLUTE_ERROR = 3,
     CBP_HUBER = 4,
     CBP_QUANTILE = 5,
-    CBP_GIVEN = 6
+    CBP_GIVEN = 6,
+    CBP_LOG_COSH = 7,
+    CBP_GAMMA = 8
 };
 
-/* activate               z = act(h); z may be h
+/* activate               z = act(h) of an activation that a hidden layer may have; z may be h
+ * activate_keeping       the same, and slope = act'(h), which overlaps neither
  * delta_output           delta = (Y_hat - Y) * act'(Y_hat), which is -(Y - Y_hat) * act'; the
  *                        derivative is taken from the output; delta may be Y_hat; returns
  *                        sum (Y - Y_hat)^2, accumulated in double
  * delta_output_weighted  the same, row i times weight[i] in delta and in the sum
  * squared_error          sum (Y - Y_hat)^2, accumulated in double
  * squared_error_weighted sum_i weight[i] * sum_j (Y - Y_hat)[i,j]^2
- * times_derivative       delta *= act'(Z): sigmoid Z (1 - Z), tanh 1 - Z^2, relu Z > 0, identity 1
+ * times_derivative       delta *= act'(Z): sigmoid Z (1 - Z), tanh 1 - Z^2, relu Z > 0, identity 1,
+ *                        the others as above, CBP_KEPT Z itself; here and wherever a slope is taken
+ *                        from outputs it is NaN of one that cannot be (cbp_keeps_slope)
  * delta_hidden           out = (delta W_T) act'(Z): delta (rows, n_out), its rows ld apart; W_T (n_out,
  *                        n_hidden), Z and out (rows, n_hidden); n_out 1 or 2, n_hidden >= lanes.
  *                        product and times_derivative in one pass
@@ -48,11 +102,15 @@ enum {
  *                        maximum makes the whole row NaN
  * loss                   sum_ij weight_ij l(Y_ij, P_ij), accumulated in double, and, unless delta is
  *                        NULL, delta = its derivative with respect to O; weight NULL: ones.  P is O
- *                        for CBP_CROSS_ENTROPY (sigmoid, softmax) and CBP_POISSON (exp; Y >= 0),
- *                        Y_hat for the others; delta may be P.  parameter: the threshold of
+ *                        for CBP_CROSS_ENTROPY (sigmoid, softmax), CBP_POISSON (exp; Y >= 0) and
+ *                        CBP_GAMMA (exp; Y > 0 and not subnormal), Y_hat for the others; delta may
+ *                        be P.  An output that keeps its slope is given as CBP_IDENTITY, and delta
+ *                        multiplied by the slope afterwards.  parameter: the threshold of
  *                        CBP_HUBER, the quantile of CBP_QUANTILE.  CBP_GIVEN: Y is dl/dY_hat, and
- *                        the sum 0.  Softmax's cross-entropy weights the terms of its sum over
- *                        classes.  Formulas: docs/mathematics.md
+ *                        the sum 0.  CBP_LOG_COSH: l = log cosh(Y_hat - Y).  CBP_GAMMA: l = Y
+ *                        exp(-O) + O - log Y - 1, half the deviance; where Y is 0, as of a missing
+ *                        one, l and delta are 0.  Softmax's cross-entropy weights the terms of its
+ *                        sum over classes.  Formulas: docs/mathematics.md
  * element_weights        weight_ij = row_weight_i * column_weight_j, either NULL: ones; `missing`:
  *                        where Y_ij is NaN, weight_ij = Y_ij = 0, else Y is not touched
  * column_sums            out = beta * out + alpha * sums of delta's columns; beta == 0 does not
@@ -95,6 +153,7 @@ typedef struct cbp_two_layers_f32 { CBP_TWO_LAYERS(float) } cbp_two_layers_f32;
 
 #define CBP_SIMD_TABLE(T, NET)                                                                          \
     void (*activate)(int activation, const T *h, T *z, ptrdiff_t n);                               \
+    void (*activate_keeping)(int activation, const T *h, T *z, T *slope, ptrdiff_t n);             \
     double (*delta_output)(int activation, const T *Y, const T *Y_hat, T *delta, ptrdiff_t n);     \
     double (*delta_output_weighted)(int activation, const T *weight, const T *Y, const T *Y_hat,   \
                                     T *delta, ptrdiff_t rows, ptrdiff_t cols);                     \

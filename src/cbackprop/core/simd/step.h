@@ -18,10 +18,11 @@
  * This file promises to stay one step: no epochs, no choice of rows, no rule but W += alpha g.
  */
 
-/* The scratch memory.  Hidden quantities have `padded` columns, whole vectors; those of the output
+/* The scratch memory; `slope` is there for activations without a loop of their own.  Hidden quantities
+ * have `padded` columns, whole vectors; those of the output
  * are flat over rows and outputs. */
 typedef struct WN(scratch) {
-    T *Z, *step_H;                  /* (rows, padded); step_H = alpha delta_H */
+    T *Z, *step_H, *slope;          /* (rows, padded); step_H = alpha delta_H, slope = sigma'(H) */
     T *W2_T, *b1;                   /* (n_out, padded), (padded,): of the call */
     T *Y, *error, *O, *step_O;      /* (rows * n_out,); step_O = alpha delta_O */
     ptrdiff_t padded;
@@ -243,11 +244,27 @@ CBP_INLINE void WN(step_sigma_loop)(const int activation, T *Z, ptrdiff_t rows, 
     }
 }
 
-static void WN(step_sigma)(int activation, T *Z, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t padded)
+/* The same of any activation, and slope = sigma'(H) */
+static void WN(step_sigma_keeping)(int activation, T *Z, T *slope, ptrdiff_t rows, ptrdiff_t n,
+                                   ptrdiff_t padded)
 {
-#define LOOP(a) WN(step_sigma_loop)(a, Z, rows, n, padded)
-    FOR_EACH_ACTIVATION(LOOP)
+    for (ptrdiff_t r = 0; r < rows; r++, Z += padded, slope += padded)
+        for (ptrdiff_t h = 0; h < n; h += W) {
+            const M inside = WN(inside)(n - h);
+            V steep;
+            const V z = WN(act_and_slope)(activation, WN(load)(Z + h), &steep);
+            WN(store)(Z + h, WN(from_bits)(WN(bits)(z) & inside));
+            WN(store)(slope + h, WN(from_bits)(WN(bits)(steep) & inside));
+        }
+}
+
+static void WN(step_sigma)(int activation, const WN(scratch) *to, ptrdiff_t rows, ptrdiff_t n)
+{
+#define LOOP(a) WN(step_sigma_loop)(a, to->Z, rows, n, to->padded)
+#define OTHERS WN(step_sigma_keeping)(activation, to->Z, to->slope, rows, n, to->padded)
+    FOR_EACH_ACTIVATION(LOOP, OTHERS)
 #undef LOOP
+#undef OTHERS
 }
 
 /* Y_hat = sigma(O), from O to the error Y_hat - Y and to alpha delta_O */
@@ -262,6 +279,18 @@ CBP_INLINE void WN(step_delta_loop)(const int activation, const WN(scratch) *to,
             step_O *= WN(derivative)(activation, Y_hat);
         WN(store)(to->error + i, error);
         WN(store)(to->step_O + i, step_O);
+    }
+}
+
+/* The same of any activation */
+static void WN(step_delta_keeping)(int activation, const WN(scratch) *to, ptrdiff_t n, T alpha)
+{
+    for (ptrdiff_t i = 0; i < n; i += W) {
+        V slope;
+        const V Y_hat = WN(act_and_slope)(activation, WN(load)(to->O + i), &slope);
+        const V error = Y_hat - WN(load)(to->Y + i);
+        WN(store)(to->error + i, error);
+        WN(store)(to->step_O + i, alpha * error * slope);
     }
 }
 
@@ -310,16 +339,18 @@ static double WN(step_output)(const NET *net, const WN(scratch) *to, ptrdiff_t r
         }
     }
 #define LOOP(a) WN(step_delta_loop)(a, to, n, alpha)
-    FOR_EACH_ACTIVATION(LOOP)
+#define OTHERS WN(step_delta_keeping)(activation, to, n, alpha)
+    FOR_EACH_ACTIVATION(LOOP, OTHERS)
 #undef LOOP
+#undef OTHERS
     for (ptrdiff_t i = 0; i < n; i++)
         squares += (double)to->error[i] * (double)to->error[i];
     return squares;
 }
 
-/* step_H = alpha delta_H = (alpha delta_O W2^T) * sigma'(H) */
-CBP_INLINE void WN(step_hidden_loop)(const int activation, const WN(scratch) *to, ptrdiff_t rows,
-                                     ptrdiff_t n_out)
+/* step_H = alpha delta_H = (alpha delta_O W2^T) * sigma'(H); Z: what sigma' is taken from */
+CBP_INLINE void WN(step_hidden_loop)(const int activation, const WN(scratch) *to, const T *Z,
+                                     ptrdiff_t rows, ptrdiff_t n_out)
 {
     const ptrdiff_t padded = to->padded;
     for (ptrdiff_t r = 0; r < rows; r++) {
@@ -330,7 +361,7 @@ CBP_INLINE void WN(step_hidden_loop)(const int activation, const WN(scratch) *to
             for (ptrdiff_t j = 1; j < n_out; j++)
                 step_H += WN(set)(step_O[j]) * WN(load)(W2_T + j * padded);
             if (activation != CBP_IDENTITY)
-                step_H *= WN(derivative)(activation, WN(load)(to->Z + r * padded + h));
+                step_H *= WN(derivative)(activation, WN(load)(Z + r * padded + h));
             WN(store)(to->step_H + r * padded + h, step_H);
         }
     }
@@ -338,9 +369,11 @@ CBP_INLINE void WN(step_hidden_loop)(const int activation, const WN(scratch) *to
 
 static void WN(step_hidden)(int activation, const WN(scratch) *to, ptrdiff_t rows, ptrdiff_t n_out)
 {
-#define LOOP(a) WN(step_hidden_loop)(a, to, rows, n_out)
-    FOR_EACH_ACTIVATION(LOOP)
+#define LOOP(a) WN(step_hidden_loop)(a, to, to->Z, rows, n_out)
+#define OTHERS WN(step_hidden_loop)(CBP_KEPT, to, to->slope, rows, n_out)
+    FOR_EACH_ACTIVATION(LOOP, OTHERS)
 #undef LOOP
+#undef OTHERS
 }
 
 /* (1): W2 += Z^T step_O, and the same for the biases (A = 1) */
@@ -385,8 +418,9 @@ static ptrdiff_t WN(step_scratch)(ptrdiff_t n_hidden, ptrdiff_t n_out, ptrdiff_t
         to->error = to->Y + flat;
         to->O = to->error + flat;
         to->step_O = to->O + flat;
+        to->slope = to->step_O + flat;
     }
-    return (2 * rows + n_out + 1) * padded + 4 * flat;
+    return (3 * rows + n_out + 1) * padded + 4 * flat;
 }
 
 /* W2 and b1 into the scratch memory, and back */
@@ -460,7 +494,7 @@ static ptrdiff_t WN(steps)(const NET *net, const T *X, const T *Y, const int64_t
                 to.Y[r * n_out + j] = Y[at * n_out + j];
         }
         WN(step_inputs)(rows, &in, net->W1, to.step_H, net->b1 == NULL ? NULL : to.b1, to.Z);
-        WN(step_sigma)(net->hidden_activation, to.Z, rows, n_hidden, to.padded);
+        WN(step_sigma)(net->hidden_activation, &to, rows, n_hidden);
         const double sum = WN(step_output)(net, &to, rows, alpha);
         WN(step_hidden)(net->hidden_activation, &to, rows, n_out);
         WN(step_gradient_2)(net, &to, rows); /* (1) */

@@ -10,7 +10,11 @@
  *           a = lr / (1 - beta_1^t), c = 1 / sqrt(1 - beta_2^t); its folded form, given below the
  *           algorithm, whose epsilon is another, a = lr sqrt(1 - beta_2^t) / (1 - beta_1^t), c = 1.
  *           The 1 - beta are arguments: rounded to float, they are not 1 minus a rounded beta.
- * amsgrad   the same, with v_max = max(v_max, v) under the root (Reddi, Kale and Kumar, ICLR 2018)
+ * nadam     m and v as adam's;  W -= (a_g g + a_m m) / (sqrt(v) c + epsilon)
+ *           Dozat, ICLR workshop 2016, as PyTorch has it: with mu_t = beta_1 (1 - 0.96^(0.004 t) / 2)
+ *           at step t, a_g = lr (1 - mu_t) / (1 - mu_1 ... mu_t), a_m = lr mu_(t+1) / (1 - mu_1 ...
+ *           mu_(t+1)), c = 1 / sqrt(1 - beta_2^t)
+ * amsgrad   adam's, with v_max = max(v_max, v) under the root (Reddi, Kale and Kumar, ICLR 2018)
  * rprop     iRPROP+ (Igel and Huesken, Neurocomputing 50, 2003); by the sign of g_before g:
  *             > 0   step *= increase;  move = -sign(g) step;  W += move
  *             = 0                      move = -sign(g) step;  W += move
@@ -35,6 +39,8 @@
     void (*nesterov)(T lr, T mu, const T *g, T *v, T *W, ptrdiff_t n);                             \
     void (*adam)(T a, T c, T epsilon, T beta_1, T beta_2, T one_minus_beta_1, T one_minus_beta_2,  \
                  const T *g, T *m, T *v, T *W, ptrdiff_t n);                                       \
+    void (*nadam)(T a_g, T a_m, T c, T epsilon, T beta_1, T beta_2, T one_minus_beta_1,            \
+                  T one_minus_beta_2, const T *g, T *m, T *v, T *W, ptrdiff_t n);                  \
     void (*amsgrad)(T a, T c, T epsilon, T beta_1, T beta_2, T one_minus_beta_1,                   \
                     T one_minus_beta_2, const T *g, T *m, T *v, T *v_max, T *W, ptrdiff_t n);      \
     void (*rprop)(T increase, T decrease, T least, T most, int worse, const T *g, T *g_before,     \

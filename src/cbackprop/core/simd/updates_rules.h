@@ -37,6 +37,17 @@ static void FN(adam)(T a, T c, T epsilon, T beta_1, T beta_2, T one_minus_beta_1
     }
 }
 
+static void FN(nadam)(T a_g, T a_m, T c, T epsilon, T beta_1, T beta_2, T one_minus_beta_1,
+                      T one_minus_beta_2, const T *RESTRICT g, T *RESTRICT m, T *RESTRICT v,
+                      T *RESTRICT W, ptrdiff_t n)
+{
+    for (ptrdiff_t i = 0; i < n; i++) {
+        m[i] = beta_1 * m[i] + one_minus_beta_1 * g[i];
+        v[i] = beta_2 * v[i] + one_minus_beta_2 * (g[i] * g[i]);
+        W[i] = W[i] - (a_g * g[i] + a_m * m[i]) / (SQRT(v[i]) * c + epsilon);
+    }
+}
+
 static void FN(amsgrad)(T a, T c, T epsilon, T beta_1, T beta_2, T one_minus_beta_1,
                         T one_minus_beta_2, const T *RESTRICT g, T *RESTRICT m, T *RESTRICT v,
                         T *RESTRICT v_max, T *RESTRICT W, ptrdiff_t n)
@@ -90,6 +101,6 @@ static void FN(scale)(T factor, T *x, ptrdiff_t n)
 }
 
 const TABLE FN(cbp_updates) = {
-    FN(sgd),   FN(momentum), FN(nesterov), FN(adam),
-    FN(amsgrad), FN(rprop), FN(penalty), FN(scale),
+    FN(sgd), FN(momentum), FN(nesterov), FN(adam), FN(nadam), FN(amsgrad), FN(rprop), FN(penalty),
+    FN(scale),
 };

@@ -11,6 +11,9 @@
 #endif
 #include "activation.h"
 #include "logarithm.h"
+#include "smooth.h"
+#include "sine.h"
+#include "slope.h"
 #include "step.h"
 #if BYTES == VECTOR_BYTES
 #include "loops.h"
