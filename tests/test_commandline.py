@@ -307,10 +307,16 @@ def test_config(run):
         (["train", "CSV", "--hidden", "3,-1"], "argument --hidden"),
         (["train", "CSV", "--hidden", "3", "0"], "argument --hidden: '3 0'"),
         (["train", "CSV", "--hidden", "9" * 18], "sizes"),
-        (["train", "CSV", "--activation", "step"], "unknown activation 'step'"),
+        (
+            ["train", "CSV", "--activation", "step"],
+            "activation is 'step'; expected",
+        ),
         (["train", "CSV", "--activation", "tanh,relu"], "2 activations for 1 hidden layer"),
-        (["train", "CSV", "--output-activation", "step"], "invalid choice: 'step'"),
-        (["train", "CSV", "--activation", "softmax"], "unknown activation 'softmax'"),
+        (["train", "CSV", "--output-activation", "step"], "activation is 'step'; expected"),
+        (
+            ["train", "CSV", "--activation", "softmax"],
+            "activation is 'softmax'; expected",
+        ),
         (["train", "CSV", "--loss", "hinge"], "invalid choice: 'hinge'"),
         (["train", "CSV", "--solver", "newton"], "invalid choice: 'newton'"),
         (

@@ -84,7 +84,7 @@ def test_the_partition_follows_from_the_shape(sizes, dtype, partition):
     [
         (((3,), (), True, "float64"), ValueError),
         (((3, 2), (1, 1), True, "float64"), ValueError),
-        (((3, 2), (7,), True, "float64"), ValueError),
+        (((3, 2), (14,), True, "float64"), ValueError),
         (((3, 0), (1,), True, "float64"), ValueError),
         (((3, 2), (1,), True, "float16"), ValueError),
         (((2**31, 2), (1,), True, "float64"), OverflowError),

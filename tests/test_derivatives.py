@@ -15,7 +15,7 @@ from cbackprop.core.gradient import jacobians as core
 from cbackprop.errors import InputError, InputMemoryError, InputTypeError
 from cbackprop.network import jacobians
 from cbackprop.network.scaling import Scaling
-from test_gradients import ACTIVATIONS, HIDDEN, case
+from test_gradients import ACTIVATIONS, HIDDEN, case, pairs
 
 EXP, SOFTMAX = 4, 5
 
@@ -88,9 +88,7 @@ def assert_near(got, expected, tolerance):
 
 
 def cases(depth, bias, dtype, n_outs=range(1, 6)):
-    for activation, output_activation, n_out in itertools.product(
-        ACTIVATIONS if depth else ["sigmoid"], ACTIVATIONS, n_outs
-    ):
+    for (activation, output_activation), n_out in itertools.product(pairs(depth), n_outs):
         yield case(activation, output_activation, depth, bias, n_out, dtype)[:2]
 
 

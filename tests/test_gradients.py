@@ -10,6 +10,20 @@ from cbackprop import Network, reference
 HIDDEN = {0: (), 1: (4,), 2: (4, 3), 3: (3, 4, 2)}
 ACTIVATIONS = list(reference.ACTIVATIONS)
 
+# Every pair of a hidden and an output activation of the first four; the others beside two of them,
+# once of which sigma' is taken from Z, and beside themselves.
+FIRST = ("identity", "sigmoid", "tanh", "relu")
+PAIRS = list(itertools.product(FIRST, FIRST))
+for name in ACTIVATIONS:
+    if name not in FIRST:
+        PAIRS += [(name, "identity"), (name, "sigmoid"), ("tanh", name), (name, name)]
+PAIRS += [("silu", "elu"), ("softsign", "gelu")]
+
+
+def pairs(depth):
+    """The pairs, or without hidden layers each output activation once."""
+    return PAIRS if depth else [("sigmoid", name) for name in ACTIVATIONS]
+
 
 def case(activation, output_activation, depth, bias, n_out, dtype):
     """A network and data on which every unit has a say, none is saturated or near a relu's kink."""
@@ -36,7 +50,11 @@ def case(activation, output_activation, depth, bias, n_out, dtype):
 def well_behaved(activation, Z):
     if activation == "relu":
         return (Z > 0).any(axis=0).all() and np.abs(Z[Z != 0]).min() > 1e-3
-    return activation == "identity" or np.abs(Z).max() < 0.97
+    if activation in ("leaky_relu", "elu"):
+        return np.abs(Z).min() > 1e-3
+    if activation == "softsign":
+        return np.abs(Z).max() < 0.97
+    return activation not in ("sigmoid", "tanh") or np.abs(Z).max() < 0.97
 
 
 def by_complex_step(net, X, Y, sample_weight=None):
@@ -67,9 +85,7 @@ def assert_equal(net, got, exact, tolerance):
 @pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize("weighted", [False, True])
 def test_against_complex_steps(depth, bias, weighted):
-    for activation, output_activation, n_out in itertools.product(
-        ACTIVATIONS if depth else ["sigmoid"], ACTIVATIONS, range(1, 6)
-    ):
+    for (activation, output_activation), n_out in itertools.product(pairs(depth), range(1, 6)):
         net, X, Y = case(activation, output_activation, depth, bias, n_out, "float64")
         weight = np.array([1, 0, 2, 0.5, 3, 1.0]) if weighted else None
         loss, gradient = net.gradient(X, Y, sample_weight=weight)
@@ -83,9 +99,7 @@ def test_against_complex_steps(depth, bias, weighted):
 @pytest.mark.parametrize("bias", [True, False])
 def test_float32_against_float64(depth, bias):
     eps = np.finfo(np.float32).eps
-    for activation, output_activation, n_out in itertools.product(
-        ACTIVATIONS if depth else ["sigmoid"], ACTIVATIONS, range(1, 6)
-    ):
+    for (activation, output_activation), n_out in itertools.product(pairs(depth), range(1, 6)):
         net, X, Y = case(activation, output_activation, depth, bias, n_out, "float32")
         wide = case(activation, output_activation, depth, bias, n_out, "float64")[0]
         wide.parameters[:] = net.parameters

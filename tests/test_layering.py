@@ -19,7 +19,7 @@ SOURCES = Path(__file__).parents[1] / "src" / "cbackprop"
 # From the ground up: a room imports from those before it.
 ROOMS = [
     *("errors", "version", "moved", "reference", "core", "checks", "machine", "files"),
-    *("losses", "solvers", "network", "training", "plotting", "__init__"),
+    *("activations", "losses", "solvers", "network", "training", "plotting", "__init__"),
     *("sklearn", "commandline", "__main__"),
 ]
 CORE_ROOMS = [

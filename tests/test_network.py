@@ -87,9 +87,9 @@ def test_networks_are_not_compared(net):
         ({"activation": None}, InputTypeError, "activation is None"),
         ({"activation": (None,)}, InputTypeError, r"activation\[0\] is None"),
         (
-            {"output_activation": "softplus"},
+            {"output_activation": "softstep"},
             InputError,
-            "output_activation is 'softplus'; expected",
+            "output_activation is 'softstep'; expected",
         ),
         ({"output_activation": ["tanh"]}, InputTypeError, "output_activation is a list"),
         ({"bias": 1}, InputTypeError, r"bias is 1 \(int\)"),

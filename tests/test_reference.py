@@ -61,7 +61,9 @@ def test_special_values():
     assert reference.sigmoid(np.array([-np.inf, np.inf])).tolist() == [0.0, 1.0]
     assert np.isnan(reference.relu(np.nan))
     assert reference.relu(np.array([-np.inf, -1.0, 0.0, 2.0])).tolist() == [0, 0, 0, 2]
-    assert reference.ACTIVATIONS["relu"][1](np.zeros(1)).tolist() == [0.0]  # relu'(0) = 0
+    assert reference.ACTIVATIONS["relu"][1](np.zeros(1), np.zeros(1)).tolist() == [
+        0.0
+    ]  # relu'(0) = 0
 
 
 @pytest.mark.parametrize("name", reference.ACTIVATIONS)
@@ -69,7 +71,7 @@ def test_each_derivative_belongs_to_its_activation(name):
     activation, derivative = reference.ACTIVATIONS[name]
     h = np.linspace(-3, 3, 20)  # 0 is not among them
     exact = activation(h + 1e-30j).imag / 1e-30
-    np.testing.assert_allclose(derivative(activation(h)), exact, rtol=1e-12, atol=1e-15)
+    np.testing.assert_allclose(derivative(h, activation(h)), exact, rtol=1e-12, atol=1e-15)
 
 
 def test_row_weights_are_repetitions():

@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 
 from . import checks
+from .activations import ACTIVATIONS
 from .core.gradient.objective import Objective
 from .errors import InputError, InputTypeError
 
 __all__ = ["LOSSES", "Huber", "Quantile", "check_loss", "check_targets", "name_of", "objective_for"]
 
-ELEMENTWISE = ("identity", "sigmoid", "tanh", "relu", "exp")
+ELEMENTWISE = tuple(spec.name for spec in ACTIVATIONS.values() if spec.elementwise)
 
 # The output activations of each loss, and why there are no others.
 LOSSES = {

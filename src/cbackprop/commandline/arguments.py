@@ -9,10 +9,10 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import NoReturn
 
+from ..activations import ACTIVATIONS, HIDDEN, canonical
 from ..errors import InputError
 from ..losses import LOSSES
 from ..network.initialization import INITIALIZATIONS
-from ..network.network import ACTIVATIONS, HIDDEN_ACTIVATIONS
 from ..version import __version__
 
 SOLVERS = ("sgd", "adam", "rprop", "lbfgs", "lm", "br")
@@ -181,14 +181,16 @@ def _network(net: argparse._ArgumentGroup) -> None:
         metavar="NAME",
         type=_activations,
         default=("sigmoid",),
-        help=f"{', '.join(HIDDEN_ACTIVATIONS)}; or one for each hidden layer, separated by commas "
+        help=f"{', '.join(HIDDEN)}; or one for each hidden layer, separated by commas "
         "(default: sigmoid)",
     )
     net.add_argument(
         "--output-activation",
-        choices=tuple(ACTIVATIONS),
-        help="default: as --loss wants it, else sigmoid for classes and where all targets lie in "
-        "0..1, else identity. With identity the training sees the targets with mean 0 and "
+        metavar="NAME",
+        type=_output_activation,
+        help=f"one of the same, {' or '.join(n for n in ACTIVATIONS if n not in HIDDEN)} "
+        "(default: as --loss wants it, else sigmoid for classes and where all targets lie in 0..1, "
+        "else identity). With identity the training sees the targets with mean 0 and "
         "deviation 1 (unless --scale none), and the model answers in their own units",
     )
     net.add_argument(
@@ -413,10 +415,15 @@ def _seed(word: str) -> int:
 
 
 def _activations(word: str) -> tuple[str, ...]:
-    names = tuple(word.split(","))
-    for name in names:
-        if name not in HIDDEN_ACTIVATIONS:
-            raise argparse.ArgumentTypeError(
-                f"unknown activation {name!r}; known are {', '.join(HIDDEN_ACTIVATIONS)}"
-            )
-    return names
+    return tuple(_activation(name, hidden=True) for name in word.split(","))
+
+
+def _output_activation(word: str) -> str:
+    return _activation(word, hidden=False)
+
+
+def _activation(name: str, *, hidden: bool) -> str:
+    try:
+        return canonical("activation", name, hidden=hidden)
+    except InputError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error

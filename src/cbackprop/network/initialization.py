@@ -4,7 +4,7 @@ Random numbers are the raw output of NumPy's Philox, whose stream NumPy guarante
 into uniform and normal numbers here: the same seed gives the same parameters with every version,
 and (rounded) with both dtypes.  They are drawn in the order of the flat array: W1, b1, W2, ...
 
-This file knows arrays of numbers and names of activations, no network.
+This file knows arrays of numbers and specifications of activations, no network.
 """
 
 import math
@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from .. import checks
+from ..activations import ACTIVATIONS
 
 __all__ = ["INITIALIZATIONS", "initial_parameters"]
 
@@ -57,10 +58,14 @@ def _glorot(
 def _auto(
     stream: Stream, n_in: int, n_out: int, activation: str, is_output: bool
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Glorot; for relu W uniform in +-sqrt(6 / n_in), b = 0.  He et al. 2015, equation (10)."""
-    if activation != "relu":
+    """W uniform with the variance gain^2 / n_in, b = 0; Glorot where no gain is specified.
+
+    For relu, whose gain^2 is 2, that is +-sqrt(6 / n_in): He et al. 2015, equation (10).
+    """
+    gain_squared = ACTIVATIONS[activation].gain_squared
+    if gain_squared is None:
         return _glorot(stream, n_in, n_out, activation, is_output)
-    return stream.uniform((n_in, n_out), math.sqrt(6 / n_in)), np.zeros(n_out)
+    return stream.uniform((n_in, n_out), math.sqrt(3 * gain_squared / n_in)), np.zeros(n_out)
 
 
 def _normal(

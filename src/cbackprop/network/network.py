@@ -16,6 +16,7 @@ from typing import Any, Literal, NamedTuple, overload
 import numpy as np
 
 from .. import checks, losses
+from ..activations import ACTIVATIONS, canonical
 from ..core.gradient import evaluate
 from ..core.gradient.objective import Objective
 from ..core.gradient.plan import Plan
@@ -25,11 +26,7 @@ from . import initialization, jacobians, posterior
 from .posterior import Posterior
 from .scaling import Scaling
 
-__all__ = ["ACTIVATIONS", "HIDDEN_ACTIVATIONS", "Network"]
-
-# Names and the core's codes for them.
-ACTIVATIONS = {"identity": 0, "sigmoid": 1, "tanh": 2, "relu": 3, "exp": 4, "softmax": 5}
-HIDDEN_ACTIVATIONS = ("identity", "sigmoid", "tanh", "relu")
+__all__ = ["Network"]
 
 # The networks being trained in this process, by id (a running fit keeps its network alive), each
 # with the claim of the call that trains it.  No lock: each change is one call of a dict's method.
@@ -48,7 +45,10 @@ class Network:
     sizes : sequence of int
         Numbers of inputs, of units in each hidden layer (there may be none), and of outputs.
     activation : str or sequence of str
-        Of the hidden layers: "sigmoid", "tanh", "relu" or "identity"; a sequence has one for each.
+        Of the hidden layers: "sigmoid", "tanh", "relu", "identity", "leaky_relu", "elu",
+        "softplus", "silu", "gelu", "softsign", "gaussian" or "sine"; a sequence has one for each.
+        Other libraries' names are taken too ("logsig", "swish", "linear", ...); docs/mathematics.md
+        has the formulas and all names.
     output_activation : str
         Of the output layer: one of the same, or "softmax" (probabilities of classes) or "exp"
         (positive rates).
@@ -113,7 +113,7 @@ class Network:
         """Everything but the parameters' values."""
         self._sizes, self._activations, self._bias, self._dtype = sizes, activations, bias, dtype
         try:
-            codes = tuple(ACTIVATIONS[name] for name in activations)
+            codes = tuple(ACTIVATIONS[name].code for name in activations)
             self._plan = Plan(sizes, codes, bias, dtype.name)
             self._parameters = np.zeros(self._plan.n_parameters, dtype)
         except (MemoryError, OverflowError) as error:
@@ -210,7 +210,7 @@ class Network:
     def output_scaling(self, scaling: Scaling | None) -> None:
         arrays = self._scaling_in_dtype("output_scaling", scaling, self._sizes[-1], "outputs")
         if arrays is not None:
-            if self._activations[-1] in ("exp", "softmax"):
+            if not ACTIVATIONS[self._activations[-1]].hidden:
                 raise InputError(
                     f"output_scaling is given and the output activation is "
                     f"{self._activations[-1]!r}; expected None: its targets are rates or "
@@ -349,7 +349,9 @@ class Network:
         ----------
         init : str
             "glorot": W uniform in +-sqrt(6 / (n_in + n_out)) of its layer, b = 0.
-            "auto": the same, but +-sqrt(6 / n_in) (He) where the layer's activation is relu.
+            "auto": the same for identity, sigmoid and tanh; for every other hidden activation
+            uniform with the variance that keeps the sums H at variance 1 from layer to layer, which
+            is He's +-sqrt(6 / n_in) for relu.
             "normal": W and b from N(0, 1), as in Nielsen's book.
             "nguyen_widrow": hidden units spread evenly over inputs in [-1, 1]; it wants biases,
             without them only directions and norms remain.
@@ -714,18 +716,15 @@ def _are_equal(one: Scaling | None, other: Scaling | None) -> bool:
 def _activations(hidden: Any, output: Any, n_hidden_layers: int) -> tuple[str, ...]:
     """One checked name for each layer of weights."""
     if isinstance(hidden, str):
-        names = [checks.choice("activation", hidden, HIDDEN_ACTIVATIONS)] * n_hidden_layers
+        names = [canonical("activation", hidden, hidden=True)] * n_hidden_layers
     else:
         if not isinstance(hidden, Iterable):
-            checks.choice("activation", hidden, HIDDEN_ACTIVATIONS)  # raises
+            canonical("activation", hidden, hidden=True)  # raises
         given = list(hidden)
         if len(given) != n_hidden_layers:
             raise InputError(
                 f"activation has {len(given)} entries; expected one name, or one for each of the "
                 f"{n_hidden_layers} hidden layers"
             )
-        names = [
-            checks.choice(f"activation[{i}]", name, HIDDEN_ACTIVATIONS)
-            for i, name in enumerate(given)
-        ]
-    return (*names, checks.choice("output_activation", output, ACTIVATIONS))
+        names = [canonical(f"activation[{i}]", name, hidden=True) for i, name in enumerate(given)]
+    return (*names, canonical("output_activation", output, hidden=False))

@@ -1,7 +1,7 @@
-"""The losses of cbackprop in NumPy: the specification and the tests' oracle, beside reference.py.
+"""The losses of cbackprop in NumPy: the specification and the tests' oracle, beside network.py.
 
 l is the loss of one output of one row: before weights, the sum over outputs and the mean over rows.
-Symbols and complex numbers as in reference.py: what is compared is the real part, and targets are
+Symbols and complex numbers as in network.py: what is compared is the real part, and targets are
 real.  `raw` is O, to which the output layer's activation is applied.
 
 It promises to stay plain, under 120 lines, and unused by the package at run time.
@@ -25,15 +25,15 @@ def log_sum_exp(raw):
     return largest + np.log(np.exp(raw - largest).sum(axis=1, keepdims=True))
 
 
-# Y_hat = sigma(raw), and dL/dO from Y_hat and g = dL/dY_hat.
+# Y_hat = sigma(raw), and dL/dO from raw, Y_hat and g = dL/dY_hat.
 OUTPUTS = {
-    name: (sigma, lambda Y_hat, g, prime=prime: g * prime(Y_hat))
+    name: (sigma, lambda raw, Y_hat, g, prime=prime: g * prime(raw, Y_hat))
     for name, (sigma, prime) in ACTIVATIONS.items()
 }
-OUTPUTS["exp"] = (np.exp, lambda Y_hat, g: g * Y_hat)
+OUTPUTS["exp"] = (np.exp, lambda raw, Y_hat, g: g * Y_hat)
 OUTPUTS["softmax"] = (
     softmax,
-    lambda Y_hat, g: Y_hat * (g - (g * Y_hat).sum(axis=1, keepdims=True)),
+    lambda raw, Y_hat, g: Y_hat * (g - (g * Y_hat).sum(axis=1, keepdims=True)),
 )
 
 
@@ -107,6 +107,6 @@ def loss(name, activation, Y, raw, weight=None, **parameter):
         sigma, to_O = OUTPUTS[activation]
         Y_hat = sigma(raw)
         value, g = FROM_Y_HAT[name](Y, Y_hat, **parameter)
-        return (w * value).sum(), to_O(Y_hat, w * g)
+        return (w * value).sum(), to_O(raw, Y_hat, w * g)
     value, delta = FROM_O[name, activation](Y, raw)
     return (w * value).sum(), w * delta

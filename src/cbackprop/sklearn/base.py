@@ -20,6 +20,7 @@ from sklearn.utils._param_validation import Interval, Options, StrOptions
 from sklearn.utils.validation import _check_sample_weight
 
 from .. import checks
+from ..activations import canonical, every_name
 from ..core.data.rows import SparseRows
 from ..errors import DivergenceError, InputError, InputMemoryError, InputTypeError
 from ..network.network import Network
@@ -35,8 +36,7 @@ from .training import Patience, PeerTrainer
 
 __all__ = ["BaseMLP", "fitting"]
 
-# scikit-learn's names of activations where they differ from ours.
-_OURS = {"logistic": "sigmoid"}
+# scikit-learn's name of an activation where it differs from ours.
 _THEIRS = {"sigmoid": "logistic"}
 
 NON_FINITE = (
@@ -55,7 +55,7 @@ class BaseMLP(CallbackSupport, HasNetwork, BaseEstimator):  # type: ignore[misc]
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
-        "activation": [StrOptions({"identity", "logistic", "tanh", "relu"}), "array-like"],
+        "activation": [StrOptions(every_name(hidden=True)), "array-like"],
         "solver": [StrOptions(set(SOLVERS))],
         "alpha": [Interval(Real, 0, None, closed="left")],
         "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
@@ -146,7 +146,7 @@ class BaseMLP(CallbackSupport, HasNetwork, BaseEstimator):  # type: ignore[misc]
                 "expected one name, or one for each hidden layer"
             )
         for name in names:
-            checks.choice("activation", name, ("identity", "logistic", "tanh", "relu"))
+            canonical("activation", name, hidden=True)
         return tuple(sizes), names
 
     def _fit(
@@ -308,7 +308,9 @@ class BaseMLP(CallbackSupport, HasNetwork, BaseEstimator):  # type: ignore[misc]
     def _new_network(
         self, layers: tuple[int, ...], activations: tuple[str, ...], dtype: Any
     ) -> Network:
-        names = tuple(_OURS.get(name, name) for name in (*activations, self._output()))
+        names = tuple(
+            canonical("activation", name, hidden=False) for name in (*activations, self._output())
+        )
         layers = checks.layer_sizes(layers, bias=True, itemsize=np.dtype(dtype).itemsize)
         network = Network.__new__(Network)
         network._build(layers, names, True, np.dtype(dtype))
@@ -364,7 +366,9 @@ class BaseMLP(CallbackSupport, HasNetwork, BaseEstimator):  # type: ignore[misc]
                 "expected the same with warm_start=True or in partial_fit. To begin afresh with "
                 "another, call fit with warm_start=False"
             )
-        names = tuple(_OURS.get(name, name) for name in (*activations, self._output()))
+        names = tuple(
+            canonical("activation", name, hidden=False) for name in (*activations, self._output())
+        )
         if names != network.activations:
             raise InputError(
                 f"the activations are {names} and those that are fitted {network.activations}; "

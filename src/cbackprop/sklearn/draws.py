@@ -14,6 +14,7 @@ import numpy as np
 from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
 
+from ..activations import ACTIVATIONS, canonical
 from ..errors import InputError
 from ..network.network import Network
 
@@ -46,12 +47,17 @@ def draw_parameters(
 ) -> None:
     """Fill a network as scikit-learn does, layer by layer: W, then b, in +-sqrt(f / (in + out)).
 
-    f is 2 for "logistic" and 6 for any other activation; the output layer has the last hidden
-    layer's (Glorot and Bengio, AISTATS 2010, with biases drawn as well).
+    f is 2 for "logistic" and 6 for its other activations; the output layer has the last hidden
+    layer's (Glorot and Bengio, AISTATS 2010, with biases drawn as well).  For an activation that
+    scikit-learn does not have, the bound is the one of ``Network``'s initialization "auto".
     """
     for k, (W, b) in enumerate(zip(network.weights, network.biases, strict=True)):
-        logistic = activations[min(k, len(activations) - 1)] == "logistic"
-        bound = np.sqrt((2.0 if logistic else 6.0) / sum(W.shape))
+        name = canonical("activation", activations[min(k, len(activations) - 1)], hidden=True)
+        gain_squared = ACTIVATIONS[name].gain_squared
+        if name == "relu" or gain_squared is None:
+            bound = np.sqrt((2.0 if name == "sigmoid" else 6.0) / sum(W.shape))
+        else:
+            bound = np.sqrt(3 * gain_squared / W.shape[0])
         W[...] = random.uniform(-bound, bound, W.shape)
         b[...] = random.uniform(-bound, bound, b.shape)
 

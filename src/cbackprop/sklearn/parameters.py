@@ -11,8 +11,9 @@ __all__ = ["documented"]
 COMMON = """\
 hidden_layer_sizes : int or array-like of int, default=(100,)
     Units of each hidden layer; there may be none.
-activation : {"identity", "logistic", "tanh", "relu"} or sequence of them, default="relu"
-    Of the hidden layers; a sequence has one for each.
+activation : str or sequence of str, default="relu"
+    Of the hidden layers; a sequence has one for each.  "identity", "logistic", "tanh", "relu",
+    "leaky_relu", "elu", "softplus", "silu", "gelu", "softsign", "gaussian", "sine".
 solver : {"adam", "sgd", "lbfgs", "rprop", "lm", "br"}, default="adam"
     All but the first two take all rows in each step, and want no learning rate.  "lm" is
     Levenberg-Marquardt, "br" the same with a penalty that the data decide (for regression; `alpha`

@@ -11,6 +11,7 @@ from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import _check_sample_weight, validate_data
 
+from ..activations import every_name
 from ..errors import InputError, InputTypeError
 from ..losses import Huber, Quantile
 from .base import BaseMLP, fitting
@@ -41,8 +42,9 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
         function ``loss(y, y_hat)`` of two arrays (rows, outputs) returns the mean loss and its
         derivative with respect to the second.
     {common}
-    output_activation : {{"identity", "logistic", "tanh", "relu", "exp"}} or None, default=None
-        None is "exp" with the Poisson loss and "identity" otherwise.
+    output_activation : str or None, default=None
+        One of `activation`'s, or "exp".  None is "exp" with the Poisson loss and "identity"
+        otherwise.
     missing : {{"error", "ignore"}}, default="error"
         "ignore": a NaN in y is a missing target and adds nothing.
     {beyond}
@@ -69,7 +71,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
         **BaseMLP._parameter_constraints,
         "loss": [StrOptions(_LOSSES), Huber, Quantile, callable],
         "output_activation": [
-            StrOptions({"identity", "logistic", "tanh", "relu", "exp"}),
+            StrOptions(every_name(hidden=False)),
             None,
         ],
         "missing": [StrOptions({"error", "ignore"})],

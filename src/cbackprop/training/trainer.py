@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from .. import checks, losses
+from ..activations import ACTIVATIONS
 from ..core.data.rows import extent
 from ..core.fit.fit import run_fit, worth_a_team
 from ..core.fit.state import State
@@ -42,15 +43,6 @@ MINI_BATCH = 200
 # Best or near it, untuned, on five measured data sets, four networks and three lengths of training
 # (docs/mathematics.md, "Which solver").
 DEFAULT_SOLVER = Adam(learning_rate=0.01)
-
-# The values an output activation can take.
-RANGES = {
-    "sigmoid": (0.0, 1.0),
-    "softmax": (0.0, 1.0),
-    "tanh": (-1.0, 1.0),
-    "relu": (0.0, np.inf),
-    "exp": (0.0, np.inf),
-}
 
 
 class Trainer:
@@ -625,9 +617,11 @@ class Trainer:
 
     def _warn_about_range(self, Y: np.ndarray) -> None:
         activation = self.network.activations[-1]
-        if self._warned or activation not in RANGES or self.network.output_scaling is not None:
+        low, high = ACTIVATIONS[activation].range
+        if self._warned or (low, high) == (-math.inf, math.inf):
             return
-        low, high = RANGES[activation]
+        if self.network.output_scaling is not None:
+            return
         smallest, largest = extent(Y)  # missing targets, NaN, aside
         # Infinities are the core's to find, and an error.
         if -np.inf < smallest < low or high < largest < np.inf:

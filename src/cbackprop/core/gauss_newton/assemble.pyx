@@ -293,10 +293,10 @@ cdef void bending(System* s, double h, const real* parameters, const double* v,
         rows = min(s.block_rows, s.n_rows - first)
         X = read_rows(job.X, job.order, first, rows, <real*>of_worker(job, job.to.X, 0), NULL)
         read_targets(job, first, rows, 0, Y_buffer, NULL, &weight)      # the weight is wanted
-        Y_hat = forward(net, <const real*>moved, X, rows, Z, rows, 0, False)
+        Y_hat = forward(net, <const real*>moved, X, rows, Z, rows, 0, False, False)
         for i in range(rows * s.n_out):
             Y_buffer[i] = -Y_hat[i]
-        Y_hat = forward(net, <const real*>W, X, rows, Z, rows, 0, False)
+        Y_hat = forward(net, <const real*>W, X, rows, Z, rows, 0, False, False)
         for i in range(rows * s.n_out):
             Y_buffer[i] += 2 * Y_hat[i]
         backprop(net, job.goal, <const real*>W, <const real*>s.transposed, X, <const real*>Y_buffer,
@@ -388,8 +388,8 @@ cdef class GaussNewton:
             i = (n_rows + s.block_rows - 1) // s.block_rows
             space.lay(<char**>&s.losses, i * sizeof(double))
             space.lay(<char**>&s.counts, i * sizeof(double))
-            if n_rows * net.n_units * size <= KEPT_BYTES:
-                space.lay(&s.kept, n_rows * net.n_units * size)
+            if n_rows * net.n_kept * size <= KEPT_BYTES:
+                space.lay(&s.kept, n_rows * net.n_kept * size)
             space.lay(&s.loss_sums, job.to.n_workers * LINE)
             space.lay(&s.transposed, net.n_transposed * size)
             space.lay(&s.gradients, n_gradients * P * size)

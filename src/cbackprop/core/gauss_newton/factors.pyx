@@ -20,8 +20,15 @@ from libc.math cimport sqrt
 from libc.string cimport memcpy, memset
 
 from cbackprop.core.linalg cimport elementwise
-from cbackprop.core.gradient.backprop cimport back, forward, hidden_delta, layer_rows, output_loss
-from cbackprop.core.gradient.jacobians cimport delta_below_output, times_output_derivative
+from cbackprop.core.gradient.backprop cimport (
+    back,
+    forward,
+    hidden_delta,
+    layer_rows,
+    output_loss,
+    slope_rows,
+)
+from cbackprop.core.gradient.jacobians cimport delta_below_output, times_output_slope
 from cbackprop.core.gradient.job cimport of_worker
 from cbackprop.core.gradient.objective cimport Goal
 from cbackprop.core.data.rows cimport read_rows
@@ -70,8 +77,6 @@ cdef void start(const Goal* goal, int activation, Py_ssize_t k, const real* Y, c
         elif goal.loss == CBP_POISSON:
             root *= share
         delta_O[n * n_out + k] = <real>sqrt(root)
-    if goal.loss == CBP_SQUARED_ERROR:
-        times_output_derivative(activation, Y_hat, rows, n_out, delta_O)
 
 
 cdef void deltas_for(const Job* job, Py_ssize_t k, const real* Y, const real* Y_hat,
@@ -84,6 +89,8 @@ cdef void deltas_for(const Job* job, Py_ssize_t k, const real* Y, const real* Y_
         Py_ssize_t i = net.n_layers - 1
     start(job.goal, last.activation, k, Y, Y_hat, weight, rows, last.n_out,
           layer_rows(delta, last, rows, 0))
+    if job.goal.loss == CBP_SQUARED_ERROR:
+        times_output_slope(net, Z, rows, delta)
     if last.W_T >= 0 and elementwise_output(net):
         delta_below_output(net, k, transposed, rows, Z, delta)
         i -= 1
@@ -180,12 +187,16 @@ cdef double block_factors(Job* job, const real* parameters, const real* transpos
         return 0.0
     measured[0] = how_many(job, weight_mean, weight, rows)
     if job.kept == NULL:
-        forward(net, parameters, X, rows, Z, rows, 0, job.goal.linear)
+        forward(net, parameters, X, rows, Z, rows, 0, job.goal.linear, True)
     else:
         for i in range(net.n_layers):
             memcpy(layer_rows(Z, &net.layers[i], rows, 0),
                    layer_rows(<real*>job.kept, &net.layers[i], job.count, first),
                    rows * net.layers[i].n_out * sizeof(real))
+            if net.layers[i].slope >= 0:
+                memcpy(slope_rows(Z, &net.layers[i], rows, 0),
+                       slope_rows(<real*>job.kept, &net.layers[i], job.count, first),
+                       rows * net.layers[i].n_out * sizeof(real))
     Y_hat = layer_rows(Z, last, rows, 0)
     if gradient == NULL:
         loss = output_loss(net, job.goal, Y, <const real*>Y_hat, weight, rows)

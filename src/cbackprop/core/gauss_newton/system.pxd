@@ -42,7 +42,7 @@ ctypedef struct System:
     double* step
     double* bend
     # memory of assemble.pyx
-    char* kept                  # (n_rows, n_units) for the job to keep, or NULL
+    char* kept                  # (n_rows, n_kept) for the job to keep, or NULL
     char* loss_sums             # the job's ``sums``
     double* losses              # of each block,
     double* counts              # and its targets that count

@@ -1,6 +1,7 @@
 from cbackprop.core.gradient.objective cimport Goal
 from cbackprop.core.gradient.plan cimport Layer, Net
 from cbackprop.core.linalg.types cimport real
+from cbackprop.core.simd.dispatch cimport CBP_KEPT
 
 
 cdef inline real* layer_rows(real* base, const Layer* layer, Py_ssize_t capacity,
@@ -9,11 +10,30 @@ cdef inline real* layer_rows(real* base, const Layer* layer, Py_ssize_t capacity
     return base + layer.Z * capacity + first * layer.n_out
 
 
+cdef inline real* slope_rows(real* base, const Layer* layer, Py_ssize_t capacity,
+                             Py_ssize_t first) noexcept nogil:
+    """The same of a layer's sigma'(H), where it is kept."""
+    return base + layer.slope * capacity + first * layer.n_out
+
+
+cdef inline const real* sigma_prime_source(const Layer* layer, const real* Z, Py_ssize_t capacity,
+                                           Py_ssize_t first, int* activation) noexcept nogil:
+    """What sigma'(H) is taken from: the layer's Z, or sigma'(H) itself where that is kept.
+
+    activation : set to how: the layer's own, or CBP_KEPT
+    """
+    if layer.slope < 0:
+        activation[0] = layer.activation
+        return layer_rows(<real*>Z, layer, capacity, first)
+    activation[0] = CBP_KEPT
+    return slope_rows(<real*>Z, layer, capacity, first)
+
+
 cdef void transpose_weights(const Net* net, const real* parameters, real* transposed) noexcept nogil
 
 cdef const real* forward(const Net* net, const real* parameters, const real* X, Py_ssize_t rows,
-                         real* Z, Py_ssize_t capacity, Py_ssize_t first,
-                         bint linear) noexcept nogil
+                         real* Z, Py_ssize_t capacity, Py_ssize_t first, bint linear,
+                         bint slopes) noexcept nogil
 
 cdef double output_delta(const Net* net, const Goal* goal, const real* Y, const real* weight,
                          Py_ssize_t rows, const real* Z, real* delta, Py_ssize_t capacity,

@@ -17,7 +17,7 @@ no memory, no choice of rows.
 """
 
 from cbackprop.core.linalg cimport elementwise, product
-from cbackprop.core.simd.dispatch cimport CBP_IDENTITY, CBP_RELU
+from cbackprop.core.simd.dispatch cimport CBP_IDENTITY, cbp_of_outputs_only
 
 
 cdef void transpose_weights(const Net* net, const real* parameters,
@@ -33,13 +33,14 @@ cdef void transpose_weights(const Net* net, const real* parameters,
 
 
 cdef const real* forward(const Net* net, const real* parameters, const real* X, Py_ssize_t rows,
-                         real* Z, Py_ssize_t capacity, Py_ssize_t first,
-                         bint linear) noexcept nogil:
+                         real* Z, Py_ssize_t capacity, Py_ssize_t first, bint linear,
+                         bint slopes) noexcept nogil:
     """Every layer's Z for a block: H = A W + b, Z = sigma(H).  Returns Y_hat (rows, n_out).
 
     X : (rows, n_in)
     Z : written, every layer
     linear : leave the last layer's sigma off: O instead of Y_hat
+    slopes : whether the way back follows: layers that keep sigma'(H) make it with Z
     """
     cdef Py_ssize_t i
     cdef const Layer* layer
@@ -51,9 +52,12 @@ cdef const real* forward(const Net* net, const real* parameters, const real* X, 
         H = layer_rows(Z, layer, capacity, first)
         b = parameters + layer.b if layer.b >= 0 else NULL
         product.affine(rows, layer.n_in, layer.n_out, A, parameters + layer.W, b, H)
-        if layer.activation > CBP_RELU:
+        if cbp_of_outputs_only(layer.activation):
             if not linear:
                 elementwise.output_sigma(layer.activation, H, H, rows, layer.n_out)
+        elif slopes and layer.slope >= 0:
+            elementwise.sigma_keeping(layer.activation, H, H, slope_rows(Z, layer, capacity, first),
+                                      rows * layer.n_out)
         elif layer.activation != CBP_IDENTITY and not (linear and i == net.n_layers - 1):
             elementwise.sigma(layer.activation, H, H, rows * layer.n_out)
         A = H
@@ -69,16 +73,25 @@ cdef double output_delta(const Net* net, const Goal* goal, const real* Y, const 
     weight : NULL; or how often each counts in both: rows (rows,) of the plain objective, elements
         (rows, n_out) of others
     """
-    cdef const Layer* layer = &net.layers[net.n_layers - 1]
-    cdef const real* Y_hat = layer_rows(<real*>Z, layer, capacity, first)
-    cdef real* delta_O = layer_rows(delta, layer, capacity, first)
+    cdef:
+        const Layer* layer = &net.layers[net.n_layers - 1]
+        const real* Y_hat = layer_rows(<real*>Z, layer, capacity, first)
+        real* delta_O = layer_rows(delta, layer, capacity, first)
+        # Where sigma'(O) is kept, delta_O is made without it first.
+        int activation = layer.activation if layer.slope < 0 else CBP_IDENTITY
+        double total
     if not goal.plain:
-        return elementwise.loss_delta(goal.loss, layer.activation, <real>goal.parameter, weight, Y,
-                                      Y_hat, delta_O, rows, layer.n_out)
-    if weight == NULL:
-        return elementwise.delta_O(layer.activation, Y, Y_hat, delta_O, rows * layer.n_out)
-    return elementwise.delta_O_weighted(layer.activation, weight, Y, Y_hat, delta_O, rows,
-                                        layer.n_out)
+        total = elementwise.loss_delta(goal.loss, activation, <real>goal.parameter, weight, Y,
+                                       Y_hat, delta_O, rows, layer.n_out)
+    elif weight == NULL:
+        total = elementwise.delta_O(activation, Y, Y_hat, delta_O, rows * layer.n_out)
+    else:
+        total = elementwise.delta_O_weighted(activation, weight, Y, Y_hat, delta_O, rows,
+                                             layer.n_out)
+    if layer.slope >= 0:
+        elementwise.times_slope(<const real*>slope_rows(<real*>Z, layer, capacity, first), delta_O,
+                                rows * layer.n_out)
+    return total
 
 
 cdef double output_loss(const Net* net, const Goal* goal, const real* Y, const real* Y_hat,
@@ -105,17 +118,18 @@ cdef void hidden_delta(const Net* net, Py_ssize_t i, const real* parameters,
         const Layer* lower = &net.layers[i - 1]
         const real* delta_O = layer_rows(delta, upper, capacity, first)
         const real* W_T = transposed + upper.W_T if upper.W_T >= 0 else NULL
-        const real* Z_lower = layer_rows(<real*>Z, lower, capacity, first)
         real* delta_H = layer_rows(delta, lower, capacity, first)
-    if (W_T != NULL and lower.activation != CBP_IDENTITY
+        int activation
+        const real* source = sigma_prime_source(lower, Z, capacity, first, &activation)
+    if (W_T != NULL and activation != CBP_IDENTITY
             and elementwise.joins_delta_H(upper.n_in, upper.n_out, net.itemsize)):
         # The two calls below in one pass.
-        elementwise.delta_H(lower.activation, delta_O, upper.n_out, rows, upper.n_out, W_T,
-                            upper.n_in, Z_lower, delta_H)
+        elementwise.delta_H(activation, delta_O, upper.n_out, rows, upper.n_out, W_T,
+                            upper.n_in, source, delta_H)
         return
     product.delta_W_T(rows, upper.n_in, upper.n_out, delta_O, parameters + upper.W, W_T, delta_H)
-    if lower.activation != CBP_IDENTITY:
-        elementwise.times_sigma_prime(lower.activation, Z_lower, delta_H, rows * lower.n_out)
+    if activation != CBP_IDENTITY:
+        elementwise.times_sigma_prime(activation, source, delta_H, rows * lower.n_out)
 
 
 cdef void layer_gradient(const Net* net, Py_ssize_t i, const real* X, Py_ssize_t rows,
@@ -147,7 +161,7 @@ cdef double backprop(const Net* net, const Goal* goal, const real* parameters,
     themselves (a step of plain SGD: alpha = -learning_rate / N, beta = 1): delta W^T reads
     ``transposed``, which still holds the weights of the step's start.
     """
-    forward(net, parameters, X, rows, Z, capacity, 0, goal.linear)
+    forward(net, parameters, X, rows, Z, capacity, 0, goal.linear, True)
     return back(net, goal, parameters, transposed, X, Y, weight, rows, Z, delta, capacity, alpha,
                 beta, gradient)
 

@@ -140,7 +140,8 @@ cdef void forward_block(Job* job, Py_ssize_t block, int worker,
         Z, capacity, at = <real*>job.kept, job.count, first
     X = read_rows(job.X, job.order, job.start + first, rows,
                   <real*>of_worker(job, job.to.X, worker), bad)
-    Y_hat = forward(net, parameters, X, rows, Z, capacity, at, job.Y != NULL and job.goal.linear)
+    Y_hat = forward(net, parameters, X, rows, Z, capacity, at, job.Y != NULL and job.goal.linear,
+                    job.kept != NULL)
     if job.out != NULL:
         out = <real*>job.out + first * last.n_out
         memcpy(out, Y_hat, rows * last.n_out * sizeof(real))
@@ -315,7 +316,7 @@ cdef void tiled_block(Job* job, Py_ssize_t block, int worker,
     X = read_rows(job.X, job.order, row, rows,
                   <real*>job.to.super_X + first * net.layers[0].n_in, bad)
     Y = read_targets(job, row, rows, worker, <real*>job.to.super_Y + first * n_out, bad, &weight)
-    Y_hat = forward(net, parameters, X, rows, Z, capacity, first, job.goal.linear)
+    Y_hat = forward(net, parameters, X, rows, Z, capacity, first, job.goal.linear, True)
     job.to.losses[at] = output_delta(net, job.goal, Y, weight, rows, <const real*>Z, delta,
                                      capacity, first)
     unit_loss(job, at, Y, Y_hat, weight, rows, worker)

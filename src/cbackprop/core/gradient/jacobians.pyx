@@ -21,7 +21,13 @@ from cpython.mem cimport PyMem_RawMalloc
 from libc.string cimport memcpy, memset
 
 from cbackprop.core.linalg cimport elementwise, product
-from cbackprop.core.gradient.backprop cimport forward, hidden_delta, layer_rows, transpose_weights
+from cbackprop.core.gradient.backprop cimport (
+    forward,
+    hidden_delta,
+    layer_rows,
+    sigma_prime_source,
+    transpose_weights,
+)
 from cbackprop.core.gradient.batch cimport copy_parameters, worthwhile_threads
 from cbackprop.core.gradient.plan cimport Layer, Net, Plan
 from cbackprop.core.gradient.interrupts cimport Interrupt, Interrupts, stopped
@@ -100,6 +106,19 @@ cdef void times_output_derivative(int activation, const real* Y_hat, Py_ssize_t 
         elementwise.times_sigma_prime(activation, Y_hat, delta_O, rows * n_out)
 
 
+cdef void times_output_slope(const Net* net, const real* Z, Py_ssize_t rows,
+                             real* delta) noexcept nogil:
+    """The output layer's rows of ``delta`` times d y_hat / d O.
+
+    Z : of a block that has been forward with its slopes
+    """
+    cdef:
+        const Layer* last = &net.layers[net.n_layers - 1]
+        int activation
+        const real* source = sigma_prime_source(last, Z, rows, 0, &activation)
+    times_output_derivative(activation, source, rows, last.n_out, layer_rows(delta, last, rows, 0))
+
+
 cdef void delta_below_output(const Net* net, Py_ssize_t k, const real* transposed, Py_ssize_t rows,
                              const real* Z, real* delta) noexcept nogil:
     """hidden_delta from the output layer where delta_O is 0 but in column k: an outer product.
@@ -113,17 +132,17 @@ cdef void delta_below_output(const Net* net, Py_ssize_t k, const real* transpose
         const real* delta_k = layer_rows(delta, upper, rows, 0) + k
         const real* w_k = transposed + upper.W_T + k * upper.n_in
         real* delta_H = layer_rows(delta, lower, rows, 0)
-        const real* Z_lower = layer_rows(<real*>Z, lower, rows, 0)
         real one = 1
-    if (lower.activation != CBP_IDENTITY
-            and elementwise.joins_delta_H(upper.n_in, 1, net.itemsize)):
-        elementwise.delta_H(lower.activation, delta_k, upper.n_out, rows, 1, w_k, upper.n_in,
-                            Z_lower, delta_H)
+        int activation
+        const real* source = sigma_prime_source(lower, Z, rows, 0, &activation)
+    if activation != CBP_IDENTITY and elementwise.joins_delta_H(upper.n_in, 1, net.itemsize):
+        elementwise.delta_H(activation, delta_k, upper.n_out, rows, 1, w_k, upper.n_in, source,
+                            delta_H)
         return
     elementwise.product(rows, upper.n_in, 1, one, delta_k, upper.n_out, 1, w_k, upper.n_in,
                         <real>0, delta_H, upper.n_in, no_bias)
-    if lower.activation != CBP_IDENTITY:
-        elementwise.times_sigma_prime(lower.activation, Z_lower, delta_H, rows * lower.n_out)
+    if activation != CBP_IDENTITY:
+        elementwise.times_sigma_prime(activation, source, delta_H, rows * lower.n_out)
 
 
 cdef void parameter_rows(const Net* net, const real* X, const real* Z, const real* delta,
@@ -163,12 +182,11 @@ cdef void block_of_rows(Job* job, Py_ssize_t block, int worker,
         real* X_buffer = <real*>(job.scratch + worker * job.worker_bytes)
         real* G_buffer = X_buffer + job.block_rows * first.n_in
         real* Z = G_buffer + job.block_rows * last.n_out
-        real* delta = Z + job.block_rows * net.n_units
+        real* delta = Z + job.block_rows * net.n_kept
         real* dX = delta + job.block_rows * net.n_units
         real* out = <real*>job.out + row * step
         const real* X
         const real* G = NULL
-        const real* Y_hat
         bint one_column = (job.G == NULL and last.W_T >= 0 and last.activation != CBP_SOFTMAX)
         Py_ssize_t k, i, n
     if stopped(job.interrupt, worker) or job.bad:
@@ -176,13 +194,12 @@ cdef void block_of_rows(Job* job, Py_ssize_t block, int worker,
     X = read_rows(job.X, NULL, row, rows, X_buffer, &job.bad)
     if job.G != NULL:
         G = read_rows(job.G, NULL, row, rows, G_buffer, &job.bad)
-    Y_hat = forward(net, parameters, X, rows, Z, rows, 0, False)
+    forward(net, parameters, X, rows, Z, rows, 0, False, True)
     for k in range(job.starts):
         if stopped(job.interrupt, worker) or job.bad:
             return
         start(job, k, G, rows, layer_rows(delta, last, rows, 0))
-        times_output_derivative(last.activation, Y_hat, rows, last.n_out,
-                                layer_rows(delta, last, rows, 0))
+        times_output_slope(net, <const real*>Z, rows, delta)
         i = net.n_layers - 1
         if one_column:
             delta_below_output(net, k, <const real*>job.transposed, rows, <const real*>Z, delta)
@@ -281,7 +298,8 @@ cdef class Call:
             const Net* net = job.net
             Py_ssize_t size = net.itemsize
             Py_ssize_t n_in = net.layers[0].n_in
-            Py_ssize_t row = 2 * n_in + net.layers[net.n_layers - 1].n_out + 2 * net.n_units
+            Py_ssize_t n_out = net.layers[net.n_layers - 1].n_out
+            Py_ssize_t row = 2 * n_in + n_out + net.n_kept + net.n_units
             Workspace space = Workspace()
         # No shared cache line between two workers.
         job.worker_bytes = (job.block_rows * row * size + LINE - 1) // LINE * LINE + LINE

@@ -36,7 +36,7 @@ ctypedef struct Job:
     Py_ssize_t super_count
     double norm                 # of the gradient, after a step that had the whole of it
     void* out                   # NULL, or (count, n_out): Y_hat
-    void* kept                  # NULL, or (count, n_units): where loss_of leaves the activations
+    void* kept                  # NULL, or (count, n_kept): where loss_of leaves what blocks keep
     double enough               # 0, or: loss_of may end with infinity once its sum is beyond
     char* sums                  # with ``enough``: each worker's, a cache line apart
     bint beyond                 # it is

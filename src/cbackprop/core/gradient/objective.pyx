@@ -16,10 +16,10 @@ from cbackprop.core.simd.dispatch cimport (
     CBP_HUBER,
     CBP_POISSON,
     CBP_QUANTILE,
-    CBP_RELU,
     CBP_SIGMOID,
     CBP_SOFTMAX,
     CBP_SQUARED_ERROR,
+    cbp_of_outputs_only,
 )
 
 LOSS_CODES = {
@@ -76,7 +76,7 @@ cdef class Objective:
         if self.units is not None:
             goal.units = memory_of(self.units, "units", n_bytes, False)
         goal.linear = goal.loss == CBP_CROSS_ENTROPY or goal.loss == CBP_POISSON
-        goal.plain = (goal.loss == CBP_SQUARED_ERROR and activation <= CBP_RELU
+        goal.plain = (goal.loss == CBP_SQUARED_ERROR and not cbp_of_outputs_only(activation)
                       and goal.column_weight == NULL and not goal.missing)
         # The plain kernels sum (Y - Y_hat)^2, the loss's own ones l itself.
         goal.factor = 0.5 if goal.plain else 1.0

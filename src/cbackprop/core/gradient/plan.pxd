@@ -5,6 +5,7 @@ ctypedef struct Layer:
     Py_ssize_t b                # where b starts; negative without biases
     Py_ssize_t W_T              # where W's transpose starts, if kept; else negative
     Py_ssize_t Z                # units of the layers before it: its place in a block's activations
+    Py_ssize_t slope            # the same place of its sigma'(H), where that is kept; else negative
     int activation
 
 ctypedef struct Tile:           # a rectangle of one layer's W
@@ -19,6 +20,7 @@ ctypedef struct Net:
     Layer* layers
     Py_ssize_t n_parameters
     Py_ssize_t n_units          # of all layers: a row's activations
+    Py_ssize_t n_kept           # a row's activations, and its slopes where layers keep them
     Py_ssize_t n_transposed
     Py_ssize_t block_rows
     Py_ssize_t leaf_rows        # leaves: a multiple of block_rows

@@ -14,7 +14,7 @@ floating-point sum does, whatever the number of threads.
 from libc.stdlib cimport calloc, free
 
 from cbackprop.core.linalg cimport blas
-from cbackprop.core.simd.dispatch cimport CBP_IDENTITY, CBP_RELU, CBP_SOFTMAX, f64
+from cbackprop.core.simd.dispatch cimport CBP_KEPT, cbp_keeps_slope, cbp_of_outputs_only, f64
 
 cdef extern from *:
     Py_ssize_t PY_SSIZE_T_MAX
@@ -108,9 +108,9 @@ cdef class Plan:
             raise ValueError(f"unknown dtype {dtype!r}")
         self.sizes, self.activations, self.bias, self.dtype = sizes, activations, bias, dtype
         for i in range(len(activations)):
-            # exp and softmax are for outputs only.
-            if not CBP_IDENTITY <= activations[i] <= (
-                    CBP_SOFTMAX if i == len(activations) - 1 else CBP_RELU):
+            # The codes end before CBP_KEPT, which is no activation.
+            if (not 0 <= activations[i] < CBP_KEPT
+                    or (i < len(activations) - 1 and cbp_of_outputs_only(activations[i]))):
                 raise ValueError(f"unknown activation code {activations[i]}")
             if sizes[i] < 1 or sizes[i + 1] < 1:
                 raise ValueError("every size is at least 1")
@@ -141,11 +141,19 @@ cdef class Plan:
             total += n_out if bias else 0
             layer.Z = net.n_units
             net.n_units += n_out
+            layer.slope = -1
             layer.W_T = -1
             if i > 0 and (not net.tiled or n_out < TRANSPOSE_BELOW):
                 layer.W_T = net.n_transposed
                 net.n_transposed += n_in * n_out
             net.flops_per_row += (6.0 if i else 4.0) * n_in * n_out + 40.0 * n_out
+        # Slopes stand behind the activations of all layers.
+        net.n_kept = net.n_units
+        for i in range(net.n_layers):
+            layer = &net.layers[i]
+            if cbp_keeps_slope(layer.activation):
+                layer.slope = net.n_kept
+                net.n_kept += layer.n_out
         self.choose_rows()
         if block_rows:
             net.block_rows = net.leaf_rows = net.super_rows = block_rows
@@ -162,7 +170,8 @@ cdef class Plan:
                                     for i in range(net.n_layers)])
         net.few_rows = self.most_few_rows() if few_rows < 0 else few_rows
         if not 0 <= net.few_rows <= (
-                4 if net.n_layers == 2 and net.layers[1].activation <= CBP_RELU else 0):
+                4 if net.n_layers == 2 and not cbp_of_outputs_only(net.layers[1].activation)
+                else 0):
             raise ValueError("few_rows is 0 to 4, and 0 unless there is one hidden layer")
 
     def __dealloc__(self):
@@ -180,7 +189,8 @@ cdef class Plan:
         """
         cdef:
             Net* net = &self.net
-            Py_ssize_t row_bytes = (net.layers[0].n_in + 2 * net.n_units) * net.itemsize
+            Py_ssize_t row_bytes = (
+                (net.layers[0].n_in + net.n_kept + net.n_units) * net.itemsize)
             Py_ssize_t parameter_bytes = net.n_parameters * net.itemsize
             Py_ssize_t rows = 32
         if net.tiled:
@@ -202,7 +212,8 @@ cdef class Plan:
     cdef Py_ssize_t most_few_rows(self):
         """Batches of how many rows are made in whole steps (fused_steps.pyx); 0: none."""
         cdef Net* net = &self.net
-        if net.n_layers != 2 or net.tiled or net.layers[1].activation > CBP_RELU:
+        if (net.n_layers != 2 or net.tiled
+                or cbp_of_outputs_only(net.layers[1].activation)):
             return 0
         n_out = net.layers[1].n_out
         return 4 if n_out <= FOUR_ROWS_OUTPUTS else 2 if n_out <= TWO_ROWS_OUTPUTS else 1

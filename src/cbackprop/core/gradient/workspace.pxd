@@ -13,16 +13,16 @@ ctypedef struct Buffers:        # each on a cache line of its own; elements of t
     char* slots                 # (n_slots - 1, P): the sums of tasks 1, 2, ...
     char* super_X               # (super_rows, n_in): tiles
     char* super_Y
-    char* super_Z               # (super_rows, n_units)
-    char* super_delta
+    char* super_Z               # (super_rows, n_kept)
+    char* super_delta         # (super_rows, n_units)
     double* losses              # one for each block of a batch
     double* unit_losses         # the same in the targets' units
     char* X                     # worker 0's: (block_rows, n_in)
     char* Y
     char* weight                # (block_rows,)
     char* element_weight        # 2 x (block_rows, n_out)
-    char* Z                     # (block_rows, n_units)
-    char* delta
+    char* Z                     # (block_rows, n_kept)
+    char* delta                 # (block_rows, n_units)
     char* stack                 # (depth, P): partial sums of the tree
     char* few                   # scratch memory of fused_steps.pyx
     Py_ssize_t gathered_rows    # that X and Y have room for

@@ -82,7 +82,7 @@ cdef Workspace workspace_for(const Net* net, Py_ssize_t most_rows, int n_workers
         if tiled:
             space.lay(&to.super_X, super_rows * n_in * size)
             space.lay(&to.super_Y, super_rows * n_out * size)
-            space.lay(&to.super_Z, super_rows * net.n_units * size)
+            space.lay(&to.super_Z, super_rows * net.n_kept * size)
             space.lay(&to.super_delta, super_rows * net.n_units * size)
         # Worker 0's regions; every further worker's lie worker_bytes behind the last one's.
         before = space.n_bytes
@@ -91,7 +91,7 @@ cdef Workspace workspace_for(const Net* net, Py_ssize_t most_rows, int n_workers
         if not tiled:
             space.lay(&to.X, to.gathered_rows * n_in * size)
             space.lay(&to.Y, to.gathered_rows * n_out * size)
-            space.lay(&to.Z, rows * net.n_units * size)
+            space.lay(&to.Z, rows * net.n_kept * size)
         if backward and not tiled:
             space.lay(&to.delta, rows * net.n_units * size)
             space.lay(&to.stack, depth * P * size)

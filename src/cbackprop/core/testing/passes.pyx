@@ -11,10 +11,16 @@ For measuring only: no training goes through this file.
 from libc.string cimport memcpy
 
 from cbackprop.core.linalg cimport elementwise, product
-from cbackprop.core.gradient.backprop cimport layer_rows
+from cbackprop.core.gradient.backprop cimport (
+    layer_rows,
+    output_delta,
+    sigma_prime_source,
+    slope_rows,
+)
+from cbackprop.core.gradient.objective cimport Goal
 from cbackprop.core.gradient.plan cimport Layer, Net, Plan, Tile
 from cbackprop.core.data.rows cimport RowSource, memory_of
-from cbackprop.core.simd.dispatch cimport CBP_IDENTITY, CBP_RELU
+from cbackprop.core.simd.dispatch cimport CBP_IDENTITY, CBP_SQUARED_ERROR, cbp_of_outputs_only
 from cbackprop.core.team cimport team
 from cbackprop.core.linalg.types cimport real
 from cbackprop.core.gradient.workspace cimport Workspace, workspace_for
@@ -31,6 +37,7 @@ cdef enum:
 
 ctypedef struct Batch:
     const Net* net
+    Goal goal
     const char* X               # (rows, n_in) of the network's dtype
     const char* Y
     Py_ssize_t rows
@@ -56,6 +63,9 @@ cdef void block_pass(const Batch* to, int kind, Py_ssize_t i, Py_ssize_t first, 
         const real* W_T = NULL
         const real* b = parameters + layer.b if layer.b >= 0 else NULL
         const real* A
+        const real* source
+        const real* no_weight = NULL
+        int activation
     if i == 0:
         A = <const real*>to.X + first * layer.n_in
     else:
@@ -63,21 +73,27 @@ cdef void block_pass(const Batch* to, int kind, Py_ssize_t i, Py_ssize_t first, 
     if kind == AFFINE:
         product.affine(rows, layer.n_in, layer.n_out, A, W, b, Z)
     elif kind == SIGMA:
-        elementwise.sigma(layer.activation, Z, Z, rows * layer.n_out)
+        if layer.slope < 0:
+            elementwise.sigma(layer.activation, Z, Z, rows * layer.n_out)
+        else:
+            elementwise.sigma_keeping(layer.activation, Z, Z,
+                                      slope_rows(<real*>to.Z, layer, capacity, at),
+                                      rows * layer.n_out)
     elif kind == DELTA_O:
-        elementwise.delta_O(layer.activation, <const real*>to.Y + first * layer.n_out, Z, delta,
-                            rows * layer.n_out)
+        output_delta(net, &to.goal, <const real*>to.Y + first * layer.n_out, no_weight, rows,
+                     <const real*>to.Z, <real*>to.delta, capacity, at)
     elif kind == DELTA_W_T:
         if layer.W_T >= 0:
             W_T = <const real*>to.transposed + layer.W_T
         product.delta_W_T(rows, layer.n_in, layer.n_out, delta, W, W_T,
                           layer_rows(<real*>to.delta, lower, capacity, at))
     elif kind == SIGMA_PRIME:
-        elementwise.times_sigma_prime(layer.activation, Z, delta, rows * layer.n_out)
+        source = sigma_prime_source(layer, <const real*>to.Z, capacity, at, &activation)
+        elementwise.times_sigma_prime(activation, source, delta, rows * layer.n_out)
     elif kind == DELTA_H:
-        elementwise.delta_H(lower.activation, <const real*>delta, layer.n_out, rows, layer.n_out,
-                            <const real*>to.transposed + layer.W_T, layer.n_in,
-                            <const real*>layer_rows(<real*>to.Z, lower, capacity, at),
+        source = sigma_prime_source(lower, <const real*>to.Z, capacity, at, &activation)
+        elementwise.delta_H(activation, <const real*>delta, layer.n_out, rows, layer.n_out,
+                            <const real*>to.transposed + layer.W_T, layer.n_in, source,
                             layer_rows(<real*>to.delta, lower, capacity, at))
 
 
@@ -177,7 +193,7 @@ def passes(Plan plan not None, parameters, X, Y, double seconds):
             or rows_X.rows.n_columns != net.layers[0].n_in
             or rows_Y.rows.n_columns != net.layers[last].n_out):
         raise ValueError("X and Y have the same rows, and the network's columns and dtype")
-    if net.layers[last].activation > CBP_RELU:
+    if cbp_of_outputs_only(net.layers[last].activation):
         raise ValueError("the passes of squared error with an elementwise output")
     if net.tiled and N > net.super_rows:
         raise ValueError("no more rows than a super-block's")
@@ -186,6 +202,7 @@ def passes(Plan plan not None, parameters, X, Y, double seconds):
            memory_of(parameters, "parameters", net.n_parameters * net.itemsize, False),
            net.n_parameters * net.itemsize)
     to.net, to.rows = net, N
+    to.goal.loss, to.goal.plain = CBP_SQUARED_ERROR, True
     to.X, to.Y = rows_X.rows.data, rows_Y.rows.data
     to.Z = space.buffers.super_Z if net.tiled else space.buffers.Z
     to.delta = space.buffers.super_delta if net.tiled else space.buffers.delta

@@ -1,0 +1,219 @@
+"""The activations: one specification each, from which all else takes what it needs.
+
+The formulas stand in core/simd (compiled) and in reference/network.py (the specification in NumPy);
+here is what a user may ask for, and what the rest of the package has to know of it.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from . import checks
+
+__all__ = ["ACTIVATIONS", "HIDDEN", "ActivationSpec", "canonical", "every_name"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ActivationSpec:
+    """What is known of an activation sigma.
+
+    Parameters
+    ----------
+    name : str
+    code : int
+        The core's number for it (core/simd/simd.h).
+    formula : str
+        sigma(h).
+    derivative : str
+        sigma'(h), in Z = sigma(H) where it is taken from that.
+    keeps_slope : bool
+        sigma'(H) cannot be had from Z alone: the layer keeps it from the forward pass.
+    range : tuple of float
+        The values that an output can take: the infimum and the supremum.
+    hidden : bool
+        Whether it may stand in a hidden layer.
+    elementwise : bool
+        Whether an output depends on its own h alone.
+    gain_squared : float or None
+        For initialisation: W has the variance ``gain_squared / n_in``, which keeps the sums H at
+        variance 1 from layer to layer.  It is 1 / E[sigma(u)^2] with u from N(0, 1) (He et al.
+        2015, section 2.2, for any activation).  None: Glorot's, which looks at n_out as well.
+    aliases : tuple of str
+        What other libraries call it: MATLAB, FANN, scikit-learn, Keras, PyTorch.
+    """
+
+    name: str
+    code: int
+    formula: str
+    derivative: str
+    keeps_slope: bool = False
+    range: tuple[float, float] = (-math.inf, math.inf)
+    hidden: bool = True
+    elementwise: bool = True
+    gain_squared: float | None = None
+    aliases: tuple[str, ...] = ()
+
+
+_SPECS = (
+    ActivationSpec(
+        name="identity",
+        code=0,
+        formula="h",
+        derivative="1",
+        aliases=("linear", "purelin", "Identity"),
+    ),
+    ActivationSpec(
+        name="sigmoid",
+        code=1,
+        formula="1 / (1 + exp(-h))",
+        derivative="Z (1 - Z)",
+        range=(0.0, 1.0),
+        aliases=("logistic", "logsig", "Sigmoid"),
+    ),
+    ActivationSpec(
+        name="tanh",
+        code=2,
+        formula="tanh h",
+        derivative="1 - Z^2",
+        range=(-1.0, 1.0),
+        aliases=("tansig", "sigmoid_symmetric", "Tanh"),
+    ),
+    ActivationSpec(
+        name="relu",
+        code=3,
+        formula="max(h, 0)",
+        derivative="1 where Z > 0, else 0",
+        range=(0.0, math.inf),
+        gain_squared=2.0,
+        aliases=("poslin", "ReLU"),
+    ),
+    ActivationSpec(
+        name="leaky_relu",
+        code=6,
+        formula="h where h > 0, else 0.01 h",
+        derivative="1 where Z > 0, else 0.01",
+        gain_squared=2 / 1.0001,
+        aliases=("LeakyReLU",),
+    ),
+    ActivationSpec(
+        name="elu",
+        code=7,
+        formula="h where h > 0, else exp(h) - 1",
+        derivative="1 where Z > 0, else Z + 1",
+        range=(-1.0, math.inf),
+        gain_squared=1.5505188080679273,
+        aliases=("ELU",),
+    ),
+    ActivationSpec(
+        name="softplus",
+        code=8,
+        formula="log(1 + exp(h))",
+        derivative="1 / (1 + exp(-H))",
+        keeps_slope=True,
+        range=(0.0, math.inf),
+        gain_squared=1.0854865029883434,
+        aliases=("Softplus",),
+    ),
+    ActivationSpec(
+        name="silu",
+        code=9,
+        formula="h s, where s = 1 / (1 + exp(-h))",
+        derivative="s (1 + H (1 - s)), where s = 1 / (1 + exp(-H))",
+        keeps_slope=True,
+        range=(-0.27846454276107380, math.inf),  # at h = -1.27846...
+        gain_squared=2.8107611240744711,
+        aliases=("swish", "SiLU"),
+    ),
+    ActivationSpec(
+        name="gelu",
+        code=10,
+        formula="h Phi(h), with the normal distribution's Phi and density phi",
+        derivative="Phi(H) + H phi(H)",
+        keeps_slope=True,
+        range=(-0.16997120747990366, math.inf),  # at h = -0.75179...
+        gain_squared=2.3517156140733955,
+        aliases=("GELU",),
+    ),
+    ActivationSpec(
+        name="softsign",
+        code=11,
+        formula="h / (1 + |h|)",
+        derivative="(1 - |Z|)^2",
+        range=(-1.0, 1.0),
+        gain_squared=5.4640622236455199,
+        aliases=("elliotsig", "elliot_symmetric", "Softsign"),
+    ),
+    ActivationSpec(
+        name="gaussian",
+        code=12,
+        formula="exp(-h^2)",
+        derivative="-2 H Z",
+        keeps_slope=True,
+        range=(0.0, 1.0),
+        gain_squared=2.2360679774997897,
+        aliases=("radbas",),
+    ),
+    ActivationSpec(
+        name="sine",
+        code=13,
+        formula="sin h",
+        derivative="cos H",
+        keeps_slope=True,
+        range=(-1.0, 1.0),
+        gain_squared=2.3130352854993313,
+        aliases=("sin", "sin_symmetric"),
+    ),
+    ActivationSpec(
+        name="exp",
+        code=4,
+        formula="exp(h)",
+        derivative="Z",
+        range=(0.0, math.inf),
+        hidden=False,
+        aliases=("exponential",),
+    ),
+    ActivationSpec(
+        name="softmax",
+        code=5,
+        formula="exp(h) / (the row's sum of exp(h))",
+        derivative="Z_j (1_jk - Z_k), a matrix for each row",
+        range=(0.0, 1.0),
+        hidden=False,
+        elementwise=False,
+        aliases=("Softmax",),
+    ),
+)
+
+ACTIVATIONS = {spec.name: spec for spec in _SPECS}
+HIDDEN = tuple(spec.name for spec in _SPECS if spec.hidden)
+
+# Other libraries' names, and ours.
+_ALIASES = {alias: spec.name for spec in _SPECS for alias in spec.aliases}
+
+
+def every_name(*, hidden: bool) -> set[str]:
+    """Ours and other libraries' names: of hidden activations, or of all that are elementwise."""
+    specs = [spec for spec in _SPECS if (spec.hidden if hidden else spec.elementwise)]
+    return {name for spec in specs for name in (spec.name, *spec.aliases)}
+
+
+def canonical(argument: str, value: Any, *, hidden: bool) -> str:
+    """Our name of the activation that ``value`` names, be it another library's name for it.
+
+    Parameters
+    ----------
+    argument : str
+        Whose value it is, for the error.
+    hidden : bool
+        Whether it is to stand in a hidden layer.
+
+    Raises
+    ------
+    InputError, InputTypeError
+        If there is no such activation, or it is for outputs only.
+    """
+    name = _ALIASES.get(value, value) if isinstance(value, str) else value
+    allowed = HIDDEN if hidden else tuple(ACTIVATIONS)
+    if isinstance(name, str) and name in allowed:
+        return name
+    return checks.choice(argument, value, allowed)  # raises
