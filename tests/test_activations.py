@@ -344,7 +344,7 @@ def test_estimators_take_the_names(name):
     X = rng.standard_normal((60, 3))
     settings = {"hidden_layer_sizes": (6,), "activation": name, "max_iter": 30, "random_state": 0}
     model = MLPRegressor(solver="lbfgs", **settings).fit(X, X[:, 0])
-    assert model.network_.activations[0] == canonical("", name, hidden=True)
+    assert model._network.activations[0] == canonical("", name, hidden=True)
     assert model.score(X, X[:, 0]) > 0.5
     classifier = MLPClassifier(solver="lbfgs", **settings).fit(X, X[:, 0] > 0)
     assert classifier.score(X, X[:, 0] > 0) > 0.8
