@@ -114,12 +114,11 @@ cdef void leaf_of(System* s, Py_ssize_t leaf, int worker, const real* parameters
         first += rows
 
 
-cdef void leaf_f64(void* system, ptrdiff_t task, int worker) noexcept nogil:
-    leaf_of(<System*>system, task, worker, <const double*>(<System*>system).job.to.parameters)
-
-
-cdef void leaf_f32(void* system, ptrdiff_t task, int worker) noexcept nogil:
-    leaf_of(<System*>system, task, worker, <const float*>(<System*>system).job.to.parameters)
+cdef void leaf_task(void* system, ptrdiff_t task, int worker) noexcept nogil:
+    if (<System*>system).job.net.itemsize == 8:
+        leaf_of(<System*>system, task, worker, <const double*>(<System*>system).job.to.parameters)
+    else:
+        leaf_of(<System*>system, task, worker, <const float*>(<System*>system).job.to.parameters)
 
 
 cdef void join_strip(void* system, ptrdiff_t task, int worker) noexcept nogil:
@@ -163,12 +162,11 @@ cdef void block_of(System* s, Py_ssize_t index, int worker, const real* paramete
               &s.factors, first + (s.super_start if s.dual else 0), parameters)
 
 
-cdef void block_f64(void* system, ptrdiff_t task, int worker) noexcept nogil:
-    block_of(<System*>system, task, worker, <const double*>(<System*>system).job.to.parameters)
-
-
-cdef void block_f32(void* system, ptrdiff_t task, int worker) noexcept nogil:
-    block_of(<System*>system, task, worker, <const float*>(<System*>system).job.to.parameters)
+cdef void block_task(void* system, ptrdiff_t task, int worker) noexcept nogil:
+    if (<System*>system).job.net.itemsize == 8:
+        block_of(<System*>system, task, worker, <const double*>(<System*>system).job.to.parameters)
+    else:
+        block_of(<System*>system, task, worker, <const float*>(<System*>system).job.to.parameters)
 
 
 cdef void tile(void* system, ptrdiff_t task, int worker) noexcept nogil:
@@ -190,10 +188,7 @@ cdef void super_blocks(System* s, const real* parameters) noexcept nogil:
     while s.super_start < s.n_rows:
         s.super_count = min(s.super_rows, s.n_rows - s.super_start)
         n_blocks = (s.super_count + s.block_rows - 1) // s.block_rows
-        if real is double:
-            share_out(s.job, block_f64, s, n_blocks)
-        else:
-            share_out(s.job, block_f32, s, n_blocks)
+        share_out(s.job, block_task, s, n_blocks)
         if s.job.interrupt.stop or s.job.bad:
             return
         if not s.sums.residuals:
@@ -234,10 +229,7 @@ cdef void linearise(System* s, const real* parameters) noexcept nogil:
             return
     transpose_weights(s.job.net, parameters, <real*>s.transposed)
     if s.by_leaves:
-        if real is double:
-            share_out(s.job, leaf_f64, s, s.n_leaves)
-        else:
-            share_out(s.job, leaf_f32, s, s.n_leaves)
+        share_out(s.job, leaf_task, s, s.n_leaves)
         if s.job.interrupt.stop or s.job.bad:
             return
         share_out(s.job, join_strip, s, (s.sums.size + STRIP - 1) // STRIP)

@@ -156,12 +156,11 @@ cdef void forward_block(Job* job, Py_ssize_t block, int worker,
             watch_sum(job, job.to.losses[block], worker)
 
 
-cdef void forward_block_f64(void* job, ptrdiff_t task, int worker) noexcept nogil:
-    forward_block(<Job*>job, task, worker, <const double*>(<Job*>job).to.parameters)
-
-
-cdef void forward_block_f32(void* job, ptrdiff_t task, int worker) noexcept nogil:
-    forward_block(<Job*>job, task, worker, <const float*>(<Job*>job).to.parameters)
+cdef void forward_block_task(void* job, ptrdiff_t task, int worker) noexcept nogil:
+    if (<Job*>job).net.itemsize == 8:
+        forward_block(<Job*>job, task, worker, <const double*>(<Job*>job).to.parameters)
+    else:
+        forward_block(<Job*>job, task, worker, <const float*>(<Job*>job).to.parameters)
 
 
 cdef double loss_of(Job* job, Py_ssize_t start, Py_ssize_t count,
@@ -176,10 +175,7 @@ cdef double loss_of(Job* job, Py_ssize_t start, Py_ssize_t count,
     job.beyond = False
     if job.enough > 0:
         memset(job.sums, 0, job.active * LINE)
-    if real is double:
-        share_out(job, forward_block_f64, job, n_blocks)
-    else:
-        share_out(job, forward_block_f32, job, n_blocks)
+    share_out(job, forward_block_task, job, n_blocks)
     if job.beyond:
         return INFINITY
     return 0.0 if job.Y == NULL else pairwise_sum(job.to.losses, n_blocks)
@@ -262,12 +258,11 @@ cdef void subtree(Job* job, Py_ssize_t task, int worker, const real* parameters)
                             slot if depth == 1 else stack + (depth - 2) * P, P)
 
 
-cdef void subtree_f64(void* job, ptrdiff_t task, int worker) noexcept nogil:
-    subtree(<Job*>job, task, worker, <const double*>(<Job*>job).to.parameters)
-
-
-cdef void subtree_f32(void* job, ptrdiff_t task, int worker) noexcept nogil:
-    subtree(<Job*>job, task, worker, <const float*>(<Job*>job).to.parameters)
+cdef void subtree_task(void* job, ptrdiff_t task, int worker) noexcept nogil:
+    if (<Job*>job).net.itemsize == 8:
+        subtree(<Job*>job, task, worker, <const double*>(<Job*>job).to.parameters)
+    else:
+        subtree(<Job*>job, task, worker, <const float*>(<Job*>job).to.parameters)
 
 
 cdef void tree(Job* job, const real* parameters) noexcept nogil:
@@ -277,10 +272,7 @@ cdef void tree(Job* job, const real* parameters) noexcept nogil:
         Py_ssize_t n_tasks = (job.count + task_rows - 1) // task_rows
         Py_ssize_t step = 1
         Py_ssize_t i
-    if real is double:
-        share_out(job, subtree_f64, job, n_tasks)
-    else:
-        share_out(job, subtree_f32, job, n_tasks)
+    share_out(job, subtree_task, job, n_tasks)
     while step < n_tasks and not (job.interrupt.stop or job.bad):
         i = 0
         while i + step < n_tasks:
@@ -373,28 +365,25 @@ cdef void tile_step(Job* job, Py_ssize_t index, real* parameters) noexcept nogil
         apply_rule(job.rule, False, layer.b, layer.n_out, gradient, parameters)
 
 
-cdef void tile_step_f64(void* job, ptrdiff_t task, int worker) noexcept nogil:
-    tile_step(<Job*>job, task, <double*>(<Job*>job).to.parameters)
+cdef void tile_step_task(void* job, ptrdiff_t task, int worker) noexcept nogil:
+    if (<Job*>job).net.itemsize == 8:
+        tile_step(<Job*>job, task, <double*>(<Job*>job).to.parameters)
+    else:
+        tile_step(<Job*>job, task, <float*>(<Job*>job).to.parameters)
 
 
-cdef void tile_step_f32(void* job, ptrdiff_t task, int worker) noexcept nogil:
-    tile_step(<Job*>job, task, <float*>(<Job*>job).to.parameters)
+cdef void tiled_block_task(void* job, ptrdiff_t task, int worker) noexcept nogil:
+    if (<Job*>job).net.itemsize == 8:
+        tiled_block(<Job*>job, task, worker, <const double*>(<Job*>job).to.parameters)
+    else:
+        tiled_block(<Job*>job, task, worker, <const float*>(<Job*>job).to.parameters)
 
 
-cdef void tiled_block_f64(void* job, ptrdiff_t task, int worker) noexcept nogil:
-    tiled_block(<Job*>job, task, worker, <const double*>(<Job*>job).to.parameters)
-
-
-cdef void tiled_block_f32(void* job, ptrdiff_t task, int worker) noexcept nogil:
-    tiled_block(<Job*>job, task, worker, <const float*>(<Job*>job).to.parameters)
-
-
-cdef void tile_gradient_f64(void* job, ptrdiff_t task, int worker) noexcept nogil:
-    tile_gradient(<Job*>job, task, worker, <double*>(<Job*>job).to.parameters)
-
-
-cdef void tile_gradient_f32(void* job, ptrdiff_t task, int worker) noexcept nogil:
-    tile_gradient(<Job*>job, task, worker, <float*>(<Job*>job).to.parameters)
+cdef void tile_gradient_task(void* job, ptrdiff_t task, int worker) noexcept nogil:
+    if (<Job*>job).net.itemsize == 8:
+        tile_gradient(<Job*>job, task, worker, <double*>(<Job*>job).to.parameters)
+    else:
+        tile_gradient(<Job*>job, task, worker, <float*>(<Job*>job).to.parameters)
 
 
 cdef void super_blocks(Job* job, double beta, const real* parameters) noexcept nogil:
@@ -410,16 +399,10 @@ cdef void super_blocks(Job* job, double beta, const real* parameters) noexcept n
         job.super_count = min(job.net.super_rows, job.count - job.super_start)
         job.beta = beta
         n_blocks = (job.super_count + block_rows - 1) // block_rows
-        if real is double:
-            share_out(job, tiled_block_f64, job, n_blocks)
-        else:
-            share_out(job, tiled_block_f32, job, n_blocks)
+        share_out(job, tiled_block_task, job, n_blocks)
         if job.interrupt.stop or job.bad:
             return
-        if real is double:
-            share_out(job, tile_gradient_f64, job, job.net.n_tiles)
-        else:
-            share_out(job, tile_gradient_f32, job, job.net.n_tiles)
+        share_out(job, tile_gradient_task, job, job.net.n_tiles)
         beta = 1.0
         job.super_start += job.super_count
 
@@ -505,10 +488,7 @@ cdef void whole_step(Job* job, Rule* rule, double loss, real* gradient,
         rule.worse = rule.kind == RPROP and rule.numbers[1] != 0 and loss > rule.numbers[0]
     job.rule = rule
     if net.tiled:
-        if real is double:
-            share_out(job, tile_step_f64, job, net.n_tiles)
-        else:
-            share_out(job, tile_step_f32, job, net.n_tiles)
+        share_out(job, tile_step_task, job, net.n_tiles)
     else:
         apply_everywhere(rule, net, gradient, parameters)
     end_step(rule, loss)

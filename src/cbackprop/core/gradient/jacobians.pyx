@@ -220,12 +220,11 @@ cdef void block_of_rows(Job* job, Py_ssize_t block, int worker,
                        job.width * sizeof(real))
 
 
-cdef void block_of_rows_f64(void* job, ptrdiff_t task, int worker) noexcept nogil:
-    block_of_rows(<Job*>job, task, worker, <const double*>(<Job*>job).parameters)
-
-
-cdef void block_of_rows_f32(void* job, ptrdiff_t task, int worker) noexcept nogil:
-    block_of_rows(<Job*>job, task, worker, <const float*>(<Job*>job).parameters)
+cdef void block_of_rows_task(void* job, ptrdiff_t task, int worker) noexcept nogil:
+    if (<Job*>job).net.itemsize == 8:
+        block_of_rows(<Job*>job, task, worker, <const double*>(<Job*>job).parameters)
+    else:
+        block_of_rows(<Job*>job, task, worker, <const float*>(<Job*>job).parameters)
 
 
 cdef void all_blocks(Job* job, team.cbp_team* crew, int threads,
@@ -237,11 +236,6 @@ cdef void all_blocks(Job* job, team.cbp_team* crew, int threads,
         real* W1_T = <real*>job.W1_T
         Py_ssize_t n_blocks = (job.X.n_rows + job.block_rows - 1) // job.block_rows
         Py_ssize_t i, j
-        team.cbp_task task
-    if real is double:
-        task = block_of_rows_f64
-    else:
-        task = block_of_rows_f32
     transpose_weights(job.net, parameters, <real*>job.transposed)
     if not job.by_parameters:
         elementwise.transpose(parameters + first.W, first.n_in, first.n_out, W1_T)
@@ -251,9 +245,9 @@ cdef void all_blocks(Job* job, team.cbp_team* crew, int threads,
                     W1_T[i * first.n_in + j] *= scale[j]
     if crew == NULL:
         for i in range(n_blocks):
-            task(job, i, 0)
+            block_of_rows_task(job, i, 0)
     else:
-        team.run(crew, task, job, n_blocks, threads)
+        team.run(crew, block_of_rows_task, job, n_blocks, threads)
 
 
 cdef class Call:
