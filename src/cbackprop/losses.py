@@ -1,10 +1,13 @@
-"""The losses by name: their settings, the outputs they go with, the targets they take.
+"""The losses, each defined once: what a user may ask for, and what follows from each.
 
-The formulas stand in docs/mathematics.md and core/simd/loss.h; here is what a user may ask for.
+``LOSSES`` has a specification of every loss, and all that knows losses reads it: the checks, the
+core's objective, the solvers, the estimators, checkpoints and the command line.  The arithmetic is
+in core/simd/loss.h, the curvatures are in core/gauss_newton/factors.pyx, and docs/mathematics.md
+has the formulas.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
@@ -14,22 +17,23 @@ from .activations import ACTIVATIONS
 from .core.gradient.objective import Objective
 from .errors import InputError, InputTypeError
 
-__all__ = ["LOSSES", "Huber", "Quantile", "check_loss", "check_targets", "name_of", "objective_for"]
+__all__ = [
+    "LOSSES",
+    "SETTINGS",
+    "Domain",
+    "Huber",
+    "LossSpec",
+    "Quantile",
+    "check_loss",
+    "check_targets",
+    "name_of",
+    "objective_for",
+    "spec_of",
+    "unit_factors",
+]
 
-ELEMENTWISE = tuple(spec.name for spec in ACTIVATIONS.values() if spec.elementwise)
 
-# The output activations of each loss, and why there are no others.
-LOSSES = {
-    "squared_error": ((*ELEMENTWISE, "softmax"), ""),
-    "cross_entropy": (
-        ("sigmoid", "softmax"),
-        "it is the logarithm of a probability, and taken from the logits",
-    ),
-    "poisson": (("exp",), "it is the deviance of a positive rate, and taken from its logarithm"),
-    "absolute_error": (ELEMENTWISE, "the outputs of a softmax are one probability distribution"),
-    "huber": (ELEMENTWISE, "the outputs of a softmax are one probability distribution"),
-    "quantile": (ELEMENTWISE, "the outputs of a softmax are one probability distribution"),
-}
+# --- losses with a number of their own ------------------------------------------------------------
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,13 +73,192 @@ class Quantile:
         object.__setattr__(self, "quantile", q)
 
 
+# --- the specification of a loss ------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Domain:
+    """The targets that a loss is defined for.
+
+    Parameters
+    ----------
+    words : str
+        What an error expects: "expected targets <words>".
+    outside : callable
+        From an array of targets to whether each is none; NaN, a missing target, never is.
+    """
+
+    words: str
+    outside: Callable[[np.ndarray], np.ndarray]
+
+
+UNIT_INTERVAL = Domain("in [0, 1]", lambda Y: (Y < 0) | (Y > 1))
+NOT_NEGATIVE = Domain("at least 0", lambda Y: Y < 0)
+POSITIVE = Domain("above 0", lambda Y: Y <= 0)
+
+# A row of targets that are probabilities of classes sums to 1, by this.
+SUM_TOLERANCE = 1e-4
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class LossSpec:
+    """One loss.
+
+    Parameters
+    ----------
+    name : str
+        What users call it.
+    code : int
+        Its number in the core, ``CBP_...`` in core/simd/simd.h.
+    summary : str
+        What it is, in a few words for a list of losses.
+    outputs : tuple of str
+        The output activations that it goes with; the first is the default where "identity" is none
+        of them.
+    reason : str
+        Why it goes with no others.
+    from_O : bool
+        It is taken from O, to which the output layer's activation has not been applied, instead of
+        y_hat.
+    domain : Domain, optional
+        The targets that it is defined for; None is all numbers.
+    settings : class, optional
+        The dataclass of its one number, with the default; an instance of it is a loss too.
+    curvature : str, optional
+        The formula of its second derivative, d2l/dO2 with ``from_O`` and else d2l/dy_hat2, of which
+        Levenberg-Marquardt makes its matrix: ``factors.curvature`` computes it, which is nowhere
+        negative.  None: that solver does not take the loss.
+    only_grows : bool
+        No l as the core computes it is below 0, be it by rounding, so that a sum of some rows is
+        never above that of all.
+    unit_power : int, optional
+        p where the loss of targets and outputs times c is c^p times the loss: in other units of the
+        targets it is the same loss (Huber's threshold scales along).  None where it is not.
+    class_distribution : mapping
+        Where the targets are classes, for each output activation what a row's outputs are:
+        "Bernoulli", each output the probability of a yes, or "categorical", the probabilities of
+        classes that exclude each other.
+    """
+
+    name: str
+    code: int
+    summary: str
+    outputs: tuple[str, ...]
+    reason: str = ""
+    from_O: bool = False
+    domain: Domain | None = None
+    settings: type[Any] | None = None
+    curvature: str | None = None
+    only_grows: bool = False
+    unit_power: int | None = None
+    class_distribution: Mapping[str, str] = field(default_factory=dict)
+
+    def parameter_of(self, loss: Any) -> float:
+        """The number of the loss's settings, of a name the default; 0 where it has none."""
+        if self.settings is None:
+            return 0.0
+        settings = self.settings() if isinstance(loss, str) else loss
+        return float(getattr(settings, fields(self.settings)[0].name))
+
+    def output_for(self, given: str | None = None) -> str:
+        """The output activation: the given one, or the default."""
+        return given or ("identity" if "identity" in self.outputs else self.outputs[0])
+
+
+_ELEMENTWISE = tuple(spec.name for spec in ACTIVATIONS.values() if spec.elementwise)
+_NOT_SOFTMAX = "the outputs of a softmax are one probability distribution"
+
+LOSSES: dict[str, LossSpec] = {
+    spec.name: spec
+    for spec in (
+        LossSpec(
+            name="squared_error",
+            code=0,
+            summary="half the squared error",
+            outputs=(*_ELEMENTWISE, "softmax"),
+            curvature="1",
+            only_grows=True,
+            unit_power=2,
+        ),
+        LossSpec(
+            name="cross_entropy",
+            code=1,
+            summary="the negative logarithm of the probability",
+            outputs=("sigmoid", "softmax"),
+            reason="it is the logarithm of a probability, and taken from the logits",
+            from_O=True,
+            domain=UNIT_INTERVAL,
+            curvature="y_hat (1 - y_hat); with softmax diag(y_hat) - y_hat y_hat', times sum y",
+            only_grows=True,
+            class_distribution={"sigmoid": "Bernoulli", "softmax": "categorical"},
+        ),
+        LossSpec(
+            name="poisson",
+            code=2,
+            summary="half the deviance of counts and rates, with exponential outputs",
+            outputs=("exp",),
+            reason="it is the deviance of a positive rate, and taken from its logarithm",
+            from_O=True,
+            domain=NOT_NEGATIVE,
+            curvature="y_hat",
+            unit_power=1,
+        ),
+        LossSpec(
+            name="absolute_error",
+            code=3,
+            summary="the absolute error",
+            outputs=_ELEMENTWISE,
+            reason=_NOT_SOFTMAX,
+            unit_power=1,
+        ),
+        LossSpec(
+            name="huber",
+            code=4,
+            summary="squared where the error is small, linear beyond",
+            outputs=_ELEMENTWISE,
+            reason=_NOT_SOFTMAX,
+            settings=Huber,
+            unit_power=2,
+        ),
+        LossSpec(
+            name="quantile",
+            code=5,
+            summary="whose minimum is a quantile",
+            outputs=_ELEMENTWISE,
+            reason=_NOT_SOFTMAX,
+            settings=Quantile,
+            unit_power=1,
+        ),
+    )
+}
+
+# The losses that are objects of settings, by their classes.
+SETTINGS: dict[type[Any], LossSpec] = {
+    spec.settings: spec for spec in LOSSES.values() if spec.settings is not None
+}
+
+# A loss that is a function of Python: the core is handed its derivative.
+GIVEN = LossSpec(
+    name="given", code=6, summary="of one's own", outputs=LOSSES["squared_error"].outputs
+)
+
+
+def spec_of(loss: Any) -> LossSpec | None:
+    """The specification of a loss; None of a function of Python, and of what is no loss."""
+    if isinstance(loss, str):
+        return LOSSES.get(loss)
+    for settings, spec in SETTINGS.items():
+        if isinstance(loss, settings):
+            return spec
+    return None
+
+
 def name_of(loss: Any) -> str:
     """The loss's name; "given" for a function of Python."""
-    if isinstance(loss, Huber):
-        return "huber"
-    if isinstance(loss, Quantile):
-        return "quantile"
-    return loss if isinstance(loss, str) else "given"
+    return (spec_of(loss) or GIVEN).name
+
+
+# --- what follows from it -------------------------------------------------------------------------
 
 
 def check_loss(loss: Any, output_activation: str, *, callables: bool) -> None:
@@ -88,19 +271,20 @@ def check_loss(loss: Any, output_activation: str, *, callables: bool) -> None:
     """
     if callables and callable(loss) and not isinstance(loss, type):
         return
-    if not isinstance(loss, (str, Huber, Quantile)):
-        raise InputTypeError(
-            f"loss is {checks.describe(loss)}; expected one of "
-            f"{', '.join(map(repr, LOSSES))}, Huber(...), Quantile(...)"
-            + (" or a function (Y, Y_hat) -> (loss, dloss_dY_hat)" if callables else "")
-        )
     if isinstance(loss, str):
         checks.choice("loss", loss, LOSSES)
-    outputs, reason = LOSSES[name_of(loss)]
-    if output_activation not in outputs:
+    spec = spec_of(loss)
+    if spec is None:
+        with_settings = "".join(f", {settings.__name__}(...)" for settings in SETTINGS)
+        raise InputTypeError(
+            f"loss is {checks.describe(loss)}; expected one of "
+            f"{', '.join(map(repr, LOSSES))}{with_settings}"
+            + (" or a function (Y, Y_hat) -> (loss, dloss_dY_hat)" if callables else "")
+        )
+    if output_activation not in spec.outputs:
         raise InputError(
             f"loss is {loss!r} and the output activation {output_activation!r}; expected "
-            f"{' or '.join(map(repr, outputs))} with this loss: {reason}"
+            f"{' or '.join(map(repr, spec.outputs))} with this loss: {spec.reason}"
         )
 
 
@@ -113,50 +297,45 @@ def objective_for(
     units: np.ndarray | None = None,
 ) -> Objective:
     """The core's objective for a checked loss."""
-    if isinstance(loss, Huber):
-        parameter = loss.threshold
-    elif isinstance(loss, Quantile):
-        parameter = loss.quantile
-    else:
-        parameter = {"huber": 1.0, "quantile": 0.5}.get(loss, 0.0) if isinstance(loss, str) else 0.0
+    spec = spec_of(loss) or GIVEN
     return Objective(
-        name_of(loss),
-        parameter=parameter,
+        spec.code,
+        parameter=spec.parameter_of(loss),
+        linear=spec.from_O,
+        only_grows=spec.only_grows,
         column_weight=None if output_weight is None else output_weight.astype(dtype),
         units=None if units is None else units.astype(dtype),
         missing=missing,
     )
 
 
-def unit_factors(loss: Any, scale: np.ndarray) -> np.ndarray:
-    """What turns each column's loss for targets y * scale into that for y.
+def unit_factors(loss: Any, scale: np.ndarray) -> np.ndarray | None:
+    """What turns each column's loss for targets y * scale into that for y; None where nothing does.
 
     Huber's threshold is taken along: it stands in scaled units.
     """
-    if name_of(loss) in ("squared_error", "huber"):
-        return np.asarray(1.0 / scale**2)
-    return np.asarray(1.0 / np.abs(scale))
+    spec = spec_of(loss)
+    if spec is None or spec.unit_power is None:
+        return None
+    return np.asarray(1.0 / np.abs(scale) ** spec.unit_power)
 
 
 def check_targets(loss: Any, output_activation: str, name: str, Y: np.ndarray) -> None:
-    """The targets are such as the loss is defined for: [0, 1], sums of 1, or at least 0."""
-    kind = name_of(loss)
-    if kind not in ("cross_entropy", "poisson"):
+    """The targets are such as the loss is defined for; NaN is left to others."""
+    spec = spec_of(loss)
+    if spec is None or spec.domain is None:
         return
     with np.errstate(invalid="ignore"):
-        if kind == "poisson":
-            bad, expected = Y < 0, "at least 0"
-        else:
-            bad, expected = (Y < 0) | (Y > 1), "in [0, 1]"
-        if bad.any():
-            row, column = divmod(int(bad.argmax()), Y.shape[1])
+        outside = spec.domain.outside(Y)
+        if outside.any():
+            row, column = divmod(int(outside.argmax()), Y.shape[1])
             raise InputError(
-                f"{name}[{row}, {column}] is {Y[row, column]:g}; expected targets {expected} with "
-                f"loss {kind!r}"
+                f"{name}[{row}, {column}] is {Y[row, column]:g}; expected targets "
+                f"{spec.domain.words} with loss {spec.name!r}"
             )
-        if kind == "cross_entropy" and output_activation == "softmax":
+        if spec.class_distribution.get(output_activation) == "categorical":
             sums = Y.sum(axis=1)
-            bad = np.abs(sums - 1) > 1e-4
+            bad = np.abs(sums - 1) > SUM_TOLERANCE
             if bad.any():
                 row = int(bad.argmax())
                 raise InputError(

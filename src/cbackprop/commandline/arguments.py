@@ -208,8 +208,12 @@ def _training(training: argparse._ArgumentGroup) -> None:
         "--loss",
         choices=tuple(LOSSES),
         default="squared_error",
-        help="cross_entropy takes a softmax output for classes and sigmoids else, poisson an "
-        "exponential one (default: squared_error)",
+        help="default: squared_error. Some need an output of their own: "
+        + "; ".join(
+            f"{name} {' or '.join(spec.outputs)}"
+            for name, spec in LOSSES.items()
+            if "identity" not in spec.outputs
+        ),
     )
     training.add_argument(
         "--epochs",

@@ -9,7 +9,7 @@ from typing import TextIO
 
 import numpy as np
 
-from ..losses import LOSSES
+from ..losses import spec_of
 from ..network.network import Network
 from . import report
 from .coding import Coding
@@ -46,8 +46,10 @@ def loss_of(net: Network) -> str:
     """The loss it was trained on, as far as the model says so."""
     training = net.annotations.get("training")
     loss = training.get("loss") if isinstance(training, dict) else None
-    known = isinstance(loss, str) and loss in LOSSES and net.activations[-1] in LOSSES[loss][0]
-    return str(loss) if known else "squared_error"
+    spec = spec_of(loss)
+    if spec is None or net.activations[-1] not in spec.outputs:
+        return "squared_error"
+    return spec.name
 
 
 def write_csv(file: TextIO, coding: Coding, Y_hat: np.ndarray, *, outputs: bool) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import InputError
+from ..losses import LOSSES
 from ..network.network import Network
 from ..network.scaling import Scaling
 from ..solvers.first_order import LBFGS, SGD, Adam, RProp, Solver
@@ -82,11 +83,12 @@ def scale_for(arguments: argparse.Namespace) -> str:
 
 def _output_for(loss: str, Y: np.ndarray) -> str:
     """The output activation that fits the loss and the range of the targets."""
-    if loss == "poisson":
-        return "exp"
-    if loss == "cross_entropy":
-        return "softmax" if is_one_hot(Y) else "sigmoid"
-    return "sigmoid" if bool((Y >= 0).all() and (Y <= 1).all()) else "identity"
+    spec = LOSSES[loss]
+    if spec.class_distribution:
+        wanted = "categorical" if is_one_hot(Y) else "Bernoulli"
+        return next(o for o, what in spec.class_distribution.items() if what == wanted)
+    in_reach = bool((Y >= 0).all() and (Y <= 1).all())
+    return spec.output_for("sigmoid" if in_reach and "sigmoid" in spec.outputs else None)
 
 
 def solver_for(arguments: argparse.Namespace, net: Network) -> Solver:
@@ -120,11 +122,11 @@ def default_learning_rate(net: Network, momentum: float, loss: str = "squared_er
 
     The curvature at the output grows with the units that feed it, so the rate falls with the widest
     layer; a sigmoid's slope, at most 1/4 and squared in the curvature, allows for a larger one,
-    unless the loss is cross-entropy, from whose derivative the slope has gone.  Momentum multiplies
-    what a gradient does in the end by 1 / (1 - momentum).
+    unless the loss is taken from the logits, from whose derivative the slope has gone.  Momentum
+    multiplies what a gradient does in the end by 1 / (1 - momentum).
     """
     widest = max(net.sizes[1:-1] or net.sizes[:1])
-    flat = net.activations[-1] == "sigmoid" and loss != "cross_entropy"
+    flat = net.activations[-1] == "sigmoid" and not LOSSES[loss].from_O
     return (1.0 if flat else 0.1) * min(1.0, 50 / widest) * (1 - momentum)
 
 

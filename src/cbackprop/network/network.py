@@ -449,9 +449,8 @@ class Network:
         Y : array-like, (N, n_out)
             One-dimensional where n_out is 1.
         loss : str, Huber or Quantile
-            "squared_error", "cross_entropy" (from the logits of a sigmoid or softmax output),
-            "poisson" (exp output), "absolute_error", "huber", "quantile"; docs/mathematics.md has
-            the formulas and the outputs that go with each.
+            "squared_error", "cross_entropy" or another of ``cbackprop.losses.LOSSES``;
+            docs/mathematics.md has the formulas and the outputs that go with each.
         sample_weight : array-like, (N,), optional
             Of at least 0: L = sum_n w_n l_n / sum_n w_n, where l_n is the loss of row n.
         output_weight : array-like, (n_out,), optional

@@ -19,7 +19,7 @@ from sklearn.metrics import check_scoring
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 from sklearn.utils.validation import _check_sample_weight
 
-from .. import checks
+from .. import checks, losses
 from ..activations import canonical, every_name
 from ..core.data.rows import SparseRows
 from ..errors import DivergenceError, InputError, InputMemoryError, InputTypeError
@@ -342,9 +342,9 @@ class BaseMLP(CallbackSupport, HasNetwork, BaseEstimator):  # type: ignore[misc]
 
     def _check_loss(self, kind: SolverKind) -> None:
         """Whether the solver takes the loss."""
-        taken = isinstance(self.loss, str) and self.loss in (kind.losses or (self.loss,))
-        if kind.losses is not None and not taken:
-            expected = " or ".join(map(repr, kind.losses))
+        if kind.losses is not None and losses.name_of(self._core_loss()) not in kind.losses:
+            offered = [name for name in kind.losses if not losses.LOSSES[name].class_distribution]
+            expected = " or ".join(map(repr, offered))
             raise InputError(
                 f"solver is {self.solver!r} and loss {self.loss!r}; expected {expected}: "
                 f"{kind.reason}. solver='lbfgs' takes this loss"

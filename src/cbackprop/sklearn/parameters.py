@@ -4,7 +4,10 @@ Written once; a class's docstring names the place of each part in braces.
 """
 
 import inspect
+import textwrap
 from typing import TypeVar
+
+from ..losses import LOSSES
 
 __all__ = ["documented"]
 
@@ -116,6 +119,16 @@ n_features_in_ : int
 feature_names_in_ : ndarray of str
     Their names, where X had any."""
 
+# Of a regression: a line of the parameter `loss`, and its next ones one level deeper.
+REGRESSION_LOSSES = textwrap.fill(
+    ", ".join(
+        f'"{name}" ({spec.summary})' for name, spec in LOSSES.items() if not spec.class_distribution
+    )
+    + ".",
+    width=92,
+    subsequent_indent="    ",
+)
+
 _Class = TypeVar("_Class", bound=type)
 
 
@@ -125,7 +138,12 @@ def documented(cls: _Class) -> _Class:
         indent = "    "
         parts = {
             name: text.replace("\n", "\n" + indent)
-            for name, text in (("common", COMMON), ("beyond", BEYOND), ("attributes", ATTRIBUTES))
+            for name, text in (
+                ("common", COMMON),
+                ("losses", REGRESSION_LOSSES),
+                ("beyond", BEYOND),
+                ("attributes", ATTRIBUTES),
+            )
         }
         cls.__doc__ = inspect.cleandoc(cls.__doc__.format(**parts))
     return cls

@@ -13,8 +13,8 @@ from sklearn.utils.validation import _check_sample_weight, validate_data
 
 from ..activations import every_name
 from ..errors import InputError, InputTypeError
-from ..losses import Huber, Quantile
-from .base import BaseMLP, fitting
+from ..losses import LOSSES, SETTINGS, spec_of
+from .base import _OURS, BaseMLP, fitting
 from .callbacks import with_callbacks
 from .fitted import fitted
 from .notices import by_parameters, without_a_column
@@ -23,7 +23,7 @@ from .solvers import SOLVERS
 
 __all__ = ["MLPRegressor"]
 
-_LOSSES = {"squared_error", "poisson", "absolute_error", "huber", "quantile"}
+_LOSSES = {name for name, spec in LOSSES.items() if not spec.class_distribution}
 
 
 @documented
@@ -36,15 +36,13 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
     Parameters
     ----------
     loss : str, Huber, Quantile or callable, default="squared_error"
-        "squared_error" (half of it), "poisson" (half the deviance, with exponential outputs),
-        "absolute_error", "huber", "quantile"; ``cbackprop.Huber(threshold=...)`` and
-        ``cbackprop.Quantile(quantile=...)`` set their numbers.  Summed over the outputs.  A
-        function ``loss(y, y_hat)`` of two arrays (rows, outputs) returns the mean loss and its
-        derivative with respect to the second.
+        {losses}
+        ``cbackprop.Huber(threshold=...)`` and ``cbackprop.Quantile(quantile=...)`` set the numbers
+        of two.  Summed over the outputs.  A function ``loss(y, y_hat)`` of two arrays (rows,
+        outputs) returns the mean loss and its derivative with respect to the second.
     {common}
     output_activation : str or None, default=None
-        One of `activation`'s, or "exp".  None is "exp" with the Poisson loss and "identity"
-        otherwise.
+        One of `activation`'s, or "exp".  None is "identity", or "exp" with the losses that need it.
     missing : {{"error", "ignore"}}, default="error"
         "ignore": a NaN in y is a missing target and adds nothing.
     {beyond}
@@ -69,7 +67,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         **BaseMLP._parameter_constraints,
-        "loss": [StrOptions(_LOSSES), Huber, Quantile, callable],
+        "loss": [StrOptions(_LOSSES), *SETTINGS, callable],
         "output_activation": [
             StrOptions(every_name(hidden=False)),
             None,
@@ -239,13 +237,16 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
         return X, Y
 
     def _output(self) -> str:
-        poisson = isinstance(self.loss, str) and self.loss == "poisson"
-        if poisson and self.output_activation not in ("exp", None):
+        given = self.output_activation
+        spec = spec_of(self.loss)
+        if spec is None:
+            return given or "identity"
+        if given is not None and _OURS.get(given, given) not in spec.outputs:
             raise InputError(
-                f"loss is 'poisson' and output_activation {self.output_activation!r}; expected "
-                "'exp' or None: it is the deviance of a positive rate, and taken from its logarithm"
+                f"loss is {self.loss!r} and output_activation {given!r}; expected "
+                f"{' or '.join(map(repr, spec.outputs))} or None: {spec.reason}"
             )
-        return self.output_activation or ("exp" if poisson else "identity")
+        return spec.output_for(given)
 
     def _core_loss(self) -> Any:
         return self.loss

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from ..losses import LOSSES
 from ..solvers.first_order import LBFGS, SGD, Adam, RProp, Solver
 from ..solvers.least_squares import BayesianRegularization, LevenbergMarquardt
 
@@ -85,7 +86,7 @@ SOLVERS: dict[str, SolverKind] = {
         lambda estimator: LevenbergMarquardt(),
         validates=True,
         spread=True,
-        losses=("squared_error", "poisson", "log_loss"),
+        losses=tuple(name for name, spec in LOSSES.items() if spec.curvature),
         reason="its matrix is made of curvatures",
     ),
     "br": SolverKind(

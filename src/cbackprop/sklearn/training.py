@@ -169,8 +169,10 @@ class PeerTrainer(Trainer):
             self._rule.options["weight_mean"] = self._weight_mean
 
     def _data(self, X_name: str, X: Any, Y_name: str, Y: Any) -> tuple[np.ndarray, np.ndarray]:
-        if losses.name_of(self.loss) == "poisson":
-            losses.check_targets(self.loss, "exp", Y_name.replace("Y", "y"), Y)
+        spec = losses.spec_of(self.loss)
+        if spec is not None and not spec.class_distribution:  # indicators of classes are right
+            output = self.network.activations[-1]
+            losses.check_targets(self.loss, output, Y_name.replace("Y", "y"), Y)
         return X, Y
 
     def _warn(self, message: str) -> None:

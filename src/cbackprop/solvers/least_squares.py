@@ -75,8 +75,8 @@ class LevenbergMarquardt(_GaussNewton):
     N P^2 + P^3 / 3 operations and 16 P^2 bytes for P parameters.  With fewer residuals than
     parameters a system of the residuals' size is solved instead.
 
-    With the losses "cross_entropy" and "poisson" J'J is the generalised Gauss-Newton matrix
-    (Schraudolph, Neural Computation 14, 2002).
+    With other losses that have a curvature, as "cross_entropy" and "poisson", J'J is the
+    generalised Gauss-Newton matrix (Schraudolph, Neural Computation 14, 2002).
 
     Parameters
     ----------

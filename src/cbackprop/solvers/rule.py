@@ -11,6 +11,7 @@ from ..core.gradient.plan import Plan
 from ..core.gradient.update_rules import RuleSettings
 from ..core.quasi_newton import lbfgs
 from ..errors import InputError
+from ..losses import LOSSES
 from ..machine import memory
 from .least_squares import BayesianRegularization, LevenbergMarquardt
 
@@ -31,7 +32,8 @@ def check_goes_with(solver: Any, loss: Any, l1: float, l2: float) -> None:
         return
     name = type(solver).__name__
     evidence = isinstance(solver, BayesianRegularization)
-    takes = ("squared_error",) if evidence else ("squared_error", "cross_entropy", "poisson")
+    curved = tuple(name for name, spec in LOSSES.items() if spec.curvature)
+    takes = ("squared_error",) if evidence else curved
     if loss not in takes:
         reason = "its noise is Gaussian" if evidence else "its matrix is made of curvatures"
         raise InputError(

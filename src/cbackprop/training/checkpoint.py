@@ -22,7 +22,7 @@ from ..errors import InputError, InputTypeError, ModelFormatError
 from ..files.atomic import PREVIOUS
 from ..files.tensors import FlawError, TensorFile, opened
 from ..files.tensors import write as write_tensors
-from ..losses import Huber, Quantile
+from ..losses import SETTINGS as LOSS_SETTINGS
 from ..network import model_file
 from ..network.model_file import Description
 from ..solvers import first_order as solvers
@@ -63,7 +63,7 @@ ARRAYS = [name for name, value in FRESH.items() if value is None]
 N_REMEMBERED = 16
 
 # Of the losses that are objects of settings, by the names of their classes.
-LOSSES = {cls.__name__: cls for cls in (Huber, Quantile)}
+LOSSES = {cls.__name__: cls for cls in LOSS_SETTINGS}
 
 
 # ---------------------------------------------------------------------------------- when to save
@@ -192,7 +192,7 @@ def _described(setting: Any) -> Any:
     """A trainer's setting as JSON; of a function only the name."""
     if isinstance(setting, solvers.SOLVERS):
         return solvers.describe(setting)
-    if isinstance(setting, (Huber, Quantile)):
+    if isinstance(setting, tuple(LOSS_SETTINGS)):
         return {type(setting).__name__: asdict(setting)}
     if callable(setting):
         return {"function": getattr(setting, "__qualname__", type(setting).__name__)}

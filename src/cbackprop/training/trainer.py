@@ -56,10 +56,10 @@ class Trainer:
         How a step is made; ``Adam(learning_rate=0.01)`` by default.  May be replaced between two
         fits: a changed learning rate is honoured, another kind of solver starts afresh.
     loss : str, Huber, Quantile or callable
-        "squared_error", "cross_entropy", "poisson", "absolute_error", "huber" or "quantile": the
-        mean over the rows of a batch of the sum over its outputs (docs/mathematics.md).  Or a
-        function ``loss(Y, Y_hat)`` that returns the loss of a batch and its derivative with respect
-        to ``Y_hat``, an array of its shape; called once a batch, nothing is multiplied to it.
+        "squared_error", "cross_entropy" or another of ``cbackprop.losses.LOSSES``: the mean over
+        the rows of a batch of the sum over its outputs (docs/mathematics.md).  Or a function
+        ``loss(Y, Y_hat)`` that returns the loss of a batch and its derivative with respect to
+        ``Y_hat``, an array of its shape; called once a batch, nothing is multiplied to it.
     batch_size : int, optional
         Rows of a step; 1 is one row at a time, the number of rows (or more) is full batch.  None is
         min(200, N), and all rows for the solvers after Adam in that list, which take no other.  The
@@ -545,8 +545,7 @@ class Trainer:
         X = checks.as_rows(X_name, X, sizes[0], dtype)
         Y = checks.as_rows(Y_name, Y, sizes[-1], dtype, allow_1d=True)
         checks.same_rows(X_name, X, Y_name, Y)
-        if self.loss != "squared_error":
-            losses.check_targets(self.loss, self.network.activations[-1], Y_name, Y)
+        losses.check_targets(self.loss, self.network.activations[-1], Y_name, Y)
         return X, Y
 
     def _split(
@@ -563,9 +562,11 @@ class Trainer:
 
     def _classes(self, Y: np.ndarray) -> np.ndarray | None:
         """A class for each row, where the targets are classes."""
-        if self.loss != "cross_entropy" or not np.isfinite(Y).all():
+        spec = losses.spec_of(self.loss)
+        if spec is None or not spec.class_distribution or not np.isfinite(Y).all():
             return None
-        if self.network.activations[-1] == "sigmoid" and Y.shape[1] > 1:
+        distribution = spec.class_distribution[self.network.activations[-1]]
+        if distribution == "Bernoulli" and Y.shape[1] > 1:
             return None  # several yes-or-no answers
         return splits.classes_of(Y)
 
@@ -579,9 +580,9 @@ class Trainer:
         )
         units: np.ndarray | None = None
         unit = 0.0
-        if network.output_scaling is not None and not callable(self.loss):
+        if network.output_scaling is not None:
             factors = losses.unit_factors(self.loss, network.output_scaling.scale)
-            if (factors == factors[0]).all():
+            if factors is not None and (factors == factors[0]).all():
                 unit = float(factors[0])
             else:
                 units = factors

@@ -39,7 +39,6 @@ from cbackprop.core.gauss_newton.levenberg_marquardt cimport Outcome as Marquard
 from cbackprop.core.gauss_newton.levenberg_marquardt cimport bend_at, loss_at, marquardt_step
 from cbackprop.core.fit.python_loss cimport ANSWERED, BAD, STOPPED, ask_python
 from cbackprop.core.gradient.update_rules cimport add_penalty, penalty_of
-from cbackprop.core.simd.dispatch cimport CBP_SQUARED_ERROR
 from cbackprop.core.gauss_newton.system cimport System
 from cbackprop.core.linalg.vectors cimport dot
 from cbackprop.core.fit.early_stopping cimport (
@@ -155,14 +154,15 @@ cdef double loss_elsewhere(FitLoop* c, double* W, double enough, int* abandoned,
                            real* parameters) noexcept nogil:
     """The summed loss at W, which is rounded to the network's dtype and stands there.
 
-    A sum of squares only grows: where that of some blocks is beyond enough, so is the whole one.
+    A sum of what is never below 0 only grows: where that of some blocks is beyond enough, so is the
+    whole one.
     """
     cdef Py_ssize_t i
     cdef double total
     for i in range(c.job.net.n_parameters):
         parameters[i] = <real>W[i]
         W[i] = parameters[i]
-    if c.job.goal.loss == CBP_SQUARED_ERROR:
+    if c.job.goal.only_grows:
         c.job.enough = enough / c.job.goal.factor * (1.0 + ROUNDING)
     total = loss_of(&c.job, 0, c.n_rows, <const real*>parameters)
     c.job.enough = 0.0

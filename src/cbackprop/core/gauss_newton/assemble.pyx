@@ -38,7 +38,6 @@ from cbackprop.core.gradient.objective cimport Objective
 from cbackprop.core.gradient.plan cimport Net, Plan
 from cbackprop.core.gradient.interrupts cimport Interrupts
 from cbackprop.core.data.rows cimport RowSource, memory_of, read_rows
-from cbackprop.core.simd.dispatch cimport CBP_SQUARED_ERROR
 from cbackprop.core.gradient.targets cimport read_targets
 from cbackprop.core.team cimport team
 from cbackprop.core.gradient.workspace cimport LINE, Workspace, workspace_for
@@ -328,7 +327,7 @@ cdef class GaussNewton:
             raise MemoryError("the system of equations is larger than memory can be")
         self.gram = Gram()
         if not s.dual:
-            self.gram.prepare(net, job.goal.loss == CBP_SQUARED_ERROR)
+            self.gram.prepare(net, job.goal.squared)
         s.sums = &self.gram.sums
         s.by_leaves = (not s.dual
                        and s.sums.size * <Py_ssize_t>sizeof(double) <= LARGEST_LEAF_SUMS)

@@ -3,12 +3,15 @@
 J has a row for each row n and output k: the derivative of the weighted residual of y_hat_nk by the
 parameters, made by the lines of backpropagation from another start (jacobians.pyx):
 
-    squared error       J'J = sum_nk w_nk j_nk' j_nk        j_nk = d y_hat_nk / d parameters
-    cross-entropy, Poisson: the generalised Gauss-Newton matrix (Schraudolph, Neural Computation 14,
-    2002), J'J = sum_n J_O' (d2l/dO2) J_O, by a root B of d2l/dO2 = B B'
-        sigmoid         B = sqrt(y_hat (1 - y_hat))
-        softmax         B = diag(q) (I - q q'),  q = sqrt(y_hat); times the root of sum_k y_k
-        Poisson         B = sqrt(y_hat)
+    J'J = sum_nk w_nk c_nk j_nk' j_nk       c_nk, the loss's curvature: the function below
+
+    from y_hat          j_nk = d y_hat_nk / d parameters        c = d2l/dy_hat2; squared error: 1
+    from O              j_nk = d o_nk / d parameters            c = d2l/dO2
+
+the generalised Gauss-Newton matrix (Schraudolph, Neural Computation 14, 2002).  Softmax's
+cross-entropy alone has a curvature that is a matrix, by rows, and takes a root of it, d2l/dO2 = B B':
+
+    B = diag(q) (I - q q'),  q = sqrt(y_hat); times the root of sum_k y_k
 
 Layer by layer such a row is an outer product, a' delta: of the layer's inputs, which do not depend
 on k, with 1 behind them for the bias, and of its delta.  These are kept, in double.  J'e is the
@@ -32,13 +35,28 @@ from cbackprop.core.gradient.jacobians cimport delta_below_output, times_output_
 from cbackprop.core.gradient.job cimport of_worker
 from cbackprop.core.gradient.objective cimport Goal
 from cbackprop.core.data.rows cimport read_rows
-from cbackprop.core.simd.dispatch cimport (
-    CBP_CROSS_ENTROPY,
-    CBP_POISSON,
-    CBP_SOFTMAX,
-    CBP_SQUARED_ERROR,
-)
+from cbackprop.core.simd.dispatch cimport CBP_SOFTMAX
 from cbackprop.core.gradient.targets cimport read_targets
+
+# The losses that this file knows by name, and no other file of Cython does.
+cdef extern from "simd.h" nogil:
+    enum:
+        CBP_CROSS_ENTROPY
+        CBP_POISSON
+
+
+cdef inline real curvature(int loss, real y, real y_hat) noexcept nogil:
+    """The second derivative of a loss, at least 0: c above.
+
+        squared error       1
+        cross-entropy       y_hat (1 - y_hat)                   of a sigmoid, from O
+        Poisson             y_hat                               exp(O), from O
+    """
+    if loss == CBP_CROSS_ENTROPY:
+        return y_hat * (1 - y_hat)
+    if loss == CBP_POISSON:
+        return y_hat
+    return 1
 
 
 cdef bint elementwise_output(const Net* net) noexcept nogil:
@@ -67,15 +85,11 @@ cdef void start(const Goal* goal, int activation, Py_ssize_t k, const real* Y, c
         return
     memset(delta_O, 0, rows * n_out * sizeof(real))
     for n in range(rows):
-        if weight == NULL and goal.loss == CBP_SQUARED_ERROR:
+        if weight == NULL and goal.squared:
             delta_O[n * n_out + k] = 1
             continue
         root = 1 if weight == NULL else weight[n if goal.plain else n * n_out + k]
-        share = Y_hat[n * n_out + k]
-        if goal.loss == CBP_CROSS_ENTROPY:
-            root *= share * (1 - share)
-        elif goal.loss == CBP_POISSON:
-            root *= share
+        root *= curvature(goal.loss, Y[n * n_out + k], Y_hat[n * n_out + k])
         delta_O[n * n_out + k] = <real>sqrt(root)
 
 
@@ -89,7 +103,7 @@ cdef void deltas_for(const Job* job, Py_ssize_t k, const real* Y, const real* Y_
         Py_ssize_t i = net.n_layers - 1
     start(job.goal, last.activation, k, Y, Y_hat, weight, rows, last.n_out,
           layer_rows(delta, last, rows, 0))
-    if job.goal.loss == CBP_SQUARED_ERROR:
+    if not job.goal.linear:
         times_output_slope(net, Z, rows, delta)
     if last.W_T >= 0 and elementwise_output(net):
         delta_below_output(net, k, transposed, rows, Z, delta)

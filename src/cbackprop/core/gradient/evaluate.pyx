@@ -18,6 +18,7 @@ from cbackprop.core.gradient.objective cimport Objective
 from cbackprop.core.gradient.plan cimport Plan
 from cbackprop.core.gradient.interrupts cimport Interrupts
 from cbackprop.core.data.rows cimport RowSource, memory_of, row_source
+from cbackprop.core.simd.dispatch cimport CBP_GIVEN
 from cbackprop.core.team cimport team
 from cbackprop.core.gradient.workspace cimport Workspace, workspace_for
 
@@ -201,7 +202,7 @@ def backward(Plan plan not None, parameters, X, dL_dY_hat, out, int n_threads, s
     dL_dY_hat : C-contiguous array (N, n_out) of the network's dtype
     False: X holds a NaN or an infinity, and ``out`` nothing of use.
     """
-    cdef Call call = new_call(plan, Objective("given"), parameters, X, None, None, n_threads,
+    cdef Call call = new_call(plan, Objective(CBP_GIVEN), parameters, X, None, None, n_threads,
                               scaling, None, True)
     cdef Py_ssize_t n_rows = call.X.rows.n_rows
     cdef Py_ssize_t n_out = plan.net.layers[plan.net.n_layers - 1].n_out

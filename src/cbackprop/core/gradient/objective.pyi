@@ -3,14 +3,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-LOSS_CODES: dict[str, int]
-
 class Objective:
     def __init__(
         self,
-        loss: str = "squared_error",
+        loss: int = 0,
         *,
         parameter: float = 0.0,
+        linear: bool = False,
+        only_grows: bool = False,
         column_weight: NDArray[np.floating[Any]] | None = None,
         units: NDArray[np.floating[Any]] | None = None,
         missing: bool = False,

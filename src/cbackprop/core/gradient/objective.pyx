@@ -8,40 +8,25 @@ element where there are weights.  This file holds settings; the formulas are in 
 """
 
 from cbackprop.core.data.rows cimport memory_of
-from cbackprop.core.simd.dispatch cimport (
-    CBP_ABSOLUTE_ERROR,
-    CBP_CROSS_ENTROPY,
-    CBP_EXP,
-    CBP_GIVEN,
-    CBP_HUBER,
-    CBP_POISSON,
-    CBP_QUANTILE,
-    CBP_SIGMOID,
-    CBP_SOFTMAX,
-    CBP_SQUARED_ERROR,
-    cbp_of_outputs_only,
-)
-
-LOSS_CODES = {
-    "squared_error": CBP_SQUARED_ERROR,
-    "cross_entropy": CBP_CROSS_ENTROPY,
-    "poisson": CBP_POISSON,
-    "absolute_error": CBP_ABSOLUTE_ERROR,
-    "huber": CBP_HUBER,
-    "quantile": CBP_QUANTILE,
-    "given": CBP_GIVEN,
-}
+from cbackprop.core.simd.dispatch cimport CBP_SQUARED_ERROR, cbp_of_outputs_only
 
 
 cdef class Objective:
     """A loss with its settings.
 
+    What is told of a loss is trusted: cbackprop/losses.py has each once.  A wrong word makes wrong
+    numbers, but no memory but the arrays' own is touched.
+
     Parameters
     ----------
-    loss : str
-        A key of ``LOSS_CODES``; "given": dL/dY_hat stands in Y's place.
+    loss : int
+        CBP_SQUARED_ERROR, ...; of CBP_GIVEN, dL/dY_hat stands in Y's place.
     parameter : float
         Huber's threshold or the quantile.
+    linear : bool
+        The loss is taken from O.
+    only_grows : bool
+        No l is below 0, be it by rounding.
     column_weight, units : ndarray (n_out,), optional
         Of the network's dtype.  ``units`` turn a column's loss into that of unscaled targets; with
         them that loss is summed as well.
@@ -49,10 +34,13 @@ cdef class Objective:
         NaN in Y is a missing target.
     """
 
-    def __init__(self, str loss="squared_error", *, double parameter=0.0, column_weight=None,
-                 units=None, bint missing=False):
-        self.goal.loss = LOSS_CODES[loss]
+    def __init__(self, int loss=CBP_SQUARED_ERROR, *, double parameter=0.0, bint linear=False,
+                 bint only_grows=False, column_weight=None, units=None, bint missing=False):
+        self.goal.loss = loss
         self.goal.parameter = parameter
+        self.goal.linear = linear
+        self.goal.squared = loss == CBP_SQUARED_ERROR
+        self.goal.only_grows = only_grows
         self.goal.missing = missing
         self.goal.column_weight = self.goal.units = NULL
         self.column_weight, self.units = column_weight, units
@@ -63,20 +51,16 @@ cdef class Objective:
         return self.units is not None
 
     cdef int fit_to(self, const Net* net) except -1:
-        """Check the objective against the network; what follows from both is set."""
+        """Check the weights against the network; what follows from both is set."""
         cdef:
             Goal* goal = &self.goal
             int activation = net.layers[net.n_layers - 1].activation
             Py_ssize_t n_bytes = net.layers[net.n_layers - 1].n_out * net.itemsize
-        if ((goal.loss == CBP_CROSS_ENTROPY and activation not in (CBP_SIGMOID, CBP_SOFTMAX))
-                or (goal.loss == CBP_POISSON and activation != CBP_EXP)):
-            raise ValueError("the loss does not go with the output activation")
         if self.column_weight is not None:
             goal.column_weight = memory_of(self.column_weight, "column_weight", n_bytes, False)
         if self.units is not None:
             goal.units = memory_of(self.units, "units", n_bytes, False)
-        goal.linear = goal.loss == CBP_CROSS_ENTROPY or goal.loss == CBP_POISSON
-        goal.plain = (goal.loss == CBP_SQUARED_ERROR and not cbp_of_outputs_only(activation)
+        goal.plain = (goal.squared and not cbp_of_outputs_only(activation)
                       and goal.column_weight == NULL and not goal.missing)
         # The plain kernels sum (Y - Y_hat)^2, the loss's own ones l itself.
         goal.factor = 0.5 if goal.plain else 1.0
