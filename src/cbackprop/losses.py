@@ -229,6 +229,27 @@ LOSSES: dict[str, LossSpec] = {
             settings=Quantile,
             unit_power=1,
         ),
+        LossSpec(
+            name="log_cosh",
+            code=7,
+            summary="the absolute error, but smooth at 0",
+            outputs=_ELEMENTWISE,
+            reason=_NOT_SOFTMAX,
+            curvature="1 - tanh(y_hat - y)^2",
+            only_grows=True,
+        ),
+        LossSpec(
+            name="gamma",
+            code=8,
+            summary="half the deviance of amounts above 0, with exponential outputs",
+            outputs=("exp",),
+            reason="it is the deviance of a positive mean, and taken from its logarithm",
+            from_O=True,
+            domain=POSITIVE,
+            curvature="y exp(-O)",
+            only_grows=True,
+            unit_power=0,
+        ),
     )
 }
 

@@ -9,7 +9,7 @@ parameters, made by the lines of backpropagation from another start (jacobians.p
     from O              j_nk = d o_nk / d parameters            c = d2l/dO2
 
 the generalised Gauss-Newton matrix (Schraudolph, Neural Computation 14, 2002).  Softmax's
-cross-entropy alone has a curvature that is a matrix, by rows, and takes a root of it, d2l/dO2 = B B':
+cross-entropy alone has a matrix for a curvature, one a row, and takes a root, d2l/dO2 = B B':
 
     B = diag(q) (I - q q'),  q = sqrt(y_hat); times the root of sum_k y_k
 
@@ -35,7 +35,7 @@ from cbackprop.core.gradient.jacobians cimport delta_below_output, times_output_
 from cbackprop.core.gradient.job cimport of_worker
 from cbackprop.core.gradient.objective cimport Goal
 from cbackprop.core.data.rows cimport read_rows
-from cbackprop.core.simd.dispatch cimport CBP_SOFTMAX
+from cbackprop.core.simd.dispatch cimport CBP_SIGMOID, CBP_SOFTMAX
 from cbackprop.core.gradient.targets cimport read_targets
 
 # The losses that this file knows by name, and no other file of Cython does.
@@ -43,6 +43,8 @@ cdef extern from "simd.h" nogil:
     enum:
         CBP_CROSS_ENTROPY
         CBP_POISSON
+        CBP_LOG_COSH
+        CBP_GAMMA
 
 
 cdef inline real curvature(int loss, real y, real y_hat) noexcept nogil:
@@ -51,11 +53,22 @@ cdef inline real curvature(int loss, real y, real y_hat) noexcept nogil:
         squared error       1
         cross-entropy       y_hat (1 - y_hat)                   of a sigmoid, from O
         Poisson             y_hat                               exp(O), from O
+        log cosh            1 - tanh(d)^2 = 4 s (1 - s)         d = y_hat - y, s = sigma(-2 |d|)
+        gamma               y / y_hat                           y exp(-O), from O
+
+    The form by s keeps its relative accuracy where tanh(d) rounds to 1.
     """
+    cdef real x
     if loss == CBP_CROSS_ENTROPY:
         return y_hat * (1 - y_hat)
     if loss == CBP_POISSON:
         return y_hat
+    if loss == CBP_GAMMA:
+        return y / y_hat
+    if loss == CBP_LOG_COSH:
+        x = 2 * (y_hat - y if y_hat < y else y - y_hat)
+        elementwise.sigma(CBP_SIGMOID, &x, &x, 1)
+        return 4 * x * (1 - x)
     return 1
 
 
