@@ -15,6 +15,8 @@ PAIRS = [
     ("cross_entropy", "sigmoid"),
     ("cross_entropy", "softmax"),
     ("poisson", "exp"),
+    *(("log_cosh", output) for output in ("identity", "sigmoid", "tanh", "exp")),
+    ("gamma", "exp"),
 ]
 
 
@@ -47,6 +49,8 @@ def targets(rng, net, loss, n_rows):
     n_out = net.sizes[-1]
     if loss == "poisson":
         return rng.poisson(2, (n_rows, n_out)).astype(float)
+    if loss == "gamma":
+        return rng.gamma(2, size=(n_rows, n_out)) + 0.1
     if loss == "cross_entropy" and net.activations[-1] == "softmax":
         return np.eye(n_out)[rng.integers(0, n_out, n_rows)]
     return rng.uniform(0, 1, (n_rows, n_out))
@@ -67,6 +71,14 @@ def explicit(net, X, Y, loss, weight):
         J = J / Y_hat[..., None]
         curvature = np.einsum("nk,kj->nkj", weight * Y_hat, np.eye(net.sizes[-1]))
         slope = weight * (Y_hat - Y)
+    elif loss == "log_cosh":
+        curvature = weight / np.cosh(Y_hat - Y) ** 2
+        curvature = np.einsum("nk,kj->nkj", curvature, np.eye(net.sizes[-1]))
+        slope = weight * np.tanh(Y_hat - Y)
+    elif loss == "gamma":  # l = y / y_hat + log y_hat - log y - 1
+        J = J / Y_hat[..., None]
+        curvature = np.einsum("nk,kj->nkj", weight * Y / Y_hat, np.eye(net.sizes[-1]))
+        slope = weight * (1 - Y / Y_hat)
     elif net.activations[-1] == "sigmoid":
         J = J / (Y_hat * (1 - Y_hat))[..., None]
         curvature = np.einsum("nk,kj->nkj", weight * Y_hat * (1 - Y_hat), np.eye(net.sizes[-1]))

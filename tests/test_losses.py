@@ -15,14 +15,16 @@ from cbackprop.reference import losses as reference_losses
 LEVELS = dispatch.available_levels()
 ACTIVATIONS = ("identity", "sigmoid", "tanh", "relu", "exp", "softmax")
 LOSSES = ("squared_error", "cross_entropy", "poisson", "absolute_error", "huber", "quantile")
-LOSSES += ("given",)
+LOSSES += ("given", "log_cosh", "gamma")
 PARAMETERS = {"huber": {"threshold": 0.7}, "quantile": {"quantile": 0.3}}
 # As docs/mathematics.md allows them; "given" is a derivative from elsewhere and goes with any.
 PAIRS = [
     *itertools.product(("squared_error", "given"), ACTIVATIONS),
-    *itertools.product(("absolute_error", "huber", "quantile"), ACTIVATIONS[:-1]),
-    *[("cross_entropy", "sigmoid"), ("cross_entropy", "softmax"), ("poisson", "exp")],
+    *itertools.product(("absolute_error", "huber", "quantile", "log_cosh"), ACTIVATIONS[:-1]),
+    *[("cross_entropy", "sigmoid"), ("cross_entropy", "softmax")],
+    *[("poisson", "exp"), ("gamma", "exp")],
 ]
+FROM_O = ("cross_entropy", "poisson", "gamma")
 SHAPES = [(0, 3), (3, 0), (1, 1), (4, 1), (7, 1), (100, 1), (3, 2), (5, 10), (33, 17), (1, 300)]
 SHAPES += [(9, 64), (40, 3), (2, 133)]
 
@@ -60,7 +62,7 @@ def call(level, name, activation, Y, P, weight=None, delta=None):
 
 def loss_delta(level, name, activation, Y, raw, weight=None):
     """(sum, delta), from the raw output."""
-    P = raw if name in ("cross_entropy", "poisson") else output(level, activation, raw)
+    P = raw if name in FROM_O else output(level, activation, raw)
     delta = np.full_like(Y, np.nan)
     return call(level, name, activation, Y, P, weight, delta), delta
 
@@ -83,6 +85,8 @@ def some(name, activation, shape, dtype=np.float64, seed=0):
         Y = np.where(rng.uniform(size=shape) < 0.5, rng.uniform(size=shape), raw > 0)
     elif name == "poisson":
         Y = rng.poisson(2, size=shape) * rng.choice([1, 0.7], size=shape)
+    elif name == "gamma":
+        Y = rng.gamma(2, size=shape) + 1e-3
     else:
         Y = rng.normal(size=shape)
     return [x.astype(dtype) for x in (Y, raw, rng.uniform(0, 2, size=shape))]
@@ -121,6 +125,10 @@ def test_the_specification_by_hand():
         ("cross_entropy", "sigmoid", 1, np.log(3), np.log(4 / 3)),
         ("poisson", "exp", 2, 0, 2 * np.log(2) - 1),
         ("poisson", "exp", 0, 0, 1),
+        ("log_cosh", "identity", 1, 1 - np.log(2), np.log(5 / 4)),
+        ("log_cosh", "identity", 0, np.log(4), np.log(17 / 8)),
+        ("gamma", "exp", 3, 0, 2 - np.log(3)),
+        ("gamma", "exp", 1, np.log(2), np.log(2) - 1 / 2),
     ):
         got = expected(name, activation, y * one, raw * one)[0]
         assert got == pytest.approx(value, rel=1e-15), name
@@ -186,7 +194,7 @@ def test_in_place_without_delta_and_with_weights_of_one(level, dtype, name, acti
                 ones = loss_delta(level, name, activation, Y, raw, np.ones_like(Y))
                 assert ones[0] == value
                 np.testing.assert_array_equal(ones[1], delta)
-            P = raw if name in ("cross_entropy", "poisson") else output(level, activation, raw)
+            P = raw if name in FROM_O else output(level, activation, raw)
             assert call(level, name, activation, Y, P, w) == value
             assert call(level, name, activation, Y, P, w, P) == value
             np.testing.assert_array_equal(P, delta)
@@ -224,7 +232,7 @@ def test_an_element_does_not_know_its_place(level, dtype, name, activation):
         aligned = [np.copy(x) for x in part]
         assert loss_delta(level, name, activation, *aligned)[0] == value
         room = np.full(n * cols + 1, 7, dtype)
-        P = part[1] if name in ("cross_entropy", "poisson") else output(level, activation, part[1])
+        P = part[1] if name in FROM_O else output(level, activation, part[1])
         call(level, name, activation, part[0], P, part[2], room[:-1])
         assert room[-1] == 7
 
@@ -450,6 +458,41 @@ def test_poisson_from_extreme_numbers(level, dtype):
         assert delta[0, 0] == pytest.approx(derivative, abs=3 * eps * size + tiny)
 
 
+def test_log_cosh_from_extreme_numbers(level, dtype):
+    """To some units of value and derivative, however small or large the difference."""
+    eps, tiny = float(np.finfo(dtype).eps), float(np.finfo(dtype).tiny)
+    sizes = [0, 1e-30, 1e-12, 1e-5, 0.01, 0.3, 0.999, 1, 1.001, 3, 9, 19, 25, 90, 1e4, 1e30]
+    for size, sign in itertools.product(sizes, (1, -1)):
+        Y, Y_hat = np.zeros((1, 1), dtype), np.full((1, 1), sign * size, dtype)
+        value, delta = loss_delta(level, "log_cosh", "identity", Y, Y_hat)
+        with mpmath.workdps(80):
+            d = abs(mpmath.mpf(Y_hat.item()))
+            exact = d + mpmath.log1p(mpmath.exp(-2 * min(d, 1000))) - mpmath.log(2)
+            derivative = sign * mpmath.tanh(min(d, 1000))
+        assert value == pytest.approx(float(exact), rel=6 * eps, abs=tiny)
+        assert delta.item() == pytest.approx(float(derivative), rel=4 * eps, abs=tiny)
+
+
+def test_gamma_from_extreme_numbers(level, dtype):
+    """Next to its minimum too, where y exp(-O) + O - log y - 1 as it stands would cancel."""
+    eps, tiny = float(np.finfo(dtype).eps), float(np.finfo(dtype).tiny)
+    for y, t in itertools.product(
+        (1e-30, 0.5, 1, 3, 170, 1e6, 1e30), (-60, -3, -0.3, -1e-3, 0, 1e-3, 0.4, 5, 60)
+    ):
+        Y = np.array([[y]], dtype)
+        raw = (np.log(Y.astype(float)) - t).astype(dtype)
+        value, delta = loss_delta(level, "gamma", "exp", Y, raw)
+        with mpmath.workdps(80):
+            y_exact, o = mpmath.mpf(Y.item()), mpmath.mpf(raw.item())
+            ratio = y_exact * mpmath.exp(-o)
+            exact, derivative = ratio + o - mpmath.log(y_exact) - 1, 1 - ratio
+            # log y and O round, and so their difference, by units of |O|
+            rounding = 4 * eps * (1 + abs(float(o))) * float(1 + ratio)
+        slack = rounding * min(1, abs(float(o) - np.log(float(Y.item()))) + rounding)
+        assert value == pytest.approx(float(exact), rel=4 * eps, abs=slack + tiny), (y, t)
+        assert delta.item() == pytest.approx(float(derivative), rel=4 * eps, abs=rounding + tiny)
+
+
 @pytest.mark.parametrize("name", ["cross_entropy", "poisson"])
 def test_logarithms(level, dtype, name):
     """log through poisson's loss, log(1 + e^-|x|) through cross-entropy's."""
@@ -499,6 +542,8 @@ def test_scales_of_scikit_learn():
     counts = np.arange(9.0)[:, np.newaxis]
     theirs = metrics.mean_poisson_deviance(counts, np.exp(first)) / 2
     assert ours("poisson", "exp", counts, first) == pytest.approx(theirs, rel=1e-12)
+    theirs = metrics.mean_gamma_deviance(counts + 0.5, np.exp(first)) / 2
+    assert ours("gamma", "exp", counts + 0.5, first) == pytest.approx(theirs, rel=1e-12)
 
 
 @pytest.mark.slow

@@ -443,6 +443,31 @@ def test_classification_by_the_generalised_gauss_newton_matrix(output):
     assert (predicted == label).mean() > 0.9
 
 
+@pytest.mark.parametrize(("loss", "output"), [("log_cosh", "identity"), ("gamma", "exp")])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_other_losses_reach_the_minimum_of_lbfgs(loss, output, weighted):
+    """Outliers on one side, and amounts whose noise grows with them."""
+    rng = np.random.default_rng(0)
+    X = rng.uniform(-1, 1, (300, 2))
+    mean = 1 + X[:, :1] - X[:, 1:] ** 2
+    if loss == "gamma":
+        Y = rng.gamma(5, np.exp(mean) / 5)
+    else:
+        Y = mean + rng.normal(0, 0.1, (300, 1)) + 30 * (rng.random((300, 1)) < 0.05)
+    options = {"sample_weight": rng.uniform(0, 2, 300)} if weighted else {}
+    ends = []
+    for solver in (LevenbergMarquardt(), LBFGS(gradient_tolerance=1e-9, loss_tolerance=0)):
+        net = network((2, 5, 1), output_activation=output)
+        trainer = Trainer(net, solver=solver, loss=loss, l2=1e-2)
+        history = trainer.fit(X, Y, epochs=2000, gradient_norm=True, **options)
+        assert history["gradient_norm"][-1] < 1e-6
+        ends.append(history["loss"][-1] + history["penalty"][-1])
+    assert history.n_epochs < 2000
+    assert ends[0] == pytest.approx(ends[1], rel=1e-8)
+    # The outliers do not pull it away.
+    assert np.abs(net.predict(X) - (np.exp(mean) if loss == "gamma" else mean)).mean() < 0.5
+
+
 def test_float32_reaches_its_own_floor():
     x = np.linspace(-1, 1, 400)[:, None]
     y = np.sinc(10 * x / np.pi)

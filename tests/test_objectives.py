@@ -11,7 +11,6 @@ from cbackprop.errors import InputError, InputTypeError
 from cbackprop.reference import losses as reference_losses
 from cbackprop.reference.network import outputs
 
-LOSSES = ["squared_error", "cross_entropy", "poisson", "absolute_error", "huber", "quantile"]
 ALLOWED = {
     "squared_error": ("identity", "sigmoid", "tanh", "relu", "exp", "softmax"),
     "cross_entropy": ("sigmoid", "softmax"),
@@ -19,7 +18,10 @@ ALLOWED = {
     "absolute_error": ("identity", "sigmoid", "tanh", "relu", "exp"),
     "huber": ("identity", "sigmoid", "tanh", "relu", "exp"),
     "quantile": ("identity", "sigmoid", "tanh", "relu", "exp"),
+    "log_cosh": ("identity", "sigmoid", "tanh", "relu", "exp"),
+    "gamma": ("exp",),
 }
+LOSSES = list(ALLOWED)
 PAIRS = [(loss, output) for loss, allowed in ALLOWED.items() for output in allowed]
 
 
@@ -141,6 +143,8 @@ def test_hidden_layers_take_no_output_activation(name):
         ("cross_entropy", "sigmoid", [[0.5, 2]], r"Y\[0, 1\] is 2; expected targets in \[0, 1\]"),
         ("cross_entropy", "softmax", [[0.5, 0.2]], "row 0 of Y sums to 0.7; expected 1"),
         ("poisson", "exp", [[1, -1]], r"Y\[0, 1\] is -1; expected targets at least 0"),
+        ("gamma", "exp", [[1, -1]], r"Y\[0, 1\] is -1; expected targets above 0"),
+        ("gamma", "exp", [[0, 1]], r"Y\[0, 0\] is 0; expected targets above 0"),
     ],
 )
 def test_targets_that_the_loss_has_no_meaning_for(loss, output, Y, words):

@@ -1,9 +1,12 @@
 """The losses, each defined once: what a user may ask for, and what follows from each.
 
 ``LOSSES`` has a specification of every loss, and all that knows losses reads it: the checks, the
-core's objective, the solvers, the estimators, checkpoints and the command line.  The arithmetic is
-in core/simd/loss.h, the curvatures are in core/gauss_newton/factors.pyx, and docs/mathematics.md
-has the formulas.
+core's objective, the solvers, the estimators, checkpoints and the command line.
+docs/mathematics.md has the formulas.
+
+A new loss is its specification here, its code in core/simd/simd.h, its loop in core/simd/loss.h,
+its formula in reference/losses.py and, if it has one, its curvature in
+core/gauss_newton/factors.pyx.
 """
 
 from collections.abc import Callable, Mapping
