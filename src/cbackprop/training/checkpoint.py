@@ -23,6 +23,7 @@ from ..files.atomic import PREVIOUS
 from ..files.tensors import FlawError, TensorFile, opened
 from ..files.tensors import write as write_tensors
 from ..losses import SETTINGS as LOSS_SETTINGS
+from ..losses import spec_of
 from ..network import model_file
 from ..network.model_file import Description
 from ..solvers import first_order as solvers
@@ -192,7 +193,7 @@ def _described(setting: Any) -> Any:
     """A trainer's setting as JSON; of a function only the name."""
     if isinstance(setting, solvers.SOLVERS):
         return solvers.describe(setting)
-    if isinstance(setting, tuple(LOSS_SETTINGS)):
+    if not isinstance(setting, str) and spec_of(setting) is not None:
         return {type(setting).__name__: asdict(setting)}
     if callable(setting):
         return {"function": getattr(setting, "__qualname__", type(setting).__name__)}
