@@ -11,10 +11,10 @@ from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import _check_sample_weight, validate_data
 
-from ..activations import every_name
+from ..activations import canonical, every_name
 from ..errors import InputError, InputTypeError
 from ..losses import LOSSES, SETTINGS, spec_of
-from .base import _OURS, BaseMLP, fitting
+from .base import BaseMLP, fitting
 from .callbacks import with_callbacks
 from .fitted import fitted
 from .notices import by_parameters, without_a_column
@@ -241,7 +241,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
         spec = spec_of(self.loss)
         if spec is None:
             return given or "identity"
-        if given is not None and _OURS.get(given, given) not in spec.outputs:
+        if given and canonical("output_activation", given, hidden=False) not in spec.outputs:
             raise InputError(
                 f"loss is {self.loss!r} and output_activation {given!r}; expected "
                 f"{' or '.join(map(repr, spec.outputs))} or None: {spec.reason}"
