@@ -19,10 +19,12 @@ import threading
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
+from ..core.linalg.blas import threaded_above
+
 __all__ = ["THREADED_ABOVE", "libraries", "single_threaded"]
 
-# OpenBLAS multiplies (m, k) by (k, n) with several threads where m * n * k is larger than this.
-THREADED_ABOVE = 262_144
+# The product m * n * k of the sizes above which OpenBLAS multiplies with several threads.
+THREADED_ABOVE = threaded_above
 
 _lock = threading.RLock()  # a signal handler may fork while its thread holds it
 _inside: set["_SingleThreaded"] = set()

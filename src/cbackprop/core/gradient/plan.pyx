@@ -26,8 +26,6 @@ cdef Py_ssize_t LARGEST_LEAF_GRADIENT = 256 * 1024
 # Transposed copies of W are kept for delta W^T where n_out is below this (all of them in a net by
 # leaves, where they are small).
 cdef Py_ssize_t TRANSPOSE_BELOW = 32
-# OpenBLAS starts its own threads above this product of the three sizes.
-cdef Py_ssize_t BLAS_THREADS_ABOVE = 262_144
 
 
 # AVX2: a W of so many weights is cut into eight tiles, if their shorter side is not below that,
@@ -166,7 +164,7 @@ cdef class Plan:
             raise ValueError("leaf_rows and super_rows are multiples of block_rows")
         self.choose_tiles()
         total = max(net.block_rows, net.super_rows)
-        self.may_thread_blas = any([total * sizes[i] * sizes[i + 1] > BLAS_THREADS_ABOVE
+        self.may_thread_blas = any([total * sizes[i] * sizes[i + 1] > blas.THREADED_ABOVE
                                     for i in range(net.n_layers)])
         net.few_rows = self.most_few_rows() if few_rows < 0 else few_rows
         if not 0 <= net.few_rows <= (

@@ -5,6 +5,8 @@ from numpy.typing import NDArray
 
 _Real = TypeVar("_Real", np.float32, np.float64)
 
+threaded_above: int
+
 def product(
     transpose_A: bool,
     transpose_B: bool,

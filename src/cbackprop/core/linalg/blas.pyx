@@ -15,6 +15,8 @@ from scipy.linalg.cython_blas cimport dgemm, sgemm
 
 ctypedef int blas_int
 
+threaded_above = THREADED_ABOVE     # as Python sees it
+
 
 cdef bint fits(Py_ssize_t size) noexcept nogil:
     """Whether a size can be handed to BLAS; asked once for each size of a network."""
