@@ -520,11 +520,13 @@ def write_plot(path, curves, title):
 
 def primal_only():
     """A context in which a fit never solves the dual system."""
-    from cbackprop.solvers import rule
+    from cbackprop import LevenbergMarquardt
 
-    settings = rule.RuleSettings
+    given = LevenbergMarquardt.core_options
     return mock.patch.object(
-        rule, "RuleSettings", lambda *a, **given: settings(*a, **{**given, "dual": False})
+        LevenbergMarquardt,
+        "core_options",
+        lambda solver, loss: {**given(solver, loss), "dual": False},
     )
 
 

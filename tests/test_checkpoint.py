@@ -15,10 +15,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cbackprop import CBackpropError, Checkpoint, EarlyStopping, Network, Posterior, Trainer, losses
+from cbackprop import (
+    CBackpropError,
+    Checkpoint,
+    EarlyStopping,
+    Network,
+    Posterior,
+    Trainer,
+    losses,
+    solvers,
+)
 from cbackprop.errors import BusyError, InputError, InputTypeError, ModelFormatError
 from cbackprop.network.scaling import Scaling
-from cbackprop.solvers import first_order as solvers
 from cbackprop.solvers import schedules
 from cbackprop.training import checkpoint
 from tensor_bytes import (

@@ -329,7 +329,7 @@ def test_config(run):
         ),
         (
             ["train", "CSV", "--solver", "lbfgs", "--batch-size", "10"],
-            "--batch-size goes with --solver sgd and adam, not with lbfgs",
+            "--batch-size goes with --solver sgd, adam, adamw and nadam, not with lbfgs",
         ),
         (["train", "CSV", "--solver", "lm", "--error-bars"], "--error-bars goes with --solver br"),
         (["train", "CSV", "--l2", "-1"], "'-1' is not a number of at least 0"),

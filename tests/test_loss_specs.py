@@ -20,7 +20,6 @@ from cbackprop.core.simd import dispatch
 from cbackprop.core.testing import kernels
 from cbackprop.errors import InputError, InputTypeError
 from cbackprop.reference import losses as reference_losses
-from cbackprop.solvers.rule import check_goes_with
 
 SPECS = list(losses.LOSSES.values())
 EVERY_SPEC = pytest.mark.parametrize("spec", SPECS, ids=lambda spec: spec.name)
@@ -253,10 +252,10 @@ def test_log_coshs_curvature_keeps_its_digits(difference):
 @EVERY_SPEC
 def test_levenberg_marquardt_takes_the_losses_with_a_curvature(spec):
     if spec.curvature:
-        check_goes_with(LevenbergMarquardt(), spec.name, 0.0, 0.0)
+        LevenbergMarquardt().check_goes_with(spec.name, 0.0, 0.0)
         return
     with pytest.raises(InputError, match="its matrix is made of curvatures"):
-        check_goes_with(LevenbergMarquardt(), spec.name, 0.0, 0.0)
+        LevenbergMarquardt().check_goes_with(spec.name, 0.0, 0.0)
 
 
 # -- the units of the targets ----------------------------------------------------------------------

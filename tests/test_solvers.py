@@ -8,9 +8,8 @@ import pickle
 import pytest
 
 import cbackprop
-from cbackprop import LBFGS, SGD, Adam, RProp
+from cbackprop import LBFGS, SGD, Adam, RProp, solvers
 from cbackprop.errors import InputError, InputTypeError
-from cbackprop.solvers import first_order as solvers
 from cbackprop.solvers.schedules import CosineDecay, ReduceOnPlateau, StepDecay, WarmUp
 
 EXAMPLES = [

@@ -3,7 +3,7 @@
 The public names, and nothing else.
 """
 
-from . import errors
+from . import errors, solvers
 from . import moved as moved  # import paths of 0.1.0
 from .errors import CBackpropError, DivergenceError
 from .losses import Huber, Quantile
@@ -13,8 +13,9 @@ from .network.posterior import Posterior
 from .network.two_layer import delta_hidden, delta_output, gradients, sigmoid
 from .plotting.curve import TrainingCurveDisplay
 from .solvers import schedules
-from .solvers.first_order import LBFGS, SGD, Adam, RProp
-from .solvers.least_squares import BayesianRegularization, LevenbergMarquardt
+from .solvers.first_order import *  # noqa: F403
+from .solvers.least_squares import *  # noqa: F403
+from .solvers.quasi_newton import *  # noqa: F403
 from .training.checkpoint import Checkpoint
 from .training.early_stopping import EarlyStopping
 from .training.history import History
@@ -22,21 +23,15 @@ from .training.trainer import Trainer
 from .version import __version__
 
 __all__ = [
-    "LBFGS",
-    "SGD",
-    "Adam",
-    "BayesianRegularization",
     "CBackpropError",
     "Checkpoint",
     "DivergenceError",
     "EarlyStopping",
     "History",
     "Huber",
-    "LevenbergMarquardt",
     "Network",
     "Posterior",
     "Quantile",
-    "RProp",
     "Trainer",
     "TrainingCurveDisplay",
     "__version__",
@@ -48,3 +43,6 @@ __all__ = [
     "schedules",
     "sigmoid",
 ]
+__all__ += solvers.first_order.__all__
+__all__ += solvers.quasi_newton.__all__
+__all__ += solvers.least_squares.__all__

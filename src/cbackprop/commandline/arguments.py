@@ -13,9 +13,8 @@ from ..activations import ACTIVATIONS, HIDDEN, canonical
 from ..errors import InputError
 from ..losses import LOSSES
 from ..network.initialization import INITIALIZATIONS
+from ..solvers import BY_SHORT_NAME
 from ..version import __version__
-
-SOLVERS = ("sgd", "adam", "rprop", "lbfgs", "lm", "br")
 
 
 class Parser(argparse.ArgumentParser):
@@ -275,25 +274,25 @@ def _training(training: argparse._ArgumentGroup) -> None:
 def _solver(solver: argparse._ArgumentGroup) -> None:
     solver.add_argument(
         "--solver",
-        choices=SOLVERS,
+        choices=tuple(BY_SHORT_NAME),
         default="sgd",
-        help="sgd and adam step after each batch; rprop, lbfgs, lm (Levenberg-Marquardt) and br "
-        "(Bayesian regularisation) after each epoch, with nothing to tune; lm and br are for "
-        "networks of up to some thousand parameters (default: sgd)",
+        help="rprop, lbfgs, lm (Levenberg-Marquardt) and br (Bayesian regularisation) step after "
+        "each epoch, with nothing to tune, the others after each batch; lm and br are for networks "
+        "of up to some thousand parameters (default: sgd)",
     )
     solver.add_argument(
         "--batch-size",
         metavar="N",
         type=_positive_int,
-        help="rows of a step of sgd or adam (default: 10)",
+        help="rows of a step, of the solvers that step after each batch (default: 10)",
     )
     solver.add_argument(
         "--learning-rate",
         metavar="R",
         type=_number(lambda value: value > 0, "a number above 0"),
-        help="default of adam: 0.01; of sgd: 0.1, or 1 for a sigmoid output without "
-        "cross_entropy; where the widest hidden layer has more than 50 units, 50 / units of that; "
-        "times 1 - momentum",
+        help="of the solvers that step after each batch; default: 0.01; of sgd: 0.1, or 1 for a "
+        "sigmoid output without cross_entropy; where the widest hidden layer has more than 50 "
+        "units, 50 / units of that; times 1 - momentum",
     )
     solver.add_argument(
         "--momentum",

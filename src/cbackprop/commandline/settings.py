@@ -6,8 +6,7 @@ It trains nothing.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
-from functools import partial
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -16,8 +15,7 @@ from ..errors import InputError
 from ..losses import LOSSES
 from ..network.network import Network
 from ..network.scaling import Scaling
-from ..solvers.first_order import LBFGS, SGD, Adam, RProp, Solver
-from ..solvers.least_squares import BayesianRegularization, LevenbergMarquardt
+from ..solvers import BY_SHORT_NAME, SGD, Solver
 from ..version import __version__
 from . import report
 from .coding import is_one_hot
@@ -26,15 +24,13 @@ from .data import Data
 # Rows of a step where none are asked for and the solver takes any number.
 BATCH_SIZE = 10
 
-# The options that each solver heeds; --batch-size is of those whose steps need not take all rows.
-SOLVER_OPTIONS = {
-    "sgd": ("learning_rate", "momentum", "nesterov", "batch_size"),
-    "adam": ("learning_rate", "batch_size"),
-    "rprop": (),
-    "lbfgs": (),
-    "lm": (),
-    "br": (),
-}
+# The learning rate where none is asked for, of the solvers that have one; SGD's is found for the
+# network.
+LEARNING_RATE = 0.01
+
+# The options that not every solver heeds; --batch-size is of those whose steps need not take all
+# rows.
+_OPTIONS = ("learning_rate", "momentum", "nesterov", "batch_size")
 
 # What may differ between a checkpoint and the command that goes on from it.
 _FREE = ("cbackprop", "data", "epochs", "patience")
@@ -71,14 +67,13 @@ def network_for(arguments: argparse.Namespace, train: Data) -> Network:
 
 def init_for(arguments: argparse.Namespace) -> str:
     """--init, or what suits the solver."""
-    default = "nguyen_widrow" if arguments.solver in ("lm", "br") else "auto"
-    return arguments.init or default
+    return arguments.init or BY_SHORT_NAME[arguments.solver].preferred_init
 
 
 def scale_for(arguments: argparse.Namespace) -> str:
     """--scale, or what suits the solver: Nguyen and Widrow's units lie in -1..1."""
-    default = "minmax" if arguments.solver in ("lm", "br") else "standard"
-    return arguments.scale or default
+    spread = BY_SHORT_NAME[arguments.solver].preferred_init == "nguyen_widrow"
+    return arguments.scale or ("minmax" if spread else "standard")
 
 
 def _output_for(loss: str, Y: np.ndarray) -> str:
@@ -91,30 +86,34 @@ def _output_for(loss: str, Y: np.ndarray) -> str:
     return spec.output_for("sigmoid" if in_reach and "sigmoid" in spec.outputs else None)
 
 
+def _heeds(cls: Any, option: str) -> bool:
+    """Whether a solver heeds one of the options that not every solver does."""
+    if option == "batch_size":
+        return not cls.full_batch
+    return option in {field.name for field in fields(cls)}
+
+
 def solver_for(arguments: argparse.Namespace, net: Network) -> Solver:
     """The solver that --solver names, with the options that go with it."""
-    for option in SOLVER_OPTIONS["sgd"]:
-        if getattr(arguments, option) and option not in SOLVER_OPTIONS[arguments.solver]:
-            heeding = [name for name, options in SOLVER_OPTIONS.items() if option in options]
+    cls = BY_SHORT_NAME[arguments.solver]
+    for option in _OPTIONS:
+        if getattr(arguments, option) and not _heeds(cls, option):
+            *most, last = (n for n, other in BY_SHORT_NAME.items() if _heeds(other, option))
+            heeding = f"{', '.join(most)} and {last}" if most else last
             raise InputError(
-                f"--{option.replace('_', '-')} goes with --solver {' and '.join(heeding)}, "
+                f"--{option.replace('_', '-')} goes with --solver {heeding}, "
                 f"not with {arguments.solver}"
             )
-    rate = arguments.learning_rate
-    if arguments.solver == "sgd":
-        momentum = arguments.momentum or 0.0
+    rate, given = arguments.learning_rate, dict[str, Any]()
+    if cls is SGD:
+        given = {"momentum": arguments.momentum or 0.0, "nesterov": arguments.nesterov}
         if rate is None:
-            rate = default_learning_rate(net, momentum, arguments.loss)
-        return SGD(learning_rate=rate, momentum=momentum, nesterov=arguments.nesterov)
-    if arguments.solver == "adam":
-        return Adam(learning_rate=0.01 if rate is None else rate)
-    whole: dict[str, Callable[[], Solver]] = {
-        "rprop": RProp,
-        "lbfgs": LBFGS,
-        "lm": LevenbergMarquardt,
-        "br": partial(BayesianRegularization, keep_posterior=arguments.error_bars),
-    }
-    return whole[arguments.solver]()
+            rate = default_learning_rate(net, given["momentum"], arguments.loss)
+    if _heeds(cls, "learning_rate"):
+        given["learning_rate"] = LEARNING_RATE if rate is None else rate
+    if arguments.error_bars:
+        given["keep_posterior"] = True
+    return cls(**given)
 
 
 def default_learning_rate(net: Network, momentum: float, loss: str = "squared_error") -> float:
@@ -133,7 +132,9 @@ def default_learning_rate(net: Network, momentum: float, loss: str = "squared_er
 def record(arguments: argparse.Namespace, train: Data, solver: Solver) -> dict[str, Any]:
     """The settings of the training as they are saved with the network."""
     heeded = {
-        name: getattr(solver, name) for name in SOLVER_OPTIONS[arguments.solver] if name[0] != "b"
+        name: getattr(solver, name)
+        for name in _OPTIONS
+        if name != "batch_size" and _heeds(type(solver), name)
     }
     if not solver.full_batch:
         heeded["batch_size"] = arguments.batch_size or BATCH_SIZE
@@ -143,7 +144,7 @@ def record(arguments: argparse.Namespace, train: Data, solver: Solver) -> dict[s
     }
     init = init_for(arguments)
     if arguments.restarts is not None:
-        init = getattr(solver, "preferred_init", "auto")
+        init = solver.preferred_init
     return {
         "cbackprop": __version__,
         "data": arguments.data,

@@ -448,16 +448,16 @@ class BaseMLP(CallbackSupport, HasNetwork, BaseEstimator):  # type: ignore[misc]
         batch_size = None
         if kind.mini_batches and self.batch_size != "auto":
             batch_size = min(int(self.batch_size), n_rows)
-        settings = (
-            self.solver, self.learning_rate_init, self.momentum, self.nesterovs_momentum,
-            self.beta_1, self.beta_2, self.epsilon, self.tol, self._core_loss(), l2, shared,
-            batch_size, mean,
-        )  # fmt: skip
+        try:
+            solver = kind.make(self)
+        except InputError as error:
+            raise InputError(by_parameters(error)) from None
+        settings = solver, self.tol, self._core_loss(), l2, shared, batch_size, mean
         if resume is not None and resume.trainer is not None and resume.settings == settings:
             return resume.trainer
         trainer = PeerTrainer(
             network,
-            solver=kind.make(self),
+            solver=solver,
             loss=self._core_loss(),
             batch_size=batch_size,
             l2=l2,

@@ -15,28 +15,30 @@ COMMON = """\
 hidden_layer_sizes : int or array-like of int, default=(100,)
     Units of each hidden layer; there may be none.
 activation : str or sequence of str, default="relu"
-    Of the hidden layers; a sequence has one for each.  "identity", "logistic", "tanh", "relu",
-    "leaky_relu", "elu", "softplus", "silu", "gelu", "softsign", "gaussian", "sine".
-solver : {"adam", "sgd", "lbfgs", "rprop", "lm", "br"}, default="adam"
-    All but the first two take all rows in each step, and want no learning rate.  "lm" is
+    Of the hidden layers; a sequence has one for each.  "identity", "logistic", "tanh", "relu", or
+    another of `cbackprop.Network`'s.
+solver : {"adam", "sgd", "adamw", "nadam", "lbfgs", "rprop", "lm", "br"}, default="adam"
+    The last four take all rows in each step, and want no learning rate.  "adamw" is Adam with
+    decoupled weight decay, "nadam" Adam with Nesterov's momentum.  "lm" is
     Levenberg-Marquardt, "br" the same with a penalty that the data decide (for regression; `alpha`
     is not looked at), after which ``predict(X, return_std=True)`` knows error bars: both are for
     networks of up to some thousand parameters, with inputs and targets of about [-1, 1].
 alpha : float, default=0.0001
-    The strength of the penalty (alpha / 2) |W|^2; `alpha_scaling` says of what.
+    The strength of the penalty (alpha / 2) |W|^2; `alpha_scaling` says of what.  Of "adamw" the
+    weight decay: each step multiplies the weights by 1 - `learning_rate_init` alpha.
 batch_size : int or "auto", default="auto"
-    Rows of a step of "sgd" and "adam"; "auto" is min(200, n_samples).
+    Rows of a step of the first four solvers; "auto" is min(200, n_samples).
 learning_rate : {"constant", "invscaling", "adaptive"}, default="constant"
     Of "sgd".  "invscaling": `learning_rate_init` / (t_ + 1)^`power_t` from the second epoch on.
     "adaptive": divided by 5 where the fit would otherwise stop, until it is at most 1e-6.
 learning_rate_init : float, default=0.001
-    Of "sgd" and "adam".  A change between two calls of `partial_fit` is honoured.
+    Of the first four solvers.  A change between two calls of `partial_fit` is honoured.
 power_t : float, default=0.5
     Of "invscaling".
 max_iter : int, default=200
     Epochs, iterations for "lbfgs", "lm" and "br", at most.
 shuffle : bool, default=True
-    Whether each epoch of "sgd" and "adam" visits the rows in a new order.
+    Whether each epoch of the first four solvers visits the rows in a new order.
 random_state : int, RandomState, Generator or None, default=None
     Decides the initial weights, the validation rows and the orders, as scikit-learn draws them (the
     weights of "lm" and "br" as Nguyen and Widrow do).
@@ -62,7 +64,7 @@ early_stopping : bool, default=False
 validation_fraction : float, default=0.1
     The part that is set aside.
 beta_1, beta_2, epsilon : float, default=0.9, 0.999, 1e-8
-    Of "adam".
+    Of "adam", "adamw" and "nadam".
 n_iter_no_change : int or inf, default=10
     The fit ends with the first epoch by which more than so many in a row brought no change.
 max_fun : int, default=15000
@@ -103,13 +105,13 @@ validation_scores_, validation_loss_curve_ : list of float or None
 best_validation_score_ : float or None
     The score of the weights that are kept; None without early stopping.
 learning_rate_ : float or None
-    What the next epoch would begin with ("sgd", "adam").
+    What the next epoch would begin with; None of solvers without a learning rate.
 history_ : cbackprop.History
     Everything recorded by the last `fit`, or by the trainer since `partial_fit` began.
 n_iter_ : int
     Epochs of the last `fit` and of each `partial_fit` since.
 t_ : int
-    Rows that "sgd", "adam" or "rprop" have seen.
+    Rows that the solver has seen; not counted for "lbfgs", "lm" and "br".
 n_layers_, n_outputs_ : int
     Layers, counting inputs and outputs, and outputs.
 out_activation_ : str

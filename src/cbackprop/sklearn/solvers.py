@@ -10,8 +10,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..losses import LOSSES
-from ..solvers.first_order import LBFGS, SGD, Adam, RProp, Solver
-from ..solvers.least_squares import BayesianRegularization, LevenbergMarquardt
+from ..solvers import (
+    LBFGS,
+    SGD,
+    Adam,
+    AdamW,
+    BayesianRegularization,
+    LevenbergMarquardt,
+    NAdam,
+    RProp,
+    Solver,
+)
 
 __all__ = ["SOLVERS", "SolverKind"]
 
@@ -36,7 +45,7 @@ class SolverKind:
     validates : bool
         `early_stopping` sets rows aside.
     penalised : bool
-        `alpha` counts; else the solver finds the penalty itself.
+        `alpha` is a penalty's; else the solver finds that itself, or `make` has taken `alpha`.
     spread : bool
         The weights are drawn as Nguyen and Widrow do, not as scikit-learn does.
     deviations : bool
@@ -67,19 +76,42 @@ def _sgd(estimator: Any) -> Solver:
     )
 
 
+def _moments(estimator: Any) -> dict[str, Any]:
+    """What Adam and its kin take of the estimator."""
+    return {
+        "learning_rate": float(estimator.learning_rate_init),
+        "beta_1": float(estimator.beta_1),
+        "beta_2": float(estimator.beta_2),
+        "epsilon": float(estimator.epsilon),
+    }
+
+
 def _adam(estimator: Any) -> Solver:
-    return Adam(
-        learning_rate=float(estimator.learning_rate_init),
-        beta_1=float(estimator.beta_1),
-        beta_2=float(estimator.beta_2),
-        epsilon=float(estimator.epsilon),
-        epsilon_form="folded",
-    )
+    return Adam(**_moments(estimator), epsilon_form="folded")
+
+
+def _adamw(estimator: Any) -> Solver:
+    return AdamW(**_moments(estimator), weight_decay=float(estimator.alpha))
+
+
+def _nadam(estimator: Any) -> Solver:
+    return NAdam(**_moments(estimator))
+
+
+# What the solvers of scikit-learn's kind have in common.
+_IN_BATCHES: dict[str, Any] = {
+    "mini_batches": True,
+    "patient": True,
+    "goes_on": False,
+    "validates": True,
+}
 
 
 SOLVERS: dict[str, SolverKind] = {
-    "sgd": SolverKind(_sgd, mini_batches=True, patient=True, goes_on=False, validates=True),
-    "adam": SolverKind(_adam, mini_batches=True, patient=True, goes_on=False, validates=True),
+    "sgd": SolverKind(_sgd, **_IN_BATCHES),
+    "adam": SolverKind(_adam, **_IN_BATCHES),
+    "adamw": SolverKind(_adamw, **_IN_BATCHES, penalised=False),
+    "nadam": SolverKind(_nadam, **_IN_BATCHES),
     "lbfgs": SolverKind(lambda estimator: LBFGS(gradient_tolerance=float(estimator.tol))),
     "rprop": SolverKind(lambda estimator: RProp(), patient=True, validates=True),
     "lm": SolverKind(

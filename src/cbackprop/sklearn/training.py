@@ -20,11 +20,9 @@ from ..core.fit.early_stopping import (
 )
 from ..core.fit.fit import COLUMNS, NUMBERS
 from ..core.gradient.objective import Objective
-from ..core.gradient.update_rules import RuleSettings
 from ..core.quasi_newton.lbfgs import evaluations_of
 from ..network.network import Network
-from ..solvers.first_order import Solver
-from ..solvers.rule import solves_a_system
+from ..solvers import Solver
 from ..training.evaluation import Evaluations
 from ..training.trainer import Trainer
 from .notices import by_parameters, warn
@@ -162,11 +160,12 @@ class PeerTrainer(Trainer):
     def _check_settings(self) -> None:
         before = self._checked
         super()._check_settings()
-        if self._checked is not before and self._l2_shared and self.l2:
-            rule = self._rule
-            self._rule = RuleSettings(rule.kind, l2=self.l2, l2_shared=True, **rule.options)
-        if solves_a_system(self.solver) and self._weight_mean > 0:
-            self._rule.options["weight_mean"] = self._weight_mean
+        if self._checked is before:
+            return
+        if self._l2_shared and self.l2:
+            self._rule = self._rule.but(l2_shared=True)
+        if self.solver.solves_a_system and self._weight_mean > 0:
+            self._rule = self._rule.but(weight_mean=self._weight_mean, counts_rows=True)
 
     def _data(self, X_name: str, X: Any, Y_name: str, Y: Any) -> tuple[np.ndarray, np.ndarray]:
         spec = losses.spec_of(self.loss)

@@ -1,21 +1,44 @@
-"""The settings of the solvers whose step is solved from J'J: Levenberg-Marquardt, the evidence.
+"""The solvers whose step is solved from J'J: Levenberg-Marquardt, Bayesian regularisation.
 
 J holds the derivative of each residual by each parameter.  In core/gauss_newton
 assemble.pyx makes J'J, damped.pyx solves the system and levenberg_marquardt.pyx takes the step.
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from .. import checks
+from ..core.fit.fit import numbers_of_marquardt
+from ..core.gauss_newton import assemble
+from ..core.gradient.plan import Plan
+from ..core.gradient.update_rules import RuleSettings
 from ..errors import InputError
+from ..losses import LOSSES
+from ..machine import memory
+from .base import Solver, keep
 
-__all__ = ["BayesianRegularization", "LevenbergMarquardt"]
+# Every class named here is a solver, and a public name of cbackprop.
+__all__ = ["LevenbergMarquardt", "BayesianRegularization"]
+
+# So many bytes are there, or nothing works.
+UNASKED = 32 * 1024 * 1024
+
+# The losses with a second derivative by the output that J'J can be weighted by.
+CURVED = tuple(spec.name for spec in LOSSES.values() if spec.curvature)
 
 
 @dataclass(frozen=True, kw_only=True)
-class _GaussNewton:
+class _GaussNewton(Solver):
     """What the two share; the defaults are Levenberg-Marquardt's."""
+
+    full_batch: ClassVar[bool] = True
+    solves_a_system: ClassVar[bool] = True
+    columns: ClassVar[tuple[str, ...]] = ("mu", "rejected")
+    preferred_init: ClassVar[str] = "nguyen_widrow"
+
+    # The losses that the solver takes, and why no others.
+    takes: ClassVar[tuple[str, ...]] = CURVED
+    reason: ClassVar[str] = "its matrix is made of curvatures"
 
     mu: float = 1e-3
     mu_increase: float = 10.0
@@ -41,8 +64,7 @@ class _GaussNewton:
         }
         for name in ("gradient_tolerance", "step_tolerance"):
             checked[name] = checks.positive_float(name, getattr(self, name), zero=True)
-        for name, value in checked.items():
-            object.__setattr__(self, name, value)
+        keep(self, **checked)
         if self.mu_increase <= 1:
             raise InputError(
                 f"mu_increase is {self.mu_increase:g}; expected a number above 1, e.g. 10"
@@ -53,14 +75,65 @@ class _GaussNewton:
             )
 
     @property
-    def full_batch(self) -> bool:
-        """Whether a step always takes all rows."""
-        return True
+    def n_numbers(self) -> int:
+        """Single numbers in the trainer's state."""
+        return numbers_of_marquardt()
 
-    @property
-    def preferred_init(self) -> str:
-        """The initialization that suits the solver, where a network is drawn for it."""
-        return "nguyen_widrow"
+    def core_options(self, loss: Any) -> dict[str, Any]:
+        """The rule's options, by the names that the core's table has."""
+        # J J' instead of J'J where it is the smaller: it wants residuals, and one mu for all.
+        plain = self.scaling == "identity" and not self.geodesic
+        names = (
+            *("mu", "mu_increase", "mu_decrease", "mu_max", "geodesic"),
+            *("gradient_tolerance", "step_tolerance"),
+        )
+        return {
+            **{name: getattr(self, name) for name in names},
+            "nielsen": self.damping == "nielsen",
+            "diagonal": self.scaling == "diagonal",
+            "dual": plain and loss == "squared_error",
+            # Of the rows' weights; the estimators let them count rows (sklearn/training.py).
+            "weight_mean": 1.0,
+            "counts_rows": False,
+        }
+
+    def check_goes_with(self, loss: Any, l1: float, l2: float) -> None:
+        """Raise an InputError if the solver does not go with the loss or the penalties."""
+        name = type(self).__name__
+        if loss not in self.takes:
+            raise InputError(
+                f"loss is {loss!r} and the solver is {name}; expected "
+                f"{' or '.join(map(repr, self.takes))}: {self.reason}. Use cbackprop.LBFGS() for "
+                "this loss"
+            )
+        if self.geodesic and loss != "squared_error":
+            raise InputError(
+                f"geodesic is True and loss is {loss!r}; expected 'squared_error': the "
+                "acceleration is that of its residuals"
+            )
+        self._check_penalties(name, l1, l2)
+
+    def _check_penalties(self, name: str, l1: float, l2: float) -> None:
+        if l1:
+            raise InputError(
+                f"l1 is {l1:g} and the solver is {name}; expected 0: the penalty has no "
+                "curvature, and a corner. Use l2, or cbackprop.LBFGS()"
+            )
+
+    def check_room(self, rule: RuleSettings, plan: Plan, n_rows: int) -> None:
+        """Raise an error if there is not the memory that a fit needs; asked before it is taken."""
+        P = plan.n_parameters
+        needed = assemble.memory_needed(plan, n_rows, rule.options["dual"])
+        if self.keep_posterior:
+            # When the fit has given its memory back: A, its factor, the inverse, what is kept.
+            needed = max(needed, 4 * 8 * P * P)
+        if needed > UNASKED:
+            memory.check_memory(
+                needed,
+                f"{type(self).__name__} with {P:,} parameters",
+                "expected fewer parameters. Use cbackprop.LBFGS(), which needs less than 1 kB for "
+                "each",
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,6 +188,8 @@ class LevenbergMarquardt(_GaussNewton):
     ``init="nguyen_widrow"``.
     """
 
+    short_name: ClassVar[str] = "lm"
+
     @property
     def rule(self) -> str:
         """The core's name of the update rule."""
@@ -153,16 +228,30 @@ class BayesianRegularization(_GaussNewton):
         A setting is out of range or of the wrong type.
     """
 
+    short_name: ClassVar[str] = "br"
+    columns: ClassVar[tuple[str, ...]] = (
+        *("penalty", "mu", "rejected"),
+        *("alpha", "beta", "effective_parameters"),
+    )
+    takes: ClassVar[tuple[str, ...]] = ("squared_error",)
+    reason: ClassVar[str] = "its noise is Gaussian"
+
     mu: float = 5e-3
     step_tolerance: float = 1e-7
     keep_posterior: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        keep = checks.boolean("keep_posterior", self.keep_posterior)
-        object.__setattr__(self, "keep_posterior", keep)
+        keep(self, keep_posterior=checks.boolean("keep_posterior", self.keep_posterior))
 
     @property
     def rule(self) -> str:
         """The core's name of the update rule."""
         return "bayesian_regularization"
+
+    def _check_penalties(self, name: str, l1: float, l2: float) -> None:
+        if l1 or l2:
+            raise InputError(
+                f"l1 is {l1:g} and l2 {l2:g} and the solver is {name}; expected both to be 0: it "
+                "finds the penalty itself"
+            )

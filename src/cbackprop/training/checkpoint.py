@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, fields
 from types import NoneType
 from typing import Any
 
-from .. import checks
+from .. import checks, solvers
 from ..core.fit.fit import COLUMNS
 from ..core.fit.state import State, restore_state
 from ..errors import InputError, InputTypeError, ModelFormatError
@@ -26,7 +26,6 @@ from ..losses import SETTINGS as LOSS_SETTINGS
 from ..losses import spec_of
 from ..network import model_file
 from ..network.model_file import Description
-from ..solvers import first_order as solvers
 from .history import History
 from .trainer import Trainer
 

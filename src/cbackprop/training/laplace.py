@@ -17,14 +17,14 @@ from ..core.gradient.objective import Objective
 from ..errors import InputError
 from ..machine import blas_threads
 from ..network.posterior import Posterior
-from ..solvers.least_squares import BayesianRegularization
+from ..solvers import Solver
 
 __all__ = ["posterior_of_fit", "wants_posterior"]
 
 
-def wants_posterior(solver: Any, output_weight: Any) -> bool:
+def wants_posterior(solver: Solver, output_weight: Any) -> bool:
     """Whether a fit is to leave a posterior; what does not go with that is an error."""
-    if not (isinstance(solver, BayesianRegularization) and solver.keep_posterior):
+    if not solver.keep_posterior:
         return False
     if output_weight is not None:
         raise InputError(

@@ -180,7 +180,7 @@ def _restart(
     child.n_threads = 1
     child.reset()
     child.network.initialize(
-        init=getattr(child.solver, "preferred_init", "auto"),
+        init=child.solver.preferred_init,
         seed=np.random.SeedSequence(child.seed, spawn_key=(index,)),
     )
     child._between_slices = go_on

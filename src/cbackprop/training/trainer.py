@@ -22,9 +22,7 @@ from ..core.gradient.objective import Objective
 from ..errors import DivergenceError, InputError, InputTypeError
 from ..machine import blas_threads, threads
 from ..network.network import Network
-from ..solvers.first_order import SOLVERS, Adam, RProp, Solver
-from ..solvers.least_squares import BayesianRegularization
-from ..solvers.rule import check_goes_with, check_room, memory_of, rule_settings, solves_a_system
+from ..solvers import SOLVERS, Adam, Solver
 from . import splits
 from .callbacks import checked_callbacks
 from .early_stopping import EarlyStopping, Monitor, best_epoch
@@ -52,9 +50,10 @@ class Trainer:
     ----------
     network : Network
         Trained in place.
-    solver : SGD, Adam, RProp, LBFGS, LevenbergMarquardt or BayesianRegularization
-        How a step is made; ``Adam(learning_rate=0.01)`` by default.  May be replaced between two
-        fits: a changed learning rate is honoured, another kind of solver starts afresh.
+    solver : solver
+        One of `cbackprop.solvers`: how a step is made; ``Adam(learning_rate=0.01)`` by default.
+        May be replaced between two fits: a changed learning rate is honoured, another kind of
+        solver starts afresh.
     loss : str, Huber, Quantile or callable
         "squared_error", "cross_entropy" or another of ``cbackprop.losses.LOSSES``: the mean over
         the rows of a batch of the sum over its outputs (docs/mathematics.md).  Or a function
@@ -62,8 +61,8 @@ class Trainer:
         ``Y_hat``, an array of its shape; called once a batch, nothing is multiplied to it.
     batch_size : int, optional
         Rows of a step; 1 is one row at a time, the number of rows (or more) is full batch.  None is
-        min(200, N), and all rows for the solvers after Adam in that list, which take no other.  The
-        last batch of an epoch may be shorter; its gradient is divided by its own rows.
+        min(200, N), and all rows for the solvers whose ``full_batch`` is True, which take no other.
+        The last batch of an epoch may be shorter; its gradient is divided by its own rows.
     shuffle : bool, "window" or callable
         True: each epoch visits the rows in an order that depends on the seed and the epoch's number
         alone.  False: in their own order.  "window": blocks of rows in random order, shuffled
@@ -322,9 +321,8 @@ class Trainer:
                 "loss is a function and weights or missing targets are given; expected the "
                 "function to deal with them, since it alone knows what they mean to it"
             )
-        keep_posterior = self._of_system and wants_posterior(self.solver, output_weight)
-        if self._of_system:
-            check_room(self.solver, self._rule, network._plan, n_rows)
+        keep_posterior = wants_posterior(self.solver, output_weight)
+        self.solver.check_room(self._rule, network._plan, n_rows)
         monitor = self._monitor(early_stopping, target_loss, metric, evaluations.n_rows[0])
         if max_seconds is not None:
             max_seconds = checks.positive_float("max_seconds", max_seconds)
@@ -406,7 +404,7 @@ class Trainer:
                         settings["weight"],
                         rows,
                         share.most(),
-                        self._rule.options.get("weight_mean", 1.0),
+                        self._rule.options["weight_mean"],
                     )
                     network._set_posterior(posterior)
         finally:
@@ -519,12 +517,12 @@ class Trainer:
             self.shuffle = checks.boolean("shuffle", self.shuffle)
         self.l1 = checks.positive_float("l1", self.l1, zero=True)
         self.l2 = checks.positive_float("l2", self.l2, zero=True)
-        check_goes_with(self.solver, self.loss, self.l1, self.l2)
+        self.solver.check_goes_with(self.loss, self.l1, self.l2)
         if self.n_threads is not None:
             threads.resolve(self.n_threads)
-        self._rule = rule_settings(self.solver, self.loss, self.l1, self.l2)
-        self._memory = memory_of(self.solver)
-        self._of_system = solves_a_system(self.solver)
+        self._rule = self.solver.rule_settings(self.loss, self.l1, self.l2)
+        self._memory = self.solver.n_vectors, self.solver.n_numbers, self.solver.memory_kind
+        self._of_system = self.solver.solves_a_system
         self._plain = losses.objective_for(self.loss, self.network.dtype)
         sizes = self.solver, self.loss, self.batch_size, self.shuffle, self.l1, self.l2
         self._checked = (*sizes, self.n_threads)
@@ -641,13 +639,9 @@ class Trainer:
         """What is recorded in each epoch."""
         in_units = unit != 0 or objective.has_units
         wanted = ["loss", "learning_rate", "seconds"]
-        evidence = self._of_system and isinstance(self.solver, BayesianRegularization)
-        if self.l1 or self.l2 or evidence:
+        if self.l1 or self.l2:
             wanted.append("penalty")
-        if self._of_system:
-            wanted += ["mu", "rejected"]
-        if evidence:
-            wanted += ["alpha", "beta", "effective_parameters"]
+        wanted += self.solver.columns
         if gradient_norm or self.solver.full_batch:
             wanted.append("gradient_norm")
         if in_units:
@@ -705,8 +699,7 @@ class Trainer:
                 state.vectors = np.zeros((n_vectors, network.n_parameters), network.dtype)
             state.numbers = np.zeros(n_numbers) if n_numbers else None
             state.kind = kind
-            if isinstance(self.solver, RProp) and state.vectors is not None:
-                state.vectors[1] = self.solver.initial_step
+            self.solver.fill(state.vectors, state.numbers)
         if monitor is not None:
             same = monitor.plateau == self._plateau
             monitor.adopt(state, network.parameters, same)

@@ -277,7 +277,8 @@ cdef class FitCall:
             self.gauss_newton.prepare(&c.job, c.n_rows, rule.options["dual"],
                                       c.marquardt.bends)
             c.system = &self.gauss_newton.system
-            c.system.weight_mean = rule.options.get("weight_mean", 0.0)
+            if rule.options["counts_rows"]:
+                c.system.weight_mean = c.marquardt.weight_mean
 
         step_seconds = 0.2e-6 + net.flops_per_row * batch_rows / 20e9
         c.few = fused_steps.takes(&c.job, &c.rule, batch_rows)
@@ -332,7 +333,7 @@ cdef class FitCall:
         to.gradient_tolerance = options["gradient_tolerance"]
         to.step_tolerance = options["step_tolerance"]
         to.l2 = self.loop.rule.l2
-        to.weight_mean = options.get("weight_mean", 1.0)
+        to.weight_mean = options["weight_mean"]
         if self.state.numbers is None or len(self.state.numbers) != N_NUMBERS:
             raise ValueError("the state is not one of Levenberg-Marquardt")
         return 0

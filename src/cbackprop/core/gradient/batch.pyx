@@ -31,7 +31,6 @@ from cbackprop.core.gradient.job cimport leave, of_worker, share_out
 from cbackprop.core.gradient.plan cimport Layer, Tile
 from cbackprop.core.data.rows cimport memory_of, read_rows
 from cbackprop.core.gradient.update_rules cimport (
-    RPROP,
     Rule,
     add_penalty,
     apply_everywhere,
@@ -39,6 +38,7 @@ from cbackprop.core.gradient.update_rules cimport (
     begin_step,
     clip,
     end_step,
+    meet_loss,
     penalty_of,
 )
 from cbackprop.core.gradient.targets cimport read_targets, unit_loss
@@ -485,7 +485,7 @@ cdef void whole_step(Job* job, Rule* rule, double loss, real* gradient,
         loss += penalty_of(rule, net, <const real*>parameters)
         job.norm = sqrt(dot(<const real*>gradient, <const real*>gradient, net.n_parameters))
         clip(rule, job.norm, gradient, net.n_parameters)
-        rule.worse = rule.kind == RPROP and rule.numbers[1] != 0 and loss > rule.numbers[0]
+        meet_loss(rule, loss)
     job.rule = rule
     if net.tiled:
         share_out(job, tile_step_task, job, net.n_tiles)

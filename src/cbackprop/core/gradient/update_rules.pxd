@@ -2,28 +2,19 @@ from cbackprop.core.gradient.plan cimport Net
 from cbackprop.core.linalg.types cimport real
 
 ctypedef enum RuleKind:
-    GRADIENT_ONLY               # no step: the gradient itself is wanted
-    SGD
-    MOMENTUM
-    NESTEROV
-    ADAM
-    AMSGRAD
-    RPROP
-    LBFGS                       # not elementwise: core/quasi_newton/lbfgs.pyx,
+    ELEMENTWISE                 # one of the loops of update_rules.pyx, or
+    LBFGS                       # core/quasi_newton/lbfgs.pyx,
     MARQUARDT                   # core/gauss_newton/levenberg_marquardt.pyx,
     EVIDENCE                    # and the same with the evidence's penalty
 
+cdef enum:
+    MOST_OPTIONS = 16
+    MOST_FACTORS = 4
+
 ctypedef struct Rule:
     RuleKind kind
-    double momentum
-    double beta_1
-    double beta_2
-    double epsilon
-    bint folded                 # Adam's epsilon beside the biased sqrt(v)
-    double increase
-    double decrease
-    double least
-    double most
+    int loop                    # of an elementwise rule: which one (update_rules.pyx),
+    double option[MOST_OPTIONS]  # and its options
     double weight_decay
     double max_norm             # 0: no clipping
     double l1
@@ -32,21 +23,21 @@ ctypedef struct Rule:
     bint fusable                # W -= lr g and nothing else
     bint whole                  # wants the whole gradient before the first parameter moves
     void* vectors               # (n_vectors, n_parameters) of the network's dtype, or NULL
-    double* numbers             # Adam: steps done; RProp: the loss before, whether there was one
+    double* numbers             # what the rule remembers besides, or NULL
     Py_ssize_t n_parameters
     # of the step at hand
     double learning_rate
-    double a                    # Adam's two factors
-    double c
+    double factor[MOST_FACTORS]  # what its number decides
     int worse                   # RProp: the loss has risen
 
 cdef class RuleSettings:
     cdef Rule rule
-    cdef readonly str kind
+    cdef readonly str name
     cdef readonly dict options
 
 cdef void share_penalty(Rule* rule, Py_ssize_t rows) noexcept nogil
 cdef void begin_step(Rule* rule) noexcept nogil
+cdef void meet_loss(Rule* rule, double loss) noexcept nogil
 cdef void end_step(Rule* rule, double loss) noexcept nogil
 cdef void apply_rule(const Rule* rule, bint weights, Py_ssize_t first, Py_ssize_t n,
                      real* gradient, real* parameters) noexcept nogil

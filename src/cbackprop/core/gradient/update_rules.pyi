@@ -1,16 +1,17 @@
 from typing import Any
 
-KINDS: dict[str, int]
+RULES: dict[str, tuple[str, ...]]
 
 class RuleSettings:
-    kind: str
+    name: str
     options: dict[str, Any]
     def __init__(
         self,
-        kind: str,
+        name: str,
         *,
         l1: float = 0.0,
         l2: float = 0.0,
         l2_shared: bool = False,
         **options: Any,
     ) -> None: ...
+    def but(self, *, l2_shared: bool | None = None, **options: Any) -> RuleSettings: ...

@@ -6,6 +6,7 @@
     Adam        m = beta_1 m + (1 - beta_1) g;   v = beta_2 v + (1 - beta_2) g^2
                 W -= a m / (c sqrt(v) + epsilon)
     AMSGrad     the same with the largest v so far
+    NAdam       m and v as Adam's;   W -= (a_g g + a m) / (c sqrt(v) + epsilon)
     iRPROP+     a step size for each parameter, by the gradient's sign alone
 
 g is the gradient of the mean loss and of the penalty (l2/2) |W|^2 + l1 |W|_1, clipped on request.
@@ -22,17 +23,76 @@ from cbackprop.core.gradient.plan cimport Layer
 from cbackprop.core.simd cimport updates
 from cbackprop.core.linalg.vectors cimport dot, sum_of_absolutes
 
-KINDS = {
-    "sgd": SGD,
-    "momentum": MOMENTUM,
-    "nesterov": NESTEROV,
-    "adam": ADAM,
-    "amsgrad": AMSGRAD,
-    "rprop": RPROP,
-    "lbfgs": LBFGS,
-    "levenberg_marquardt": MARQUARDT,
-    "bayesian_regularization": EVIDENCE,
+cdef enum:                      # Rule.loop
+    NO_LOOP
+    SGD
+    MOMENTUM
+    NESTEROV
+    ADAM
+    AMSGRAD
+    NADAM
+    RPROP
+
+cdef enum:                      # where Rule.option has them
+    MU
+    BETA_1
+    BETA_2
+    EPSILON
+    FOLDED                      # Adam's epsilon beside the biased sqrt(v)
+    MOMENTUM_DECAY
+    INCREASE
+    DECREASE
+    LEAST
+    MOST
+    N_OPTIONS
+
+cdef enum:                      # where Rule.factor has what the number of a step decides
+    A                           # Adam's and NAdam's, of m,
+    C                           # and of sqrt(v);
+    A_G                         # NAdam's, of g,
+    PRODUCT                     # and mu_1 ... mu_t
+    N_FACTORS
+
+cdef dict PLACES = {
+    "momentum": MU,
+    "beta_1": BETA_1,
+    "beta_2": BETA_2,
+    "epsilon": EPSILON,
+    "folded": FOLDED,
+    "momentum_decay": MOMENTUM_DECAY,
+    "increase": INCREASE,
+    "decrease": DECREASE,
+    "least": LEAST,
+    "most": MOST,
 }
+if <int>N_OPTIONS > <int>MOST_OPTIONS or <int>N_FACTORS > <int>MOST_FACTORS:
+    raise ImportError("Rule.option or Rule.factor is too short")
+
+# The rules by name: the kind, the loop of an elementwise rule, and the options, each of which has
+# to be given.
+cdef tuple OF_STEPS = ("weight_decay", "max_norm")
+cdef tuple OF_ADAM = ("beta_1", "beta_2", "epsilon", "folded", *OF_STEPS)
+cdef tuple OF_MARQUARDT = (
+    "mu", "mu_increase", "mu_decrease", "mu_max", "nielsen", "diagonal", "geodesic", "dual",
+    "gradient_tolerance", "step_tolerance", "counts_rows", "weight_mean",
+)
+cdef dict TABLE = {
+    "sgd": (ELEMENTWISE, SGD, OF_STEPS),
+    "momentum": (ELEMENTWISE, MOMENTUM, ("momentum", *OF_STEPS)),
+    "nesterov": (ELEMENTWISE, NESTEROV, ("momentum", *OF_STEPS)),
+    "adam": (ELEMENTWISE, ADAM, OF_ADAM),
+    "amsgrad": (ELEMENTWISE, AMSGRAD, OF_ADAM),
+    "nadam": (ELEMENTWISE, NADAM, ("beta_1", "beta_2", "epsilon", "momentum_decay", *OF_STEPS)),
+    "rprop": (ELEMENTWISE, RPROP, ("increase", "decrease", "least", "most")),
+    "lbfgs": (LBFGS, NO_LOOP, (
+        "memory", "gradient_tolerance", "loss_tolerance", "step_tolerance", "max_line_search",
+        "sufficient_decrease", "curvature",
+    )),
+    "levenberg_marquardt": (MARQUARDT, NO_LOOP, OF_MARQUARDT),
+    "bayesian_regularization": (EVIDENCE, NO_LOOP, OF_MARQUARDT),
+}
+
+RULES = {name: wanted for name, (_, _, wanted) in TABLE.items()}
 
 
 cdef class RuleSettings:
@@ -40,34 +100,49 @@ cdef class RuleSettings:
 
     Parameters
     ----------
-    kind : str
-        A key of ``KINDS``.
+    name : str
+        A key of ``RULES``.
     l1, l2 : float
     **options : float
-        Those of the rule: momentum, beta_1, beta_2, epsilon, folded, increase, decrease, least,
-        most, weight_decay, max_norm; L-BFGS and Levenberg-Marquardt read their own from
-        ``options``.
+        Those that ``RULES`` has for the rule, all of them.
     l2_shared : bool
         Whether l2 is divided by the rows of each step; L-BFGS and Levenberg-Marquardt do not look
         at it.
+
+    Raises
+    ------
+    ValueError
+        The rule is unknown, or an option of it is missing or unknown.
     """
 
-    def __init__(self, str kind, *, double l1=0.0, double l2=0.0, bint l2_shared=False,
+    def __init__(self, str name, *, double l1=0.0, double l2=0.0, bint l2_shared=False,
                  **options):
         cdef Rule* rule = &self.rule
-        self.kind, self.options = kind, options
-        rule.kind = KINDS[kind]
+        if name not in TABLE:
+            raise ValueError(f"unknown rule {name!r}; expected one of {', '.join(TABLE)}")
+        rule.kind, rule.loop, wanted = TABLE[name]
+        for option in (*wanted, *options):
+            if option not in options or option not in wanted:
+                problem = "an unknown" if option in options else "no"
+                raise ValueError(f"the rule {name} is given {problem} option {option!r}; "
+                                 f"expected {', '.join(wanted)}")
+        self.name, self.options = name, options
         rule.l1, rule.l2, rule.shared_l2 = l1, l2, l2 if l2_shared else 0.0
-        rule.momentum = options.get("momentum", 0.0)
-        rule.beta_1, rule.beta_2 = options.get("beta_1", 0.0), options.get("beta_2", 0.0)
-        rule.epsilon, rule.folded = options.get("epsilon", 0.0), options.get("folded", False)
-        rule.increase, rule.decrease = options.get("increase", 0.0), options.get("decrease", 0.0)
-        rule.least, rule.most = options.get("least", 0.0), options.get("most", 0.0)
-        rule.weight_decay = options.get("weight_decay", 0.0)
-        rule.max_norm = options.get("max_norm", 0.0)
-        rule.fusable = (rule.kind == SGD and l1 == 0 and l2 == 0 and rule.weight_decay == 0
-                        and rule.max_norm == 0)
-        rule.whole = rule.kind in (RPROP, LBFGS, MARQUARDT, EVIDENCE) or rule.max_norm > 0
+        if rule.kind == ELEMENTWISE:
+            for option in set(wanted).difference(OF_STEPS):
+                rule.option[<int>PLACES[option]] = options[option]
+        if "weight_decay" in wanted:
+            rule.weight_decay, rule.max_norm = options["weight_decay"], options["max_norm"]
+        rule.fusable = (rule.kind == ELEMENTWISE and rule.loop == SGD and l1 == 0 and l2 == 0
+                        and rule.weight_decay == 0 and rule.max_norm == 0)
+        rule.whole = rule.kind != ELEMENTWISE or rule.loop == RPROP or rule.max_norm > 0
+
+    def but(self, *, l2_shared=None, **options):
+        """The same rule and penalties with some options changed."""
+        if l2_shared is None:
+            l2_shared = self.rule.shared_l2 != 0
+        return RuleSettings(self.name, l1=self.rule.l1, l2=self.rule.l2, l2_shared=l2_shared,
+                            **{**self.options, **options})
 
 
 cdef void share_penalty(Rule* rule, Py_ssize_t rows) noexcept nogil:
@@ -82,15 +157,36 @@ cdef void begin_step(Rule* rule) noexcept nogil:
     Adam (Kingma and Ba, ICLR 2015), t the step from 1: with b_i = 1 - beta_i^t, Algorithm 1 is
     a = lr / b_1, c = 1 / sqrt(b_2); the folded form a = lr sqrt(b_2) / b_1, c = 1 has another
     epsilon.
+
+    NAdam (Dozat, ICLR 2016 workshop): a = lr mu_t+1 / (1 - mu_1 ... mu_t+1), c as in Algorithm 1
+    and a_g = lr (1 - mu_t) / (1 - mu_1 ... mu_t), with ``mu_at`` for mu_t.
     """
-    cdef double t, b_1, b_2
-    if rule.kind == ADAM or rule.kind == AMSGRAD:
+    cdef double t, b_1, b_2, mu, next_mu
+    if rule.loop == ADAM or rule.loop == AMSGRAD:
         t = rule.numbers[0] + 1
-        b_1, b_2 = 1 - pow(rule.beta_1, t), 1 - pow(rule.beta_2, t)
-        if rule.folded:
-            rule.a, rule.c = rule.learning_rate * sqrt(b_2) / b_1, 1
+        b_1, b_2 = 1 - pow(rule.option[BETA_1], t), 1 - pow(rule.option[BETA_2], t)
+        if rule.option[FOLDED]:
+            rule.factor[A], rule.factor[C] = rule.learning_rate * sqrt(b_2) / b_1, 1
         else:
-            rule.a, rule.c = rule.learning_rate / b_1, 1 / sqrt(b_2)
+            rule.factor[A], rule.factor[C] = rule.learning_rate / b_1, 1 / sqrt(b_2)
+    elif rule.loop == NADAM:
+        t = rule.numbers[0] + 1
+        mu, next_mu = mu_at(rule, t), mu_at(rule, t + 1)
+        rule.factor[PRODUCT] = rule.numbers[1] * mu
+        rule.factor[A] = rule.learning_rate * next_mu / (1 - rule.factor[PRODUCT] * next_mu)
+        rule.factor[A_G] = rule.learning_rate * (1 - mu) / (1 - rule.factor[PRODUCT])
+        rule.factor[C] = 1 / sqrt(1 - pow(rule.option[BETA_2], t))
+
+
+cdef double mu_at(const Rule* rule, double t) noexcept nogil:
+    """NAdam's momentum in step t: from half of beta_1 up to beta_1."""
+    return rule.option[BETA_1] * (1 - 0.5 * pow(0.96, t * rule.option[MOMENTUM_DECAY]))
+
+
+cdef void meet_loss(Rule* rule, double loss) noexcept nogil:
+    """What the loss of the step's rows with the penalty decides, where it is known before."""
+    if rule.loop == RPROP:
+        rule.worse = rule.numbers[1] != 0 and loss > rule.numbers[0]
 
 
 cdef void end_step(Rule* rule, double loss) noexcept nogil:
@@ -98,9 +194,11 @@ cdef void end_step(Rule* rule, double loss) noexcept nogil:
 
     loss : of the step's rows with the penalty; only RProp looks
     """
-    if rule.kind == ADAM or rule.kind == AMSGRAD:
+    if rule.loop == ADAM or rule.loop == AMSGRAD:
         rule.numbers[0] += 1
-    elif rule.kind == RPROP:
+    elif rule.loop == NADAM:
+        rule.numbers[0], rule.numbers[1] = rule.numbers[0] + 1, rule.factor[PRODUCT]
+    elif rule.loop == RPROP:
         rule.numbers[0], rule.numbers[1] = loss, 1
 
 
@@ -113,57 +211,44 @@ cdef void apply_rule(const Rule* rule, bint weights, Py_ssize_t first, Py_ssize_
     """
     cdef:
         real lr = <real>rule.learning_rate
-        real mu = <real>rule.momentum
-        real beta_1 = <real>rule.beta_1
-        real beta_2 = <real>rule.beta_2
-        real rest_1 = <real>(1 - rule.beta_1)
-        real rest_2 = <real>(1 - rule.beta_2)
         real* g = gradient + first
         real* W = parameters + first
         real* v = <real*>rule.vectors + first if rule.vectors != NULL else NULL
         Py_ssize_t P = rule.n_parameters
-    if weights and not rule.whole and (rule.l1 != 0 or rule.l2 != 0):
-        if real is double:
-            updates.f64.penalty(rule.l2, rule.l1, W, g, n)
-        else:
-            updates.f32.penalty(<float>rule.l2, <float>rule.l1, W, g, n)
-    if weights and rule.weight_decay != 0:
-        if real is double:
-            updates.f64.scale(1 - rule.learning_rate * rule.weight_decay, W, n)
-        else:
-            updates.f32.scale(<float>(1 - rule.learning_rate * rule.weight_decay), W, n)
+    # Its type is inferred, another in each of the two functions that are made of this one.
     if real is double:
-        if rule.kind == SGD:
-            updates.f64.sgd(lr, g, W, n)
-        elif rule.kind == MOMENTUM:
-            updates.f64.momentum(lr, mu, g, v, W, n)
-        elif rule.kind == NESTEROV:
-            updates.f64.nesterov(lr, mu, g, v, W, n)
-        elif rule.kind == ADAM:
-            updates.f64.adam(rule.a, rule.c, rule.epsilon, beta_1, beta_2, rest_1, rest_2, g, v,
-                             v + P, W, n)
-        elif rule.kind == AMSGRAD:
-            updates.f64.amsgrad(rule.a, rule.c, rule.epsilon, beta_1, beta_2, rest_1, rest_2, g, v,
-                                v + P, v + 2 * P, W, n)
-        elif rule.kind == RPROP:
-            updates.f64.rprop(rule.increase, rule.decrease, rule.least, rule.most, rule.worse, g,
-                              v, v + P, v + 2 * P, W, n)
+        loops = updates.f64
     else:
-        if rule.kind == SGD:
-            updates.f32.sgd(lr, g, W, n)
-        elif rule.kind == MOMENTUM:
-            updates.f32.momentum(lr, mu, g, v, W, n)
-        elif rule.kind == NESTEROV:
-            updates.f32.nesterov(lr, mu, g, v, W, n)
-        elif rule.kind == ADAM:
-            updates.f32.adam(<float>rule.a, <float>rule.c, <float>rule.epsilon, beta_1, beta_2,
-                             rest_1, rest_2, g, v, v + P, W, n)
-        elif rule.kind == AMSGRAD:
-            updates.f32.amsgrad(<float>rule.a, <float>rule.c, <float>rule.epsilon, beta_1, beta_2,
-                                rest_1, rest_2, g, v, v + P, v + 2 * P, W, n)
-        elif rule.kind == RPROP:
-            updates.f32.rprop(<float>rule.increase, <float>rule.decrease, <float>rule.least,
-                              <float>rule.most, rule.worse, g, v, v + P, v + 2 * P, W, n)
+        loops = updates.f32
+    if weights and not rule.whole and (rule.l1 != 0 or rule.l2 != 0):
+        loops.penalty(<real>rule.l2, <real>rule.l1, W, g, n)
+    if weights and rule.weight_decay != 0:
+        loops.scale(<real>(1 - rule.learning_rate * rule.weight_decay), W, n)
+    if rule.loop == SGD:
+        loops.sgd(lr, g, W, n)
+    elif rule.loop == MOMENTUM:
+        loops.momentum(lr, <real>rule.option[MU], g, v, W, n)
+    elif rule.loop == NESTEROV:
+        loops.nesterov(lr, <real>rule.option[MU], g, v, W, n)
+    elif rule.loop == ADAM:
+        loops.adam(<real>rule.factor[A], <real>rule.factor[C], <real>rule.option[EPSILON],
+                   <real>rule.option[BETA_1], <real>rule.option[BETA_2],
+                   <real>(1 - rule.option[BETA_1]), <real>(1 - rule.option[BETA_2]),
+                   g, v, v + P, W, n)
+    elif rule.loop == AMSGRAD:
+        loops.amsgrad(<real>rule.factor[A], <real>rule.factor[C], <real>rule.option[EPSILON],
+                      <real>rule.option[BETA_1], <real>rule.option[BETA_2],
+                      <real>(1 - rule.option[BETA_1]), <real>(1 - rule.option[BETA_2]),
+                      g, v, v + P, v + 2 * P, W, n)
+    elif rule.loop == NADAM:
+        loops.nadam(<real>rule.factor[A_G], <real>rule.factor[A], <real>rule.factor[C],
+                    <real>rule.option[EPSILON], <real>rule.option[BETA_1],
+                    <real>rule.option[BETA_2], <real>(1 - rule.option[BETA_1]),
+                    <real>(1 - rule.option[BETA_2]), g, v, v + P, W, n)
+    elif rule.loop == RPROP:
+        loops.rprop(<real>rule.option[INCREASE], <real>rule.option[DECREASE],
+                    <real>rule.option[LEAST], <real>rule.option[MOST], rule.worse,
+                    g, v, v + P, v + 2 * P, W, n)
 
 
 cdef void apply_everywhere(const Rule* rule, const Net* net, real* gradient,
@@ -188,14 +273,14 @@ cdef void add_penalty(const Rule* rule, const Net* net, const real* parameters,
     cdef const Layer* layer
     if rule.l1 == 0 and rule.l2 == 0:
         return
+    if real is double:
+        loops = updates.f64
+    else:
+        loops = updates.f32
     for i in range(net.n_layers):
         layer = &net.layers[i]
         n = layer.n_in * layer.n_out
-        if real is double:
-            updates.f64.penalty(rule.l2, rule.l1, parameters + layer.W, gradient + layer.W, n)
-        else:
-            updates.f32.penalty(<float>rule.l2, <float>rule.l1, parameters + layer.W,
-                                gradient + layer.W, n)
+        loops.penalty(<real>rule.l2, <real>rule.l1, parameters + layer.W, gradient + layer.W, n)
 
 
 cdef double penalty_of(const Rule* rule, const Net* net, const real* parameters) noexcept nogil:
@@ -215,8 +300,9 @@ cdef double penalty_of(const Rule* rule, const Net* net, const real* parameters)
 
 cdef void clip(const Rule* rule, double norm, real* gradient, Py_ssize_t n) noexcept nogil:
     """g *= max_norm / |g| where |g| is larger."""
+    if real is double:
+        loops = updates.f64
+    else:
+        loops = updates.f32
     if rule.max_norm > 0 and norm > rule.max_norm:
-        if real is double:
-            updates.f64.scale(rule.max_norm / norm, gradient, n)
-        else:
-            updates.f32.scale(<float>(rule.max_norm / norm), gradient, n)
+        loops.scale(<real>(rule.max_norm / norm), gradient, n)
