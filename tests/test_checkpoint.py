@@ -50,6 +50,8 @@ SOLVERS = [
     solvers.SGD(learning_rate=0.1, momentum=0.9, nesterov=True),
     solvers.Adam(learning_rate=0.01),
     solvers.Adam(learning_rate=0.01, amsgrad=True),
+    solvers.AdamW(learning_rate=0.01),
+    solvers.NAdam(learning_rate=0.01),
     solvers.RProp(),
     solvers.LBFGS(),
 ]

@@ -522,6 +522,8 @@ def test_only_the_same_training_is_resumed(run, flowers, prices, tmp_path):
     ("words", "expected"),
     [
         (["--solver", "adam", "--learning-rate", 0.01], ["adam, batch 10, learning rate 0.01"]),
+        (["--solver", "adamw"], ["adamw, batch 10, learning rate 0.01"]),
+        (["--solver", "nadam", "--batch-size", 5], ["nadam, batch 5, learning rate 0.01"]),
         (["--solver", "rprop", "--l2", 0.5, "--l1", 0.25], ["rprop, l2 0.5, l1 0.25, seed 0"]),
         (["--solver", "lm"], ["minmax", "squared error, lm, seed 0"]),
         (["--solver", "br", "--error-bars"], ["minmax", "squared error, br, seed 0"]),

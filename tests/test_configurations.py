@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import cbackprop
-from cbackprop import LBFGS, SGD, Adam, RProp
+from cbackprop import LBFGS, SGD, Adam, AdamW, NAdam, RProp
 from cbackprop.core.gradient import batch
 from test_objectives import ALLOWED, complex_step, targets
 
@@ -18,6 +18,8 @@ SOLVERS = [
     SGD(learning_rate=0.05, momentum=0.9, nesterov=True, max_gradient_norm=0.5),
     Adam(learning_rate=0.01),
     Adam(learning_rate=0.01, amsgrad=True, epsilon_form="folded"),
+    AdamW(learning_rate=0.01, weight_decay=0.3),
+    NAdam(learning_rate=0.01),
     RProp(),
     LBFGS(memory=4),
 ]
@@ -114,7 +116,7 @@ def test_gradients_threads_and_resuming(c):
 def test_the_strategies_reach_every_solver():
     seen = set()
 
-    @settings(max_examples=100, deadline=None, derandomize=True)
+    @settings(max_examples=200, deadline=None, derandomize=True)
     @given(configurations())
     def collect(c):
         seen.add(c["solver"])

@@ -45,6 +45,45 @@ def test_rprop_learns_without_a_learning_rate(cls):
     np.testing.assert_array_equal(more.coefs_[0], whole.coefs_[0])
 
 
+@pytest.mark.parametrize("solver", ["adamw", "nadam"])
+@pytest.mark.parametrize("cls", [MLPClassifier, MLPRegressor])
+def test_adams_kin_learn_and_go_on(cls, solver):
+    X, y = data()
+    if cls is MLPClassifier:
+        y = np.digitize(y, [0, 0.8])
+    settings = dict(solver=solver, hidden_layer_sizes=20, activation="tanh", random_state=0)
+    model = cls(**settings, learning_rate_init=0.02, max_iter=300, tol=0, n_iter_no_change=300)
+    model.fit(X, y)
+    assert model.score(X, y) > 0.9
+    assert model.learning_rate_ == 0.02
+    parts, whole = (cls(**settings, shuffle=False) for _ in range(2))
+    for _ in range(3):
+        parts.partial_fit(X, y, **({"classes": [0, 1, 2]} if cls is MLPClassifier else {}))
+    whole.set_params(max_iter=3).fit(X, y)
+    np.testing.assert_array_equal(parts.coefs_[0], whole.coefs_[0])
+    np.testing.assert_array_equal(parts.intercepts_[1], whole.intercepts_[1])
+
+
+def test_adamws_alpha_is_its_weight_decay():
+    X, y = data()
+    settings = dict(
+        solver="adamw", hidden_layer_sizes=4, max_iter=1, batch_size=150, random_state=0
+    )
+    rate = 0.1
+    free, halved, whole = (
+        MLPRegressor(alpha=alpha, learning_rate_init=rate, **settings).fit(X, y)
+        for alpha in (0, 1, 2)
+    )
+    for W, W_1, W_2 in zip(free.coefs_, halved.coefs_, whole.coefs_, strict=True):
+        assert np.abs(W_1 - W).min() > 0
+        np.testing.assert_allclose(W_2 - W, 2 * (W_1 - W), rtol=1e-9, atol=1e-15)
+    for b, b_2 in zip(free.intercepts_, whole.intercepts_, strict=True):
+        np.testing.assert_array_equal(b, b_2)
+    assert whole.loss_ == free.loss_  # no penalty is in it
+    with pytest.raises(ValueError, match="^alpha is 10: with a learning rate .*an? alpha below 10"):
+        whole.set_params(alpha=10).fit(X, y)
+
+
 def test_losses_find_what_each_is_for():
     """Without inputs that matter: the mean, the median, a quantile."""
     rng = np.random.default_rng(0)

@@ -128,6 +128,16 @@ def test_modules_import_each_other_in_no_circle():
     assert_no_circle(arrows)
 
 
+def test_the_training_names_no_solver_but_its_default():
+    """It asks a solver for what it has to know (solvers/base.py)."""
+    named = set()
+    for path in (PACKAGE / "training").glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Name):
+                named.add(node.id)
+    assert named & {cls.__name__ for cls in cbackprop.solvers.SOLVERS} == {"Adam"}
+
+
 # The estimators' files, from the ground up: each imports from earlier ones only.
 ESTIMATORS = [
     *("sklearn.parameters", "sklearn.notices", "sklearn.draws", "sklearn.solvers"),

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import cbackprop
-from cbackprop import LBFGS, SGD, Adam, RProp
+from cbackprop import LBFGS, SGD, Adam, AdamW, NAdam, RProp
 from cbackprop.errors import InputError
 from cbackprop.solvers import schedules
 
@@ -22,7 +22,7 @@ class Twin:
     def __init__(self, net, solver, l1=0.0, l2=0.0):
         self.net, self.solver, self.l1, self.l2 = pickle.loads(pickle.dumps(net)), solver, l1, l2
         P, kind = net.parameters.size, net.parameters.dtype.type
-        self.kind, self.t, self.before = kind, 0, None
+        self.kind, self.t, self.before, self.product = kind, 0, None, 1.0
         self.m, self.v, self.largest = (np.zeros(P, kind) for _ in range(3))
         if isinstance(solver, RProp):
             self.step = np.full(P, solver.initial_step, kind)
@@ -67,6 +67,19 @@ class Twin:
             self.largest = np.maximum(self.largest, self.v)
             root = np.sqrt(self.largest if s.amsgrad else self.v)
             W[:] = W - kind(a) * self.m / (root * kind(c) + kind(s.epsilon))
+        elif isinstance(s, NAdam):
+            self.t += 1
+            mu, next_mu = (
+                s.beta_1 * (1 - 0.5 * 0.96 ** (t * s.momentum_decay)) for t in (self.t, self.t + 1)
+            )
+            self.product *= mu
+            a_g, a_m = rate * (1 - mu) / (1 - self.product), rate * next_mu
+            a_m /= 1 - self.product * next_mu
+            c = 1 / np.sqrt(1 - s.beta_2**self.t)
+            self.m = kind(s.beta_1) * self.m + kind(1 - s.beta_1) * g
+            self.v = kind(s.beta_2) * self.v + kind(1 - s.beta_2) * (g * g)
+            step = kind(a_g) * g + kind(a_m) * self.m
+            W[:] = W - step / (np.sqrt(self.v) * kind(c) + kind(s.epsilon))
         else:
             worse = self.before is not None and loss > self.before
             self.before = loss
@@ -94,6 +107,9 @@ SOLVERS = [
     Adam(learning_rate=0.01),
     Adam(learning_rate=0.01, epsilon_form="folded", weight_decay=0.1),
     Adam(learning_rate=0.01, amsgrad=True, beta_1=0.8, max_gradient_norm=0.02),
+    AdamW(learning_rate=0.02, weight_decay=0.2),
+    NAdam(learning_rate=0.01),
+    NAdam(learning_rate=0.02, momentum_decay=0.3, beta_1=0.8, weight_decay=0.1, epsilon=1e-4),
     RProp(),
     RProp(initial_step=0.5, max_step=0.7),
 ]
@@ -126,7 +142,7 @@ def test_full_batch_steps_equal_their_numpy_twin(solver, penalties, dtype, sizes
         assert history["penalty"].shape == (7,)
 
 
-@pytest.mark.parametrize("solver", SOLVERS[:6], ids=str)
+@pytest.mark.parametrize("solver", [s for s in SOLVERS if not s.full_batch], ids=str)
 @pytest.mark.parametrize("penalties", [{}, {"l1": 0.002, "l2": 0.03}], ids=str)
 def test_mini_batches_equal_their_numpy_twin(solver, penalties):
     X, Y = data(50)
@@ -177,6 +193,65 @@ def test_a_fit_left_at_any_step_and_pickled_goes_on_there(solver, steps):
     trainer.fit(X, Y, epochs=12 - trainer.epoch)
     assert trainer.network.parameters.tobytes() == nets[0].parameters.tobytes()
     assert trainer.history["loss"].tobytes() == whole.history["loss"].tobytes()
+
+
+def pytorchs_nadam(W, g, state, lr, beta_1, beta_2, epsilon, psi):
+    """A step as the documentation of torch.optim.NAdam has it, in its order of operations."""
+    state["t"] += 1
+    t = state["t"]
+    mu = beta_1 * (1 - 0.5 * 0.96 ** (t * psi))
+    next_mu = beta_1 * (1 - 0.5 * 0.96 ** ((t + 1) * psi))
+    state["product"] *= mu
+    state["m"] = beta_1 * state["m"] + (1 - beta_1) * g
+    state["v"] = beta_2 * state["v"] + (1 - beta_2) * g**2
+    m_hat = next_mu * state["m"] / (1 - state["product"] * next_mu)
+    m_hat = m_hat + (1 - mu) * g / (1 - state["product"])
+    return W - lr * m_hat / (np.sqrt(state["v"] / (1 - beta_2**t)) + epsilon)
+
+
+def test_nadam_is_pytorchs():
+    X, Y = data(40)
+    net = cbackprop.Network((3, 4, 2), seed=1)
+    twin = pickle.loads(pickle.dumps(net))
+    start = net.parameters.copy()
+    trainer = cbackprop.Trainer(net, solver=NAdam(), batch_size=40)
+    trainer.fit(X, Y, epochs=200)
+    state = {"t": 0, "product": 1.0, "m": 0.0, "v": 0.0}
+    for _ in range(200):
+        g = twin.gradient(X, Y)[1]
+        twin.parameters[:] = pytorchs_nadam(
+            twin.parameters, g, state, 0.002, 0.9, 0.999, 1e-8, 0.004
+        )
+    assert np.abs(net.parameters - start).max() > 0.1
+    np.testing.assert_allclose(net.parameters, twin.parameters, rtol=1e-9)
+
+
+@pytest.mark.slow  # importing torch.optim takes seconds
+@pytest.mark.parametrize("weight_decay", [0.0, 0.03])
+def test_nadam_equals_pytorch(weight_decay):
+    torch = pytest.importorskip("torch")
+    X, Y = data(40)
+    net = cbackprop.Network((3, 4, 2), bias=False, seed=1)
+    twin = pickle.loads(pickle.dumps(net))
+    solver = NAdam(weight_decay=weight_decay)
+    cbackprop.Trainer(net, solver=solver, batch_size=40).fit(X, Y, epochs=100)
+    W = torch.tensor(twin.parameters, requires_grad=True)
+    peer = torch.optim.NAdam([W], weight_decay=weight_decay, decoupled_weight_decay=True)
+    for _ in range(100):
+        twin.parameters[:] = W.detach().numpy()
+        W.grad = torch.from_numpy(twin.gradient(X, Y)[1])
+        peer.step()
+    np.testing.assert_allclose(net.parameters, W.detach().numpy(), rtol=1e-9)
+
+
+def test_adamw_is_adam_with_its_decay():
+    X, Y = data(40)
+    found = []
+    for solver in (AdamW(learning_rate=0.1), Adam(learning_rate=0.1, weight_decay=0.01)):
+        net = cbackprop.Network((3, 4, 2), seed=1)
+        cbackprop.Trainer(net, solver=solver, seed=0, batch_size=8).fit(X, Y, epochs=20)
+        found.append(net.parameters.tobytes())
+    assert found[0] == found[1]
 
 
 def test_penalties_are_those_of_the_formula_and_biases_are_free():

@@ -10,6 +10,7 @@ LEVELS = dispatch.available_levels()
 DTYPES = (np.float64, np.float32)
 LENGTHS = (*range(50), 257, 1000)
 ADAM = {"a": 0.003, "c": 1.7, "epsilon": 1e-8, "beta_1": 0.9, "beta_2": 0.999}
+NADAM = {"a_g": 0.002, "a_m": 0.003, "c": 1.7, "epsilon": 1e-8, "beta_1": 0.9, "beta_2": 0.999}
 RPROP = {"increase": 1.2, "decrease": 0.5, "least": 0.05, "most": 2.0}
 
 
@@ -48,6 +49,14 @@ def adam_twin(dtype, g, m, v, W, v_max=None):
     v_max = None if v_max is None else np.maximum(v_max, v)
     W = W - a * m / (np.sqrt(v if v_max is None else v_max) * c + epsilon)
     return m, v, W, v_max
+
+
+def nadam_twin(dtype, g, m, v, W):
+    """m, v and W after a step with the settings NADAM."""
+    a_g, a_m, c, epsilon, beta_1, beta_2 = cast(NADAM, dtype).values()
+    m = beta_1 * m + dtype(1 - NADAM["beta_1"]) * g
+    v = beta_2 * v + dtype(1 - NADAM["beta_2"]) * (g * g)
+    return m, v, W - (a_g * g + a_m * m) / (np.sqrt(v) * c + epsilon)
 
 
 def rprop_twin(dtype, worse, g, g_before, step, move, W):
@@ -112,6 +121,16 @@ def test_adam(level, dtype, offset, amsgrad):
 
 
 @pytest.mark.parametrize("offset", [0, 1, 3])
+def test_nadam(level, dtype, offset):
+    for n in LENGTHS:
+        g, m, v, W = vectors(4, n, dtype, offset)
+        np.abs(v, out=v)
+        expected = nadam_twin(dtype, g, m, v, W)
+        kernels.run_nadam(level, *NADAM.values(), g, m, v, W)
+        assert_same((m, v, W), expected)
+
+
+@pytest.mark.parametrize("offset", [0, 1, 3])
 @pytest.mark.parametrize("worse", [False, True])
 def test_rprop(level, dtype, offset, worse):
     for n in LENGTHS:
@@ -150,6 +169,7 @@ RULES = {
     "nesterov": (3, lambda level, *x: kernels.run_momentum(level, 0.3, 0.9, *x, nesterov=True)),
     "adam": (4, lambda level, *x: kernels.run_adam(level, *ADAM.values(), *x)),
     "amsgrad": (5, lambda level, *x: kernels.run_adam(level, *ADAM.values(), *x)),
+    "nadam": (4, lambda level, *x: kernels.run_nadam(level, *NADAM.values(), *x)),
     "rprop": (5, lambda level, *x: kernels.run_rprop(level, *RPROP.values(), True, *x)),
     "penalty": (2, lambda level, *x: kernels.run_penalty(level, 0.01, 0.3, *x)),
     "scale": (1, lambda level, *x: kernels.run_scale(level, 0.999, *x)),
