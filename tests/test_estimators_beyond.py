@@ -80,7 +80,7 @@ def test_adamws_alpha_is_its_weight_decay():
     for b, b_2 in zip(free.intercepts_, whole.intercepts_, strict=True):
         np.testing.assert_array_equal(b, b_2)
     assert whole.loss_ == free.loss_  # no penalty is in it
-    with pytest.raises(ValueError, match="^alpha is 10: with a learning rate .*an? alpha below 10"):
+    with pytest.raises(ValueError, match=r"^alpha is 10: with a .* an alpha below 10"):
         whole.set_params(alpha=10).fit(X, y)
 
 

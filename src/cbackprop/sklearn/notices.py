@@ -24,6 +24,7 @@ _NAMES = {
     "cbackprop.LBFGS()": "solver='lbfgs'",
     "with learning_rate=": "with a learning rate of ",
     "a smaller learning_rate,": "a smaller learning_rate_init,",
+    "a weight_decay": "an alpha",
     "weight_decay": "alpha",
     "Y lies": "y lies",
     "a sigmoid output": "a logistic output",
