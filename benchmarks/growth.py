@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-from benchmarks import limit, machine, rows, textplot
+from benchmarks import limit, machine, rows
 from benchmarks.peers.ours import Ours, available_threads
 from benchmarks.report import number
 from benchmarks.rows import Row
@@ -251,11 +251,13 @@ def table(sweep, results):
 
 def curves(sweep, results):
     """Each series with its limit, to be plotted."""
+    from cbackprop.plotting.text import Curve
+
     found = []
     for name in sweep.series:
         mine = [r for r in results if r.point.series == name]
         points = [(r.point.x, r.us) for r in mine]
-        found.append(textplot.Curve(name, points, [(r.point.x, r.limit_us) for r in mine]))
+        found.append(Curve(name, points, [(r.point.x, r.limit_us) for r in mine]))
     return found
 
 
@@ -292,7 +294,9 @@ def write_plot(path, found, title):
     from matplotlib.figure import Figure  # no pyplot: no display is asked for
     from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-    thousands = FuncFormatter(lambda value, _: textplot.label(value))
+    from cbackprop.plotting.text import label
+
+    thousands = FuncFormatter(lambda value, _: label(value))
     columns = min(2, len(found))
     lines = math.ceil(len(found) / columns)
     figure = Figure(figsize=(5.5 * columns, 4 * lines + 0.4), layout="constrained")
@@ -356,6 +360,7 @@ def parser():
 
 def main(argv=None):
     import cbackprop
+    from cbackprop.plotting.text import plot
 
     p = parser()
     options = p.parse_args(argv)
@@ -386,7 +391,7 @@ def main(argv=None):
     print("(threads: those of the limit, one where the core would use one)")
     for sweep, results in found:
         print("", *table(sweep, results), "", sep="\n")
-        print(*textplot.plot(curves(sweep, results), sweep.grows, "us per step"), sep="\n")
+        print(*plot(curves(sweep, results), sweep.grows, "us per step"), sep="\n")
     if options.json:
         write_json(options.json, found, dtype, rate.best, about)
     if options.plot:

@@ -55,7 +55,7 @@ from unittest import mock
 
 import numpy as np
 
-from benchmarks import accuracy, limit, machine, textplot
+from benchmarks import accuracy, limit, machine
 from benchmarks.marquardt_peers import PEERS, Failed, Process
 from benchmarks.measures import most_added
 from benchmarks.peers.ours import available_threads
@@ -489,10 +489,12 @@ def exponent(points):
 
 def growth_curves(curves):
     """Seconds over N P^2; dotted: in proportion to the largest."""
+    from cbackprop.plotting.text import Curve
+
     for series, points in curves.items():
         xy = [(float(f"{n * P**2 / 1e9:.2g}"), 1e3 * seconds) for n, P, seconds, _ in points]
         x1, y1 = xy[-1]
-        yield textplot.Curve(series, xy, [(x, y1 * x / x1) for x, _ in xy])
+        yield Curve(series, xy, [(x, y1 * x / x1) for x, _ in xy])
 
 
 def write_plot(path, curves, title):
@@ -588,6 +590,7 @@ def parser():
 
 def main(argv=None):
     import cbackprop
+    from cbackprop.plotting.text import plot
 
     p = parser()
     options = p.parse_args(argv)
@@ -611,7 +614,7 @@ def main(argv=None):
     print("", *table(lines), sep="\n")
     if options.curves:
         drawn = list(growth_curves(options.curves))
-        in_proportion = textplot.plot(drawn, "N P^2, 1e9", "ms", dotted="in proportion to N P^2")
+        in_proportion = plot(drawn, "N P^2, 1e9", "ms", dotted="in proportion to N P^2")
         print("", *in_proportion, sep="\n")
     if options.json:
         content = {"machine": about, "quick": options.quick}

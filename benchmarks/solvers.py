@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks import machine, textplot
+from benchmarks import machine
 from benchmarks.least_squares import fresh, sinc_data
 from benchmarks.peers.ours import available_threads
 from benchmarks.run import say
@@ -53,12 +53,13 @@ def lowest_by(losses, seconds, times_ms):
 
 def curve(name, solver, times_ms):
     import cbackprop
+    from cbackprop.plotting.text import Curve
 
     X, Y = sinc_data()
     trainer = cbackprop.Trainer(fresh(0), solver=solver, seed=0)
     history = trainer.fit(X, Y, epochs=10**7, target_loss=GOAL / 2, max_seconds=times_ms[-1] / 1e3)
     found = lowest_by(2 * history["loss"], history["seconds"], times_ms)
-    return textplot.Curve(name, found, []), history.stop_reason
+    return Curve(name, found, []), history.stop_reason
 
 
 def write_plot(path, curves, title):
@@ -79,6 +80,7 @@ def write_plot(path, curves, title):
 
 def main(argv=None):
     import cbackprop
+    from cbackprop.plotting.text import plot
 
     p = argparse.ArgumentParser(
         prog="python -m benchmarks.solvers",
@@ -96,7 +98,7 @@ def main(argv=None):
         print(f"{name}: mean squared error {found.points[-1][1]:.1e}, {reason}")
     config = {key: str(value) for key, value in dict(cbackprop.get_config()).items()}
     about = machine.describe(config, [])
-    print("", *textplot.plot(curves, "milliseconds", "mean squared error", height=34), sep="\n")
+    print("", *plot(curves, "milliseconds", "mean squared error", height=34), sep="\n")
     if options.plot:
         title = (
             f"sin(10 x) / (10 x), 1-20-1, float64; {about['cpu']}, {available_threads()} threads"

@@ -12,10 +12,11 @@ import pytest
 
 import cbackprop
 from cbackprop.core.gradient.plan import Plan
+from cbackprop.plotting import text
 
 sys.path.append(str(Path(__file__).resolve().parent.parent))
 
-from benchmarks import growth, limit, rows, textplot, worker
+from benchmarks import growth, limit, rows, worker
 from benchmarks.rows import Row
 
 TABLE = rows.select(["table"])
@@ -246,12 +247,12 @@ def test_table_of_threads():
 
 # --- text plots -----------------------------------------------------------------------------------
 
-ONE = textplot.Curve("one", [(1, 1), (2, 10), (4, 100)], [(1, 0.1), (4, 10)])
-TWO = textplot.Curve("two", [(1, 100), (4, 100)], [(1, 2.0), (4, 2.0)])
+ONE = text.Curve("one", [(1, 1), (2, 10), (4, 100)], [(1, 0.1), (4, 10)])
+TWO = text.Curve("two", [(1, 100), (4, 100)], [(1, 2.0), (4, 2.0)])
 
 
 def test_plot():
-    assert list(textplot.plot([ONE, TWO], "things", "us", width=30, height=8)) == [
+    assert list(text.plot([ONE, TWO], "things", "us", width=30, height=8)) == [
         "us",
         "100 + B                     *",
         "    |",
@@ -268,14 +269,14 @@ def test_plot():
 
 
 def test_several_is_explained_only_where_it_is():
-    lines = list(textplot.plot([ONE], "things", "us"))
+    lines = list(text.plot([ONE], "things", "us"))
     assert "A one   . the limit" in lines[-1]
     assert "*" not in "".join(lines)
 
 
 def power_curve(slope, xs, scale=1.0):
     points = [(x, scale * x**slope) for x in xs]
-    return textplot.Curve(f"x^{slope:g}", points, [(x, y / 2) for x, y in points])
+    return text.Curve(f"x^{slope:g}", points, [(x, y / 2) for x, y in points])
 
 
 @pytest.mark.parametrize("slope", [-1.0, 0.01, 0.5, 1.0, 1.5])
@@ -283,7 +284,7 @@ def power_curve(slope, xs, scale=1.0):
 @pytest.mark.parametrize("scale", [1e-3, 0.45, 40.0])
 def test_every_plot_fits(slope, most, scale):
     xs = growth.thread_counts(most) if most < 100 else doublings(most)
-    lines = list(textplot.plot([power_curve(slope, xs, scale)], "x", "us"))
+    lines = list(text.plot([power_curve(slope, xs, scale)], "x", "us"))
     assert max(map(len, lines)) <= 78
     assert all(line.isascii() and line == line.rstrip() for line in lines)
     assert len(lines) <= 17 + 5  # y's name; axis, numbers, x's name, curves
@@ -293,8 +294,8 @@ def test_every_plot_fits(slope, most, scale):
 
 def test_letters_stand_at_their_numbers():
     """A line through the decades: each letter in its tick's line, above its own label."""
-    curve = textplot.Curve("c", [(1, 0.1), (8, 10), (64, 1000)], [(1, 0.1), (64, 0.1)])
-    lines = list(textplot.plot([curve], "x", "us"))
+    curve = text.Curve("c", [(1, 0.1), (8, 10), (64, 1000)], [(1, 0.1), (64, 0.1)])
+    lines = list(text.plot([curve], "x", "us"))
     marks, numbers = lines[-4], lines[-3]
     for tick, number in (("0.1 +", "1"), ("10 +", "8"), ("1,000 +", "64")):
         (line,) = (line for line in lines if line.lstrip().startswith(tick))
@@ -306,10 +307,8 @@ def test_letters_stand_at_their_numbers():
 
 def test_dots_join_the_limits():
     """Where the letters are far above, a dot in each column from the first mark to the last."""
-    curve = textplot.Curve("c", [(1, 1e3), (16, 1e3)], [(1, 1), (4, 5), (16, 1)])
-    body = [
-        line[8:] for line in textplot.plot([curve], "x", "us") if " + " in line or " | " in line
-    ]
+    curve = text.Curve("c", [(1, 1e3), (16, 1e3)], [(1, 1), (4, 5), (16, 1)])
+    body = [line[8:] for line in text.plot([curve], "x", "us") if " + " in line or " | " in line]
     columns = {i for line in body for i, c in enumerate(line) if c == "."}
     assert columns == set(range(min(columns), max(columns) + 1))
     assert max(columns) == max(line.rindex("A") for line in body if "A" in line)
@@ -318,7 +317,7 @@ def test_dots_join_the_limits():
 @pytest.mark.parametrize("cells", range(20, 90, 3))
 def test_numbers_below_the_axis_keep_apart(cells):
     xs = doublings(65_536)
-    _, numbers = textplot.x_ticks(xs, textplot.Axis(xs, 2, cells, 24))
+    _, numbers = text.x_ticks(xs, text.Axis(xs, 2, cells, 24))
     assert re.fullmatch(r"\S+(  +\S+)*", numbers)
     named = [f"{x:,}" for x in xs]
     assert numbers.split() in [named[::every] for every in range(1, len(xs) + 1)]
@@ -326,17 +325,17 @@ def test_numbers_below_the_axis_keep_apart(cells):
 
 def test_as_many_numbers_as_there_is_room_for():
     xs = doublings(65_536)
-    _, numbers = textplot.x_ticks(xs, textplot.Axis(xs, 2, 68, 24))
+    _, numbers = text.x_ticks(xs, text.Axis(xs, 2, 68, 24))
     assert numbers.split() == [f"{4**k:,}" for k in range(9)]
-    _, numbers = textplot.x_ticks([1, 2, 3], textplot.Axis([1, 2, 3], 2, 68, 24))
+    _, numbers = text.x_ticks([1, 2, 3], text.Axis([1, 2, 3], 2, 68, 24))
     assert numbers.split() == ["1", "2", "3"]
 
 
 def test_heights_between_decades_are_named_where_there_is_room():
-    narrow = textplot.Axis([1, 80], 10, 16, 20)
-    assert sorted(textplot.y_ticks(narrow).values(), key=int) == ["1", "2", "5", "10", "20", "50"]
-    wide = textplot.Axis([0.01, 20_000], 10, 16, 20)
-    labels = textplot.y_ticks(wide)
+    narrow = text.Axis([1, 80], 10, 16, 20)
+    assert sorted(text.y_ticks(narrow).values(), key=int) == ["1", "2", "5", "10", "20", "50"]
+    wide = text.Axis([0.01, 20_000], 10, 16, 20)
+    labels = text.y_ticks(wide)
     assert [labels[line] for line in sorted(labels)] == [f"{10.0**k:,.12g}" for k in range(-2, 5)]
 
 
@@ -397,10 +396,10 @@ def test_end_to_end(tmp_path, capsys):
     path = tmp_path / "growth.json"
     words = "--sweep hidden threads --dtype float32 --quick --repeat 1 --seconds 1e-6 --json"
     assert growth.main([*words.split(), str(path)]) == 0
-    text = capsys.readouterr().out
-    assert "one core multiplies at" in text
-    assert "A 32-n-1 b64   . the limit" in text
-    assert "speed-up" in text
+    out = capsys.readouterr().out
+    assert "one core multiplies at" in out
+    assert "A 32-n-1 b64   . the limit" in out
+    assert "speed-up" in out
     content = json.loads(path.read_text())
     assert content["dtype"] == "float32"
     assert content["gemm_gflops"] > 0

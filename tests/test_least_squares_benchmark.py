@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 import cbackprop
+from cbackprop.plotting.text import plot
 
 sys.path.append(str(Path(__file__).resolve().parent.parent))
 
-from benchmarks import least_squares, limit, solvers, textplot
+from benchmarks import least_squares, limit, solvers
 from benchmarks.least_squares import Line
 from benchmarks.marquardt_peers import PEERS, Failed, Process, parts
 
@@ -132,7 +133,7 @@ def test_the_exponent_and_the_curves():
     (curve,) = least_squares.growth_curves({"by rows": points})
     assert curve.points[-1] == pytest.approx(curve.limits[-1])
     assert curve.limits[0][1] == pytest.approx(curve.points[-1][1] / 4)
-    assert any("A" in line for line in textplot.plot([curve], "x", "y"))
+    assert any("A" in line for line in plot([curve], "x", "y"))
 
 
 def test_the_switch_to_the_primal_system_changes_no_step():

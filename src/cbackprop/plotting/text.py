@@ -1,19 +1,77 @@
-"""A small loss curve in text, for a terminal.
+"""Curves as lines of text: for a terminal, and to be pasted into a document.
 
-It promises to stay small: pictures are `plotting`'s.
+`loss_curve` draws the losses of a training over its epochs, `plot` any curves on logarithmic axes.
+Both fill a grid of characters, the lowest line first, and put it into the same frame.  This file
+plots what it is given: nothing is measured here, and pictures are `TrainingCurveDisplay`'s.
 """
 
 import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
 from ..training.history import History
 
-__all__ = ["log_helps", "loss_curve"]
+__all__ = ["Axis", "Curve", "label", "log_helps", "loss_curve", "plot", "x_ticks", "y_ticks"]
 
-# Training, validation, both in one place, best epoch; tick, side, corner and floor of the frame.
-_UNICODE = tuple("•○◉▲┤│└─")
-_ASCII = tuple("*o@^+|+-")
+# ------------------------------------------------------------------------------------- the frame
+
+# Tick, side, corner and floor of the frame.
+_ASCII_FRAME = tuple("+|+-")
+_UNICODE_FRAME = tuple("┤│└─")
+
+
+def _framed(
+    title: str,
+    cells: np.ndarray,
+    labels: Mapping[int, str],
+    floor: str,
+    below: Iterable[str],
+    frame: tuple[str, ...] = _ASCII_FRAME,
+) -> Iterator[str]:
+    """The lines of a plot.
+
+    Parameters
+    ----------
+    title : str
+        The first line: what the vertical axis is.
+    cells : ndarray of str, (n_lines, n_columns)
+        The plot, its lowest line first.
+    labels : mapping of int to str
+        A number for some of the lines.
+    floor, below
+        What stands in the frame's floor and below it, from the plot's first column on.
+    frame
+        Tick, side, corner and floor.
+    """
+    tick, side, corner, _ = frame
+    margin = max(map(len, labels.values()), default=0)
+    yield title
+    for line in range(len(cells) - 1, -1, -1):
+        number = labels.get(line, "")
+        row = "".join(cells[line])
+        yield f"{number:>{margin}} {tick if number else side}{row}".rstrip()
+    yield f"{'':{margin}} {corner}{floor}"
+    for text in below:
+        yield f"{'':{margin}}  {text}".rstrip()
+
+
+def _mark(
+    cells: np.ndarray, line: int, column: int, mark: str, several: str, free: str = " "
+) -> bool:
+    """Put a mark into its cell, or `several` where one is already; whether one was."""
+    taken = str(cells[line, column]) not in free
+    cells[line, column] = several if taken else mark
+    return taken
+
+
+# ------------------------------------------------------------------------ the losses of a training
+
+# Training, validation, both in one place, best epoch.
+_UNICODE = tuple("•○◉▲")
+_ASCII = tuple("*o@^")
 
 # Characters beside the plot: a number, a blank and the frame.
 _BESIDE = 12
@@ -56,38 +114,30 @@ def loss_curve(
     low, high = float(np.nanmin(curves)), float(np.nanmax(curves))
     n_lines = max(height, 2) if low < high else 1
 
-    marks = _marks(encoding)
-    training, validation, both, best_mark, tick, side, corner, floor = marks
-    labels = [""] * n_lines
+    (training, validation, both, best_mark), frame = _marks(encoding)
+    labels = {}
     for line in {0, (n_lines - 1) // 2, n_lines - 1}:
         value = low + (high - low) * line / max(n_lines - 1, 1)
         labels[line] = f"{10**value if is_log else value * unit:.3g}"
-    margin = max(map(len, labels))
-    cells = _cells((curves - low) / ((high - low) or 1.0) * (n_lines - 1), n_lines, marks)
-    plot = [
-        f"{label:>{margin}} {tick if label else side}{''.join(row)}".rstrip()
-        for label, row in zip(labels, cells, strict=True)
-    ]
+    cells = np.full((n_lines, len(first)), " ")
+    heights = (curves - low) / ((high - low) or 1.0) * (n_lines - 1)
+    for mark, curve in zip((training, validation), heights, strict=False):
+        for column in np.flatnonzero(~np.isnan(curve)):
+            _mark(cells, round(curve[column]), int(column), mark, both)
 
-    base = [floor] * len(first)
+    floor = [frame[-1]] * len(first)
     notes = [f"{training} training", f"{validation} validation", f"{both} both"]
     notes = notes if len(names) > 1 else []
     best = history.best_epoch
     if best is not None and best in history.epochs:
         index = best - history.first_epoch
-        base[int(np.searchsorted(after, index, side="right"))] = best_mark
+        floor[int(np.searchsorted(after, index, side="right"))] = best_mark
         notes.append(f"{best_mark} best epoch {best}")
     start = f"epoch {history.first_epoch} "
     end = f"{history.epochs[-1]:>{len(first) - len(start)}}" if history.n_epochs > 1 else ""
     below = [start + end, "   ".join(notes)] if notes else [start + end]
-    return "\n".join(
-        [
-            "loss, log scale" if is_log else "loss",
-            *reversed(plot),
-            " " * (margin + 1) + corner + "".join(base),
-            *(" " * (margin + 2) + text.rstrip() for text in below),
-        ]
-    )
+    title = "loss, log scale" if is_log else "loss"
+    return "\n".join(_framed(title, cells, labels, "".join(floor), below, frame))
 
 
 def log_helps(values: np.ndarray) -> bool:
@@ -118,19 +168,153 @@ def _means(curves: np.ndarray, first: np.ndarray, after: np.ndarray) -> np.ndarr
     return means
 
 
-def _cells(heights: np.ndarray, n_lines: int, marks: tuple[str, ...]) -> np.ndarray:
-    """The characters of the plot (n_lines, n_columns), the lowest line first."""
-    cells = np.full((n_lines, heights.shape[1]), " ")
-    for mark, curve in zip(marks, heights, strict=False):
-        for column in np.flatnonzero(~np.isnan(curve)):
-            line = round(curve[column])
-            cells[line, column] = mark if cells[line, column] == " " else marks[2]
-    return cells
-
-
-def _marks(encoding: str | None) -> tuple[str, ...]:
+def _marks(encoding: str | None) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The curves' marks and the frame's."""
     try:
-        "".join(_UNICODE).encode(encoding or "ascii")
+        "".join(_UNICODE + _UNICODE_FRAME).encode(encoding or "ascii")
     except (UnicodeEncodeError, LookupError):
-        return _ASCII
-    return _UNICODE
+        return _ASCII, _ASCII_FRAME
+    return _UNICODE, _UNICODE_FRAME
+
+
+# ------------------------------------------------------------------- curves on logarithmic axes
+
+WIDTH, HEIGHT = 78, 16
+LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+# No unit of the axes is drawn larger than this, in columns an octave and lines a decade.
+MOST_COLUMNS, MOST_LINES = 24, 20
+
+
+@dataclass(frozen=True)
+class Curve:
+    """What `plot` draws: all coordinates above 0.
+
+    Attributes
+    ----------
+    name : str
+    points : list of (x, y)
+        Each becomes a letter.
+    limits : list of (x, y)
+        Joined by dots; may be empty.
+    """
+
+    name: str
+    points: list[tuple[float, float]]
+    limits: list[tuple[float, float]]
+
+
+class Axis:
+    """Where a value stands: ``per_unit`` cells for each factor of ``base``, from the least on."""
+
+    def __init__(self, values: Sequence[float], base: float, cells: int, most: int) -> None:
+        low, high = math.log(min(values), base), math.log(max(values), base)
+        self.base = base
+        self.per_unit = max(1, min(most, int((cells - 1) / (high - low)))) if high > low else 1
+        self.first = round(low * self.per_unit)
+        self.length = round(high * self.per_unit) - self.first + 1
+
+    def __call__(self, value: float) -> int:
+        """The cell of a value."""
+        return round(math.log(value, self.base) * self.per_unit) - self.first
+
+
+def plot(
+    curves: Sequence[Curve],
+    x_label: str,
+    y_label: str,
+    width: int = WIDTH,
+    height: int = HEIGHT,
+    dotted: str = "the limit",
+) -> Iterator[str]:
+    """Curves on logarithmic axes: ASCII lines, no wider than `width` but for the curves' names.
+
+    Parameters
+    ----------
+    curves : sequence of Curve
+    x_label, y_label : str
+        What the axes are.
+    width, height : int
+        Of the whole, in characters, and of the plot alone, in lines.
+    dotted : str
+        What the curves' ``limits`` are.
+    """
+    y_axis = Axis(_heights(curves), 10, height, MOST_LINES)
+    ticks = y_ticks(y_axis)
+    margin = max(map(len, ticks.values()), default=0)
+    xs = sorted({x for curve in curves for x, _ in curve.points})
+    # The last label is centred below its mark, and may stand out by half.
+    x_axis = Axis(xs, 2, width - margin - 3 - len(label(xs[-1])) // 2, MOST_COLUMNS)
+
+    # The first column stays free.
+    cells = np.full((y_axis.length, 1 + x_axis.length), " ")
+    for curve in curves:
+        for column, y in _between(curve.limits, x_axis):
+            cells[y_axis(y), 1 + column] = "."
+    shared = False
+    for letter, curve in zip(LETTERS, curves, strict=False):
+        for x, y in curve.points:
+            shared |= _mark(cells, y_axis(y), 1 + x_axis(x), letter, "*", free=" .")
+
+    marks, numbers = x_ticks(xs, x_axis)
+    notes = [f"{letter} {curve.name}" for letter, curve in zip(LETTERS, curves, strict=False)]
+    notes += [f". {dotted}"] if any(curve.limits for curve in curves) else []
+    notes += ["* several"] if shared else []
+    below = [f" {text}" for text in (numbers, x_label.center(x_axis.length), "   ".join(notes))]
+    return _framed(y_label, cells, ticks, "-" + marks, below)
+
+
+def label(value: float) -> str:
+    """A number for an axis: 1,000 or 0.01."""
+    return f"{value:,.0f}" if value >= 1 else f"{value:g}"
+
+
+def y_ticks(axis: Axis) -> dict[int, str]:
+    """{line: label}: the powers of ten, and 2 and 5 between them where they have lines enough."""
+    found = {}
+    low = math.floor(axis.first / axis.per_unit)
+    high = math.ceil((axis.first + axis.length) / axis.per_unit)
+    for power in range(low, high + 1):
+        for digit in (1, 2, 5) if axis.per_unit >= 6 else (1,):
+            line = axis(digit * 10.0**power)
+            if 0 <= line < axis.length:
+                found[line] = label(digit * 10.0**power)
+    return found
+
+
+def x_ticks(values: Sequence[float], axis: Axis) -> tuple[str, str]:
+    """The marks below the plot and their labels: every value, or every second, third, ..."""
+    for every in range(1, len(values) + 1):
+        marks, labels = ["-"] * axis.length, ""
+        for value in values[::every]:
+            text = label(value)
+            start = max(0, axis(value) - (len(text) - 1) // 2)
+            if labels and start < len(labels) + 2:
+                break
+            marks[axis(value)] = "+"
+            labels = labels.ljust(start) + text
+        else:
+            break
+    return "".join(marks), labels
+
+
+def _heights(curves: Sequence[Curve]) -> tuple[float, float]:
+    """The least and the greatest; within a decade, the 1, 2 or 5 around them, to have a tick."""
+    values = [y for curve in curves for _, y in curve.points + curve.limits]
+    low, high = min(values), max(values)
+    if high < 10 * low:
+        power = math.floor(math.log10(low))
+        near = [digit * 10.0**k for k in range(power - 1, power + 3) for digit in (1, 2, 5)]
+        low = max(value for value in near if value <= low)
+        high = min(value for value in near if value >= high)
+    return low, high
+
+
+def _between(points: Sequence[tuple[float, float]], x_axis: Axis) -> Iterator[tuple[int, float]]:
+    """Each column from the first point to the last, with the height of the line through them."""
+    for (x0, y0), (x1, y1) in pairwise(points):
+        first, last = x_axis(x0), x_axis(x1)
+        for column in range(first, last + 1):
+            part = (column - first) / max(1, last - first)
+            yield column, y1 if column == last else y0 * (y1 / y0) ** part
+    if len(points) == 1:
+        yield x_axis(points[0][0]), points[0][1]
