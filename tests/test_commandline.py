@@ -18,8 +18,9 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 import cbackprop
-from cbackprop.commandline import main, outcome, settings
+from cbackprop.commandline import data, main, outcome, settings
 from cbackprop.commandline import train as train_command
+from cbackprop.training import splits
 
 FAST = ["--epochs", "2", "--no-progress"]
 
@@ -167,6 +168,87 @@ def test_saved_network_is_what_python_trains(run, fann, tmp_path):
     solver = cbackprop.SGD(learning_rate=0.5, momentum=0.9, nesterov=True)
     cbackprop.Trainer(net, solver=solver, batch_size=3, seed=1).fit(X, X.sum(1) % 2, epochs=20)
     assert_array_equal(cbackprop.Network.load(model).parameters, net.parameters)
+
+
+def as_the_library_holds_out(arguments, X, Y, *, activation, **settings):
+    """The parameters that Trainer.fit makes with fractions where the command line has options."""
+    net = cbackprop.Network((X.shape[1], 5, Y.shape[1]), output_activation=activation, seed=3)
+    classes = None if activation == "identity" else splits.classes_of(Y)
+    fractions = [arguments.get("validation_data"), arguments.get("test_data")]
+    train, held_out = splits.split(fractions, len(X), 3, classes)
+    net.fit_scaling(X, rows=train)
+    if activation == "identity":
+        net.fit_scaling(Y=Y[train])
+    solver = cbackprop.Adam(learning_rate=0.05)
+    trainer = cbackprop.Trainer(net, solver=solver, batch_size=10, seed=3, **settings)
+    history = trainer.fit(X, Y, epochs=7, **arguments)
+    return net, history, [train, *held_out]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"validation_data": 0.3},
+        {"test_data": 0.25},
+        {"validation_data": 0.15, "test_data": 0.25},
+    ],
+)
+@pytest.mark.parametrize("kind", ["values", "classes", "yes or no"])
+def test_the_same_rows_are_held_out_as_by_fit(run, tmp_path, monkeypatch, arguments, kind):
+    """The same seed, fractions and settings: the same rows and, to the bit, the same fit."""
+    rng = np.random.default_rng(1)
+    X = rng.normal(size=(90, 3)) * [1, 10, 100]
+    if kind == "values":
+        Y, words, options = 50 + X[:, :1] ** 2, [], {"activation": "identity"}
+    else:
+        labels = rng.permutation(np.repeat([0, 1, 2], [50, 30, 10]))
+        Y = np.eye(3)[labels] if kind == "classes" else (labels[:, None] > 0).astype(float)
+        options = {"activation": "softmax" if kind == "classes" else "sigmoid"}
+        options["loss"] = "cross_entropy"
+        words = ["--loss", "cross_entropy"]
+    seen = {}
+
+    class Seen(cbackprop.Trainer):
+        def fit(self, X, Y, **settings):
+            seen.update(settings, X=X)
+            return super().fit(X, Y, **settings)
+
+    monkeypatch.setattr(train_command, "Trainer", Seen)
+    np.savez(tmp_path / "data.npz", X=X, Y=Y)
+    words += ["--hidden", 5, "--solver", "adam", "--learning-rate", 0.05, "--epochs", 7]
+    words += ["--seed", 3, "--validation", arguments.get("validation_data", 0)]
+    words += ["--test-fraction", arguments.get("test_data", 0), "--history", tmp_path / "h.json"]
+    words += ["--save", tmp_path / "model", "--json", "--no-progress"]
+    status, out, err = run("train", tmp_path / "data.npz", *words)
+    assert (status, err) == (0, "")
+
+    monkeypatch.undo()
+    net, history, rows = as_the_library_holds_out(arguments, X, Y, **options)
+    assert len(seen["X"]) == 90  # the whole of it: nothing was cut out
+    for name, expected in zip(("validation_data", "test_data"), rows[1:], strict=True):
+        assert_array_equal(seen[name], expected)
+    assert_array_equal(cbackprop.Network.load(tmp_path / "model").parameters, net.parameters)
+    record = cbackprop.History.from_json((tmp_path / "h.json").read_text())
+    assert set(record) == set(history)
+    for name in set(history) - {"seconds"}:
+        assert_array_equal(record[name], history[name])
+    report = json.loads(out)
+    for name, index in zip(("train", "validation", "test"), rows, strict=True):
+        assert (name in report) == (index is not None)
+        if index is not None:
+            assert report[name]["rows"] == len(index)
+            loss = net.loss(X[index], Y[index], loss=options.get("loss", "squared_error"))
+            assert report[name]["loss"] == loss
+
+
+def test_the_report_of_many_blocks_is_that_of_one(run, flowers, monkeypatch):
+    reports = []
+    for block in (1 << 21, 8):
+        monkeypatch.setattr(data, "_BLOCK", block)
+        reports.append(json.loads(run("train", flowers, "--json", "--validation", 0.2, *FAST)[1]))
+    for name in ("train", "validation", "test"):
+        assert reports[1][name] == pytest.approx(reports[0][name], rel=1e-14)
+        assert reports[1][name]["accuracy"] == reports[0][name]["accuracy"]
 
 
 @pytest.mark.parametrize("scale", ["standard", "minmax"])
@@ -354,7 +436,14 @@ def test_config(run):
         (["train", "CSV", "--test-fraction", "1"], "'1' is not a fraction from 0 to below 1"),
         (["train", "CSV", "--epoch", "3"], "unrecognized arguments: --epoch 3"),
         (["train", "CSV", "CSV"], "unrecognized arguments"),
-        (["train", "ONE ROW"], "too few rows (1) to set some aside for the test"),
+        (
+            ["train", "ONE ROW"],
+            "ONE ROW.csv: --test-fraction takes 0.25 of 1 rows, which leaves none to train on",
+        ),
+        (["train", "ONE ROW"], "or more rows; --test-fraction 0 holds none out"),
+        (["train", "FANN", "--validation", "0.9"], "--validation takes 0.9 of 4 rows"),
+        (["train", "FANN", "--validation", "0.9"], "--validation 0 or --test-fraction 0 holds"),
+        (["train", "SINGLE"], "--test-fraction takes 0.25 of the rows of each class, and each has"),
         (["predict", "CSV", "CSV"], "not a safetensors file"),
         (["predict", "missing", "CSV"], "missing: No such file or directory"),
         (["predict", "MODEL", "missing"], "missing: No such file or directory"),
@@ -382,6 +471,7 @@ def test_a_mistake_is_one_line_and_status_2(
     (tmp_path / "OTHER.csv").write_text("size,width,kind\n1,2,b\n3,4,c\n")
     (tmp_path / "UNLABELLED.csv").write_text("length,width\n1,2\n3,4\n")
     (tmp_path / "ONE ROW.csv").write_text("a,b\n1,2\n")
+    (tmp_path / "SINGLE.csv").write_text("size,kind\n1,b\n3,c\n")
     (tmp_path / "WIDE").write_text("1 3 1\n1 2 3\n1\n")
     words = [f"{word}.csv" if os.path.exists(f"{word}.csv") else word for word in words]
     before = sorted(os.listdir())
@@ -509,6 +599,12 @@ def test_only_the_same_training_is_resumed(run, flowers, prices, tmp_path):
     ):
         status, _, err = run("train", *other, *words, "--resume", *FAST)
         assert status == 2 and f"{checkpoint} was made with {expected}" in err
+    # Version 0.1.0 held out other rows for the same seed.
+    trainer = cbackprop.Trainer.load(checkpoint)
+    del trainer.network.annotations["training"]["split"]
+    trainer.save(checkpoint)
+    status, _, err = run("train", flowers, *words, "--resume", *FAST)
+    assert status == 2 and "was made by an older version, which held out other rows" in err
     net = cbackprop.Network((2, 30, 3))
     cbackprop.Trainer(net).save(checkpoint)
     status, _, err = run("train", flowers, *words, "--resume", *FAST)

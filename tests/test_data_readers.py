@@ -1,4 +1,4 @@
-"""The command line's readers: .csv, .npz and FANN files, labels, and the split.
+"""The command line's readers: .csv, .npz and FANN files, labels, and parts of a data set.
 
 Every file is made here, and each mistake in one is answered by a message that names its place.
 """
@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
 from cbackprop.commandline import csv_file, fann_file
+from cbackprop.commandline import data as data_module
 from cbackprop.commandline.coding import Coding, classes_of, is_one_hot
-from cbackprop.commandline.data import Data, read_matching, read_training
-from cbackprop.commandline.split import split
+from cbackprop.commandline.data import Data, Part, read_matching, read_training
 from cbackprop.errors import InputError, MissingExtraError, ModelFormatError
 
 
@@ -405,40 +405,20 @@ def test_annotations_are_not_trusted(annotation):
         Coding.from_annotation(annotation, 2, 3)
 
 
-# ------------------------------------------------------------------------------------------ split
+# ------------------------------------------------------------------------------------------ parts
 
 
-@settings(max_examples=100, deadline=None)
-@given(
-    st.lists(st.integers(1, 30), min_size=2, max_size=5).filter(lambda counts: max(counts) > 1),
-    st.floats(0.01, 0.99),
-    st.integers(0, 2**63),
-)
-def test_split_by_class(counts, fraction, seed):
-    y = np.repeat(np.arange(len(counts)), counts)
-    y = np.random.default_rng(0).permutation(y)
-    data = Data("data", "npz", np.arange(len(y), dtype=float)[:, None], np.eye(len(counts))[y])
-    rest, aside = split(data, fraction, seed, by_class=True, purpose="test")
-    assert sorted([*rest.X[:, 0], *aside.X[:, 0]]) == [*range(len(y))]
-    assert (np.diff(rest.X[:, 0]) > 0).all() and (np.diff(aside.X[:, 0]) > 0).all()
-    assert_array_equal(rest.Y, data.Y[rest.X[:, 0].astype(int)])
-    assert len(aside) >= 1
-    assert (rest.Y.sum(axis=0) >= 1).all()
-    for count, kept in zip(counts, aside.Y.sum(axis=0), strict=True):
-        assert kept <= count - 1
-        assert kept <= count * fraction + len(counts)
-        assert kept >= min(count * fraction - 1, count - 1) or len(aside) >= len(y) * fraction - 1
-
-
-def test_split_is_settled_by_the_seed():
-    data = Data("data", "npz", np.arange(8.0)[:, None], np.zeros((8, 1)))
-    parts = [split(data, 0.25, seed, by_class=False, purpose="test")[1] for seed in (0, 0, 1)]
-    assert_array_equal(parts[0].X, parts[1].X)
-    # The stream is Philox's, which NumPy guarantees: these numbers are for ever.
-    assert [part.X[:, 0].tolist() for part in parts[1:]] == [[0, 7], [3, 5]]
-
-
-def test_too_few_rows_to_split():
-    data = Data("data", "npz", np.zeros((1, 1)), np.zeros((1, 1)))
-    with pytest.raises(InputError, match=r"too few rows .1. to set some aside for the test"):
-        split(data, 0.25, 0, by_class=False, purpose="test")
+@pytest.mark.parametrize("rows", [None, [7, 0, 3, 4, 9]])
+@pytest.mark.parametrize("block", [1, 2, 4, 1000])
+def test_a_part_gives_its_rows_block_by_block(monkeypatch, rows, block):
+    monkeypatch.setattr(data_module, "_BLOCK", 3 * block)
+    X, Y = np.arange(20.0).reshape(10, 2), np.arange(10.0)[:, None]
+    part = Part(Data("data", "npz", X, Y), None if rows is None else np.array(rows))
+    blocks = list(part.blocks())
+    index = np.arange(10) if rows is None else rows
+    assert len(part) == len(index)
+    assert all(len(A) <= block for A, _ in blocks)
+    assert_array_equal(np.concatenate([A for A, _ in blocks]), X[index])
+    assert_array_equal(np.concatenate([B for _, B in blocks]), Y[index])
+    assert_array_equal(part.targets, Y[index])
+    assert rows is not None or all(np.shares_memory(A, X) for A, _ in blocks)

@@ -8,6 +8,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
+import cbackprop
 from cbackprop.errors import InputError, InputTypeError
 from cbackprop.network import scaling
 from cbackprop.network.scaling import Scaling
@@ -66,11 +67,57 @@ def test_integers_and_lists():
     np.testing.assert_array_equal(Scaling.minmax([[0, 1], [4, 2]]).shift, [2, 1.5])
 
 
+@pytest.mark.parametrize("make", [Scaling.standard, Scaling.minmax])
+def test_some_rows_by_number(make):
+    """To the bit as of a copy of these rows, over several chunks; others may hold anything."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(90_000, 2))
+    rows = rng.permutation(90_000)[:50_000]
+    rest = np.delete(np.arange(90_000), rows)
+    X[rest[:2]] = np.nan, np.inf
+    expected = make(X[rows])
+    mask = np.zeros(90_000, bool)
+    mask[rows] = True
+    for found, of in ((make(X, rows=rows), expected), (make(X, rows=mask), make(X[mask]))):
+        np.testing.assert_array_equal(found.shift, of.shift)
+        np.testing.assert_array_equal(found.scale, of.scale)
+    with pytest.raises(InputError, match="X holds nan at row"):
+        make(X)
+
+
+@pytest.mark.parametrize(
+    ("rows", "error", "words"),
+    [
+        ([0, 4], InputError, "rows holds row 4; expected row numbers of 0 .. 3"),
+        ([1, 1], InputError, "rows holds a row twice"),
+        ([], InputTypeError, "expected the numbers of some rows"),
+        (0.5, InputTypeError, "rows is 0.5"),
+    ],
+)
+def test_row_numbers_that_are_none(rows, error, words):
+    with pytest.raises(error, match=words):
+        Scaling.standard(np.eye(4), rows=rows)
+    net = cbackprop.Network((4, 4), seed=0)
+    with pytest.raises(error, match=words):
+        net.fit_scaling(np.eye(4), np.eye(4), rows=rows)
+    assert net.input_scaling is None and net.output_scaling is None
+
+
+def test_fit_scaling_of_some_rows():
+    X, Y = np.random.default_rng(0).normal(size=(2, 40, 3))
+    rows = np.arange(5, 30)
+    nets = [cbackprop.Network((3, 3), output_activation="identity", seed=0) for _ in range(2)]
+    nets[0].fit_scaling(X, Y, targets="minmax", rows=rows)
+    nets[1].fit_scaling(X[rows], Y[rows], targets="minmax")
+    np.testing.assert_array_equal(nets[0].predict(X), nets[1].predict(X))
+
+
 def test_no_copy_of_the_data():
     X = np.random.default_rng(0).normal(size=(200_000, 10)).astype(np.float32)
     tracemalloc.start()
     Scaling.standard(X)
     Scaling.minmax(X)
+    Scaling.standard(X, rows=np.arange(1000))
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < X.nbytes / 3

@@ -35,6 +35,7 @@ __all__ = [
     "positive_float",
     "positive_int",
     "raise_non_finite",
+    "row_numbers",
     "same_rows",
     "seed_number",
     "whole_numbers",
@@ -365,6 +366,27 @@ def as_weights(name: str, value: Any, n_rows: int, *, what: str = "a row") -> np
             )
         raise InputError(f"{name} sums to {total}; expected a finite sum above 0")
     return weights
+
+
+def row_numbers(
+    name: str, value: Any, n_rows: int, *, expected: str = "the numbers of some rows"
+) -> np.ndarray:
+    """`value` as row numbers (int64), each of 0 .. n_rows - 1 and there once; or a mask of rows."""
+    try:
+        rows = np.asarray(value)
+    except ValueError:  # rows of different lengths: a list [X, Y], say
+        rows = np.empty(0)
+    if rows.dtype == bool and rows.shape == (n_rows,):
+        rows = np.flatnonzero(rows)
+    if rows.dtype.kind not in "iu" or rows.ndim != 1 or not rows.size:
+        raise InputTypeError(f"{name} is {describe(value)}; expected {expected}")
+    if rows.min() < 0 or rows.max() >= n_rows:
+        worst = rows.min() if rows.min() < 0 else rows.max()
+        raise InputError(f"{name} holds row {worst}; expected row numbers of 0 .. {n_rows - 1}")
+    rows = rows.astype(np.int64)
+    if np.unique(rows).size != rows.size:
+        raise InputError(f"{name} holds a row twice; expected each once")
+    return rows
 
 
 def raise_non_finite(

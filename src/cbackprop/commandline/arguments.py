@@ -148,14 +148,15 @@ def _data(data: argparse._ArgumentGroup) -> None:
         type=_fraction,
         default=0.25,
         help="without --test: this part of the rows, drawn by the seed, each class in proportion, "
-        "is kept for the test; 0 for no test (default: 0.25)",
+        "is kept for the test; 0 for no test (default: 0.25). Trainer.fit(test_data=F) draws the "
+        "same rows",
     )
     data.add_argument(
         "--validation",
         metavar="F",
         type=_fraction,
         default=0.0,
-        help="keep this part of the training rows out of the training, drawn in the same way, and "
+        help="keep this part of the rows out of the training, drawn in the same way, and "
         "report on them too, to choose settings by or for --patience (default: 0)",
     )
     data.add_argument(

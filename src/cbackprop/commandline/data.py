@@ -1,13 +1,14 @@
 """A data set, and where it comes from: digits, .csv, .npz, or FANN's text format.
 
 `read_training` settles what the columns mean (a `Coding`); `read_matching` reads a further file in
-the light of that coding.  Nothing here scales, splits or trains.
+the light of that coding.  A `Part` is some rows of a data set, by number.  Nothing here scales,
+splits or trains, and no rows are copied but a block at a time.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,9 @@ from . import csv_file, fann_file, npz_file
 from .coding import Coding, classes_of, is_one_hot, whole_number_labels
 
 DIGITS = "digits"
+
+# A block of a part's rows has so many numbers: 16 MB of X and Y.
+_BLOCK = 1 << 21
 
 
 @dataclass(frozen=True)
@@ -42,9 +46,39 @@ class Data:
     def __len__(self) -> int:
         return len(self.X)
 
-    def rows(self, index: np.ndarray) -> Data:
-        """Some of the rows, in the order of `index`."""
-        return replace(self, X=self.X[index], Y=None if self.Y is None else self.Y[index])
+
+@dataclass(frozen=True)
+class Part:
+    """Some rows of a data set with targets.
+
+    Attributes
+    ----------
+    data : Data
+    rows : ndarray of int, or None
+        Their numbers; None is all.
+    """
+
+    data: Data
+    rows: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.data) if self.rows is None else len(self.rows)
+
+    @property
+    def targets(self) -> np.ndarray:
+        """Y of these rows, a copy where they are not all."""
+        assert self.data.Y is not None
+        return self.data.Y if self.rows is None else self.data.Y[self.rows]
+
+    def blocks(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """X and Y, a block of rows after the other."""
+        X, Y = self.data.X, self.data.Y
+        assert Y is not None
+        step = max(1, _BLOCK // (X.shape[1] + Y.shape[1]))
+        for start in range(0, len(self), step):
+            which = slice(start, start + step)
+            index = which if self.rows is None else self.rows[which]
+            yield X[index], Y[index]
 
 
 def read_training(

@@ -13,7 +13,7 @@ from ..losses import spec_of
 from ..network.network import Network
 from . import report
 from .coding import Coding
-from .data import read_matching
+from .data import Part, read_matching
 from .files import check_writable
 
 
@@ -32,7 +32,7 @@ def run(arguments: argparse.Namespace) -> int:
         with open(arguments.output, "w", newline="", encoding="utf-8") as file:
             write_csv(file, coding, Y_hat, outputs=arguments.outputs)
     if data.Y is not None and not arguments.quiet:
-        quality = report.Quality.of(net, coding, data, loss_of(net))
+        quality = report.Quality.of(net, coding, Part(data), loss_of(net))
         print(report.quality_table({data.source: quality}), file=sys.stderr)
     return 0
 

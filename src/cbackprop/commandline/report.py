@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -10,7 +11,7 @@ import numpy as np
 
 from ..network.network import Network
 from .coding import Coding
-from .data import Data
+from .data import Part
 
 
 @dataclass(frozen=True)
@@ -34,20 +35,30 @@ class Quality:
 
     @classmethod
     def of(
-        cls, net: Network, coding: Coding, data: Data, loss: str, n_threads: int | None = None
+        cls, net: Network, coding: Coding, part: Part, loss: str, n_threads: int | None = None
     ) -> Quality:
-        """The quality of `net`, trained on `loss`, on data with targets."""
-        assert data.Y is not None
-        value = net.loss(data.X, data.Y, loss=loss, n_threads=n_threads)
-        Y_hat = net.predict(data.X, n_threads=n_threads)
-        accuracy = None
-        if coding.classes is not None:
-            accuracy = float(np.mean(Y_hat.argmax(axis=1) == data.Y.argmax(axis=1)))
-        return cls(len(data), value, float(np.mean((data.Y - Y_hat) ** 2)), accuracy)
+        """The quality of `net`, trained on `loss`, on some rows."""
+        losses, squares, right, counts = [], [], 0, []
+        for X, Y in part.blocks():
+            losses.append(net.loss(X, Y, loss=loss, n_threads=n_threads))
+            Y_hat = net.predict(X, n_threads=n_threads)
+            squares.append(float(np.mean((Y - Y_hat) ** 2)))
+            right += int(np.count_nonzero(Y_hat.argmax(axis=1) == Y.argmax(axis=1)))
+            counts.append(len(X))
+        accuracy = None if coding.classes is None else right / len(part)
+        return cls(len(part), _mean(losses, counts), _mean(squares, counts), accuracy)
 
     def as_dict(self) -> dict[str, Any]:
         """What is known, by name."""
         return {key: value for key, value in asdict(self).items() if value is not None}
+
+
+def _mean(means: Sequence[float], counts: Sequence[int]) -> float:
+    """The mean over all rows from that of each block; of one block its own, to the bit."""
+    if len(means) == 1:
+        return means[0]
+    total = math.fsum(mean * count for mean, count in zip(means, counts, strict=True))
+    return total / sum(counts)
 
 
 def quality_table(parts: dict[str, Quality]) -> str:

@@ -14,12 +14,11 @@ import numpy as np
 from ..errors import InputError
 from ..losses import LOSSES
 from ..network.network import Network
-from ..network.scaling import Scaling
 from ..solvers import BY_SHORT_NAME, SGD, Solver
 from ..version import __version__
 from . import report
 from .coding import is_one_hot
-from .data import Data
+from .data import Part
 
 # Rows of a step where none are asked for and the solver takes any number.
 BATCH_SIZE = 10
@@ -33,16 +32,19 @@ LEARNING_RATE = 0.01
 _OPTIONS = ("learning_rate", "momentum", "nesterov", "batch_size")
 
 # What may differ between a checkpoint and the command that goes on from it.
-_FREE = ("cbackprop", "data", "epochs", "patience")
+_FREE = ("cbackprop", "data", "epochs", "patience", "split")
+
+# How rows are held out: 2 is as Trainer.fit does it; before, the command line had its own way.
+SPLIT = 2
 
 
-def network_for(arguments: argparse.Namespace, train: Data) -> Network:
+def network_for(arguments: argparse.Namespace, train: Part) -> Network:
     """The untrained network, its scalings taken from the training rows.
 
     Targets of any size and unit are learnt as numbers of mean 0 and deviation 1 where the output is
     linear.
     """
-    assert train.Y is not None
+    X, Y = train.data.X, train.targets
     activation = arguments.activation
     if len(activation) not in (1, len(arguments.hidden)):
         raise InputError(
@@ -50,18 +52,18 @@ def network_for(arguments: argparse.Namespace, train: Data) -> Network:
             f"{report.counted(len(arguments.hidden), 'hidden layer')}"
         )
     net = Network(
-        (train.X.shape[1], *arguments.hidden, train.Y.shape[1]),
+        (X.shape[1], *arguments.hidden, Y.shape[1]),
         activation=activation[0] if len(activation) == 1 else activation,
-        output_activation=arguments.output_activation or _output_for(arguments.loss, train.Y),
+        output_activation=arguments.output_activation or _output_for(arguments.loss, Y),
         dtype=arguments.dtype,
         init=init_for(arguments),
         seed=arguments.seed,
     )
     scale = scale_for(arguments)
     if scale != "none":
-        net.input_scaling = getattr(Scaling, scale)(train.X)
+        net.fit_scaling(X, inputs=scale, rows=train.rows)
         if net.activations[-1] == "identity":
-            net.fit_scaling(Y=train.Y)
+            net.fit_scaling(Y=Y)
     return net
 
 
@@ -129,7 +131,7 @@ def default_learning_rate(net: Network, momentum: float, loss: str = "squared_er
     return (1.0 if flat else 0.1) * min(1.0, 50 / widest) * (1 - momentum)
 
 
-def record(arguments: argparse.Namespace, train: Data, solver: Solver) -> dict[str, Any]:
+def record(arguments: argparse.Namespace, train: Part, solver: Solver) -> dict[str, Any]:
     """The settings of the training as they are saved with the network."""
     heeded = {
         name: getattr(solver, name)
@@ -142,6 +144,8 @@ def record(arguments: argparse.Namespace, train: Data, solver: Solver) -> dict[s
         name: getattr(arguments, name)
         for name in ("l2", "l1", "validation", "patience", "restarts")
     }
+    if train.rows is not None:
+        optional["split"] = SPLIT
     init = init_for(arguments)
     if arguments.restarts is not None:
         init = solver.preferred_init
@@ -169,6 +173,10 @@ def check_resumed(path: str, saved: Network, fresh: Network) -> None:
         raise InputError(f"--resume: {path} was not made by cbackprop train --checkpoint")
     for name in sorted({*then, *now} - {*_FREE}):
         _same(path, name, then.get(name), now.get(name))
+    if then.get("split") != now.get("split"):
+        raise InputError(
+            f"--resume: {path} was made by an older version, which held out other rows; train anew"
+        )
     _same(path, "columns", saved.annotations.get("coding"), fresh.annotations.get("coding"))
 
 

@@ -1,4 +1,8 @@
-"""``cbackprop train``: data, network, training, report, files, in this order."""
+"""``cbackprop train``: data, network, training, report, files, in this order.
+
+Rows are held out as by `Trainer.fit`, with the same seed the same ones, and by number: X is read
+once and never copied.
+"""
 
 from __future__ import annotations
 
@@ -9,17 +13,19 @@ import sys
 import time
 from typing import Any
 
+import numpy as np
+
 from ..errors import InputError
 from ..machine import threads
 from ..machine.config import get_config
+from ..training import splits
 from ..training.checkpoint import Checkpoint
 from ..training.early_stopping import EarlyStopping
 from ..training.history import History
 from ..training.trainer import Trainer
 from . import outcome, report, settings
 from .coding import Coding
-from .data import DIGITS, Data, read_matching, read_training
-from .split import split
+from .data import DIGITS, Data, Part, read_matching, read_training
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -56,39 +62,56 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _read(arguments: argparse.Namespace) -> tuple[dict[str, Data], Coding]:
+def _read(arguments: argparse.Namespace) -> tuple[dict[str, Part], Coding]:
     """The parts of the data, ``train`` first."""
     if arguments.test is not None and arguments.data == DIGITS:
         raise InputError("--test FILE goes with a file as DATA; digits is split by --test-fraction")
-    train, coding = read_training(
+    data, coding = read_training(
         arguments.data,
         targets=arguments.target,
         ignore=arguments.ignore,
         classify=arguments.classify,
     )
-    parts: dict[str, Data] = {}
-    by_class = coding.classes is not None
+    assert data.Y is not None
+    parts = _held_out(arguments, data, _classes(arguments, coding, data.Y))
     if arguments.test is not None:
-        assert train.Y is not None
-        n_in, n_out = train.X.shape[1], train.Y.shape[1]
-        test = read_matching(arguments.test, coding, n_in, n_out, kind=train.kind)
+        n_in, n_out = data.X.shape[1], data.Y.shape[1]
+        test = read_matching(arguments.test, coding, n_in, n_out, kind=data.kind)
         if test.Y is None:
             raise InputError(f"--test {arguments.test}: it holds no targets")
-        parts["test"] = test
-    elif arguments.test_fraction:
-        train, parts["test"] = split(
-            train, arguments.test_fraction, arguments.seed, by_class=by_class, purpose="test"
-        )
-    if arguments.validation:
-        train, parts["validation"] = split(
-            train, arguments.validation, arguments.seed, by_class=by_class, purpose="validation"
-        )
-    order = ("train", "validation", "test")
-    parts["train"] = train
-    return {name: parts[name] for name in order if name in parts}, coding
+        parts["test"] = Part(test)
+    return parts, coding
 
 
-def _trainer(arguments: argparse.Namespace, train: Data, coding: Coding) -> Trainer:
+def _held_out(
+    arguments: argparse.Namespace, data: Data, classes: np.ndarray | None
+) -> dict[str, Part]:
+    """The rows to train on, and those of --validation and --test-fraction."""
+    names = ("--validation", "--test-fraction")
+    fractions = [
+        arguments.validation or None,
+        (arguments.test_fraction or None) if arguments.test is None else None,
+    ]
+    if fractions == [None, None]:
+        return {"train": Part(data)}
+    try:
+        train, held_out = splits.split(fractions, len(data), arguments.seed, classes, names=names)
+    except InputError as error:
+        options = [name for name, f in zip(names, fractions, strict=True) if f is not None]
+        raise InputError(
+            f"{data.source}: {error}; {' or '.join(f'{name} 0' for name in options)} holds none out"
+        ) from None
+    parts = {"train": train, "validation": held_out[0], "test": held_out[1]}
+    return {name: Part(data, rows) for name, rows in parts.items() if rows is not None}
+
+
+def _classes(arguments: argparse.Namespace, coding: Coding, Y: np.ndarray) -> np.ndarray | None:
+    """A class for each row, where there are classes, or one yes-or-no answer by cross-entropy."""
+    yes_or_no = arguments.loss == "cross_entropy" and Y.shape[1] == 1 and np.unique(Y).size == 2
+    return splits.classes_of(Y) if coding.classes is not None or yes_or_no else None
+
+
+def _trainer(arguments: argparse.Namespace, train: Part, coding: Coding) -> Trainer:
     """A new trainer, or that of the checkpoint."""
     net = settings.network_for(arguments, train)
     solver = settings.solver_for(arguments, net)
@@ -117,16 +140,17 @@ def _trainer(arguments: argparse.Namespace, train: Data, coding: Coding) -> Trai
     return trainer
 
 
-def _fit(trainer: Trainer, parts: dict[str, Data], arguments: argparse.Namespace) -> History:
+def _fit(trainer: Trainer, parts: dict[str, Part], arguments: argparse.Namespace) -> History:
     """Train up to --epochs in all."""
-    train, validation = parts["train"], parts.get("validation")
+    data, validation, test = parts["train"].data, parts.get("validation"), parts.get("test")
     checkpoint, patience = arguments.checkpoint, arguments.patience
     try:
         return trainer.fit(
-            train.X,
-            train.Y,
+            data.X,
+            data.Y,
             epochs=max(0, arguments.epochs - trainer.epoch),
-            validation_data=None if validation is None else (validation.X, validation.Y),
+            validation_data=None if validation is None else validation.rows,
+            test_data=None if test is None else test.rows,
             early_stopping=None if patience is None else EarlyStopping(patience=patience),
             checkpoint=None if checkpoint is None else Checkpoint(checkpoint),
             progress=not (arguments.quiet or arguments.no_progress),

@@ -279,7 +279,13 @@ class Network:
         return self._belief.posterior
 
     def fit_scaling(
-        self, X: Any = None, Y: Any = None, *, inputs: str = "standard", targets: str = "standard"
+        self,
+        X: Any = None,
+        Y: Any = None,
+        *,
+        inputs: str = "standard",
+        targets: str = "standard",
+        rows: Any = None,
     ) -> None:
         """Take the scaling of the inputs, of the targets or of both from data.
 
@@ -290,6 +296,8 @@ class Network:
         inputs, targets : "standard" or "minmax"
             Mean 0 and standard deviation 1, or the range mapped to [-1, 1].  A constant column of X
             becomes 0; one of Y is shifted only.
+        rows : array-like of int, optional
+            The numbers of the rows to take, those that are trained on for example; None is all.
 
         Notes
         -----
@@ -303,7 +311,8 @@ class Network:
                 continue
             checks.choice(("inputs", "targets")[i], kind, ("standard", "minmax"))
             data = checks.as_rows(name, data, n_columns, self._dtype, allow_1d=i == 1)
-            found[i] = Scaling.standard(data) if kind == "standard" else Scaling.minmax(data)
+            make = Scaling.standard if kind == "standard" else Scaling.minmax
+            found[i] = make(data, rows=rows)
         if found[1] is not None:
             shift, scale = found[1].shift, found[1].scale
             self.output_scaling = Scaling(shift, np.where(scale == 0, 1.0, scale))

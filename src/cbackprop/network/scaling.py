@@ -57,17 +57,24 @@ class Scaling:
             )
 
     @classmethod
-    def standard(cls, X: Any) -> "Scaling":
+    def standard(cls, X: Any, *, rows: Any = None) -> "Scaling":
         """Mean 0 and standard deviation 1 (of all rows, ddof 0) in each column of X (N, n_in).
 
         A constant column becomes 0.  Computed in float64, a chunk of rows at a time.
+
+        Parameters
+        ----------
+        X : array-like, (N, n_in)
+        rows : array-like of int, optional
+            The numbers of the rows to take; None is all.  X is not copied.
         """
         X = checks.as_rows("X", X, None)
+        rows = _checked(rows, len(X))
         n, mean, squares = 0, np.zeros(X.shape[1]), np.zeros(X.shape[1])
         low, high = np.full_like(mean, np.inf), np.full_like(mean, -np.inf)
         # Chan, Golub and LeVeque 1983: the sums of squares about the mean of two parts joined.
         with np.errstate(over="ignore", invalid="ignore"):
-            for chunk in _chunks(X):
+            for chunk in _chunks(X, rows):
                 m, mean_m = len(chunk), chunk.mean(axis=0)
                 step = mean_m - mean
                 squares += ((chunk - mean_m) ** 2).sum(axis=0) + step**2 * (n * m / (n + m))
@@ -78,11 +85,18 @@ class Scaling:
         return cls._from_statistics(X, mean, deviation, low, high)
 
     @classmethod
-    def minmax(cls, X: Any) -> "Scaling":
-        """Each column of X (N, n_in) onto [-1, 1].  A constant column becomes 0."""
+    def minmax(cls, X: Any, *, rows: Any = None) -> "Scaling":
+        """Each column of X (N, n_in) onto [-1, 1].  A constant column becomes 0.
+
+        Parameters
+        ----------
+        X, rows
+            As in `standard`.
+        """
         X = checks.as_rows("X", X, None)
+        rows = _checked(rows, len(X))
         low, high = np.full(X.shape[1], np.inf), np.full(X.shape[1], -np.inf)
-        for chunk in _chunks(X):
+        for chunk in _chunks(X, rows):
             low, high = np.minimum(low, chunk.min(axis=0)), np.maximum(high, chunk.max(axis=0))
         # Halves first: the difference of two large numbers may overflow.
         return cls._from_statistics(X, low / 2 + high / 2, high / 2 - low / 2, low, high)
@@ -113,8 +127,13 @@ class Scaling:
         return f"Scaling of {self.shift.size} input columns"
 
 
-def _chunks(X: np.ndarray) -> Iterator[np.ndarray]:
-    """Runs of rows as float64."""
+def _checked(rows: Any, n_rows: int) -> np.ndarray | None:
+    return None if rows is None else checks.row_numbers("rows", rows, n_rows)
+
+
+def _chunks(X: np.ndarray, rows: np.ndarray | None) -> Iterator[np.ndarray]:
+    """Runs of rows, or of those that `rows` numbers, as float64."""
     step = max(1, _CHUNK // X.shape[1])
-    for start in range(0, len(X), step):
-        yield X[start : start + step].astype(np.float64)
+    for start in range(0, len(X) if rows is None else len(rows), step):
+        which = slice(start, start + step)
+        yield X[which if rows is None else rows[which]].astype(np.float64)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from .. import checks
-from ..errors import InputError, InputTypeError
+from ..errors import InputError
 
 __all__ = ["classes_of", "rows_of", "split"]
 
@@ -22,24 +22,8 @@ def rows_of(name: str, value: Any, n_rows: int) -> np.ndarray | float | None:
         if not 0 < value < 1:
             raise InputError(f"{name} is {value}; expected a fraction above 0 and below 1")
         return float(value)
-    try:
-        rows = np.asarray(value)
-    except ValueError:  # rows of different lengths: a list [X, Y], say
-        rows = np.empty(0)
-    if rows.dtype == bool and rows.shape == (n_rows,):
-        rows = np.flatnonzero(rows)
-    if rows.dtype.kind not in "iu" or rows.ndim != 1 or not rows.size:
-        raise InputTypeError(
-            f"{name} is {checks.describe(value)}; expected a pair (X, Y), a fraction such as 0.2, "
-            "or the numbers of some rows"
-        )
-    if rows.min() < 0 or rows.max() >= n_rows:
-        worst = rows.min() if rows.min() < 0 else rows.max()
-        raise InputError(f"{name} holds row {worst}; expected row numbers of 0 .. {n_rows - 1}")
-    rows = rows.astype(np.int64)
-    if np.unique(rows).size != rows.size:
-        raise InputError(f"{name} holds a row twice; expected each once")
-    return rows
+    expected = "a pair (X, Y), a fraction such as 0.2, or the numbers of some rows"
+    return checks.row_numbers(name, value, n_rows, expected=expected)
 
 
 def classes_of(Y: np.ndarray) -> np.ndarray:
@@ -50,7 +34,12 @@ def classes_of(Y: np.ndarray) -> np.ndarray:
 
 
 def split(
-    parts: list[np.ndarray | float | None], n_rows: int, seed: int, classes: np.ndarray | None
+    parts: list[np.ndarray | float | None],
+    n_rows: int,
+    seed: int,
+    classes: np.ndarray | None,
+    *,
+    names: tuple[str, str] = ("validation_data", "test_data"),
 ) -> tuple[np.ndarray | None, list[np.ndarray | None]]:
     """The rows to train on (None: all), and those of each part.
 
@@ -61,18 +50,20 @@ def split(
     classes : ndarray (N,), optional
         A class for each row: fractions take each class in proportion, and at least one row of each
         that has a row for every part.
+    names : tuple of str
+        What the user calls the two parts.
     """
     taken = np.zeros(n_rows, bool)
     chosen: list[np.ndarray | None] = []
     for part in parts:
         if isinstance(part, np.ndarray):
             if taken[part].any():
-                raise InputError("validation_data and test_data share a row; expected none")
+                raise InputError(f"{' and '.join(names)} share a row; expected none")
             taken[part] = True
     # Sorting the raw output of NumPy's Philox, a stream that its policy keeps.
     raw = np.random.Philox(key=np.array([seed, 2**64 - 1], dtype=np.uint64)).random_raw(n_rows)
     order = np.argsort(raw, kind="stable")
-    for part in parts:
+    for name, part in zip(names, parts, strict=True):
         if part is None or isinstance(part, np.ndarray):
             chosen.append(part)
             continue
@@ -80,20 +71,25 @@ def split(
         count = max(1, round(part * n_rows))
         if count >= free.size:
             raise InputError(
-                f"a part of {part:g} of {n_rows} rows leaves none to train on; expected a smaller "
-                "fraction, or more rows"
+                f"{name} takes {part:g} of {n_rows} rows, which leaves none to train on; expected "
+                "a smaller fraction, or more rows"
             )
         if classes is None:
             rows = free[:count]
         else:
             rows = _of_each_class(free, classes[free], count)
+            if not rows.size:
+                raise InputError(
+                    f"{name} takes {part:g} of the rows of each class, and each has one row left; "
+                    "expected more rows of a class"
+                )
         chosen.append(np.sort(rows))
         taken[rows] = True
     if not taken.any():
         return None, chosen
     rest = np.flatnonzero(~taken)
     if not rest.size:
-        raise InputError("validation_data and test_data take every row; expected some to train on")
+        raise InputError(f"{' and '.join(names)} take every row; expected some to train on")
     return rest, chosen
 
 
