@@ -12,7 +12,13 @@ ROOT = Path(__file__).parents[1]
 @pytest.mark.filterwarnings("ignore::UserWarning:sklearn")  # that a fit has not converged
 @pytest.mark.parametrize(
     "page",
-    ["README.md", "docs/training.md", "docs/fitnet.md", "docs/moving-from-scikit-learn.md"],
+    [
+        "README.md",
+        "docs/training.md",
+        "docs/mathematics.md",
+        "docs/fitnet.md",
+        "docs/moving-from-scikit-learn.md",
+    ],
 )
 def test_the_blocks_of_a_page_run(page, tmp_path, monkeypatch):
     path = ROOT / page

@@ -23,6 +23,7 @@ from ..core.gradient.plan import Plan
 from ..errors import BusyError, InputError, InputMemoryError, InputTypeError
 from ..machine import blas_threads, threads
 from . import initialization, jacobians, posterior
+from . import trace as tracing
 from .posterior import Posterior
 from .scaling import Scaling
 
@@ -598,6 +599,7 @@ class Network:
     parameter_jacobian = jacobians.parameter_jacobian
     parameter_jacobian_blocks = jacobians.parameter_jacobian_blocks
     check_gradient = jacobians.check_gradient
+    trace = tracing.trace
 
     def _data(
         self, X: Any, Y: Any, loss: Any, sample_weight: Any, output_weight: Any, missing: str
