@@ -25,7 +25,8 @@ class ActivationSpec:
     formula : str
         sigma(h).
     derivative : str
-        sigma'(h), in Z = sigma(H) where it is taken from that.
+        sigma'(h), in z = sigma(h) where it is taken from that; empty of softmax, where it is a
+        matrix.
     keeps_slope : bool
         sigma'(H) cannot be had from Z alone: the layer keeps it from the forward pass.
     range : tuple of float
@@ -66,15 +67,15 @@ _SPECS = (
         name="sigmoid",
         code=1,
         formula="1 / (1 + exp(-h))",
-        derivative="Z (1 - Z)",
+        derivative="z (1 - z)",
         range=(0.0, 1.0),
         aliases=("logistic", "logsig", "Sigmoid"),
     ),
     ActivationSpec(
         name="tanh",
         code=2,
-        formula="tanh h",
-        derivative="1 - Z^2",
+        formula="tanh(h)",
+        derivative="1 - z^2",
         range=(-1.0, 1.0),
         aliases=("tansig", "sigmoid_symmetric", "Tanh"),
     ),
@@ -82,7 +83,7 @@ _SPECS = (
         name="relu",
         code=3,
         formula="max(h, 0)",
-        derivative="1 where Z > 0, else 0",
+        derivative="1 where z > 0, else 0",
         range=(0.0, math.inf),
         gain_squared=2.0,
         aliases=("poslin", "ReLU"),
@@ -91,7 +92,7 @@ _SPECS = (
         name="leaky_relu",
         code=6,
         formula="h where h > 0, else 0.01 h",
-        derivative="1 where Z > 0, else 0.01",
+        derivative="1 where z > 0, else 0.01",
         gain_squared=2 / 1.0001,
         aliases=("LeakyReLU",),
     ),
@@ -99,7 +100,7 @@ _SPECS = (
         name="elu",
         code=7,
         formula="h where h > 0, else exp(h) - 1",
-        derivative="1 where Z > 0, else Z + 1",
+        derivative="1 where z > 0, else z + 1",
         range=(-1.0, math.inf),
         gain_squared=1.5505188080679273,
         aliases=("ELU",),
@@ -108,7 +109,7 @@ _SPECS = (
         name="softplus",
         code=8,
         formula="log(1 + exp(h))",
-        derivative="1 / (1 + exp(-H))",
+        derivative="1 / (1 + exp(-h))",
         keeps_slope=True,
         range=(0.0, math.inf),
         gain_squared=1.0854865029883434,
@@ -117,8 +118,8 @@ _SPECS = (
     ActivationSpec(
         name="silu",
         code=9,
-        formula="h s, where s = 1 / (1 + exp(-h))",
-        derivative="s (1 + H (1 - s)), where s = 1 / (1 + exp(-H))",
+        formula="h / (1 + exp(-h))",
+        derivative="(1 + h - z) / (1 + exp(-h))",
         keeps_slope=True,
         range=(-0.27846454276107380, math.inf),  # at h = -1.27846...
         gain_squared=2.8107611240744711,
@@ -127,8 +128,8 @@ _SPECS = (
     ActivationSpec(
         name="gelu",
         code=10,
-        formula="h Phi(h), with the normal distribution's Phi and density phi",
-        derivative="Phi(H) + H phi(H)",
+        formula="h Phi(h)",  # Phi and phi: distribution function and density of N(0, 1)
+        derivative="Phi(h) + h phi(h)",
         keeps_slope=True,
         range=(-0.16997120747990366, math.inf),  # at h = -0.75179...
         gain_squared=2.3517156140733955,
@@ -138,7 +139,7 @@ _SPECS = (
         name="softsign",
         code=11,
         formula="h / (1 + |h|)",
-        derivative="(1 - |Z|)^2",
+        derivative="(1 - |z|)^2",
         range=(-1.0, 1.0),
         gain_squared=5.4640622236455199,
         aliases=("elliotsig", "elliot_symmetric", "Softsign"),
@@ -147,7 +148,7 @@ _SPECS = (
         name="gaussian",
         code=12,
         formula="exp(-h^2)",
-        derivative="-2 H Z",
+        derivative="-2 h z",
         keeps_slope=True,
         range=(0.0, 1.0),
         gain_squared=2.2360679774997897,
@@ -156,8 +157,8 @@ _SPECS = (
     ActivationSpec(
         name="sine",
         code=13,
-        formula="sin h",
-        derivative="cos H",
+        formula="sin(h)",
+        derivative="cos(h)",
         keeps_slope=True,
         range=(-1.0, 1.0),
         gain_squared=2.3130352854993313,
@@ -167,7 +168,7 @@ _SPECS = (
         name="exp",
         code=4,
         formula="exp(h)",
-        derivative="Z",
+        derivative="z",
         range=(0.0, math.inf),
         hidden=False,
         aliases=("exponential",),
@@ -175,8 +176,8 @@ _SPECS = (
     ActivationSpec(
         name="softmax",
         code=5,
-        formula="exp(h) / (the row's sum of exp(h))",
-        derivative="Z_j (1_jk - Z_k), a matrix for each row",
+        formula="exp(h) / sum_k exp(h)",
+        derivative="",
         range=(0.0, 1.0),
         hidden=False,
         elementwise=False,

@@ -137,6 +137,10 @@ class LossSpec:
     unit_power : int, optional
         p where the loss of targets and outputs times c is c^p times the loss: in other units of the
         targets it is the same loss (Huber's threshold scales along).  None where it is not.
+    formulas : mapping
+        As `Network.trace` shows them: L, delta_O, and what their letters stand for.  A key is an
+        output activation, or "" for all others; "{w}" is where weights stand, "{parameter}" the
+        number of the settings.
     class_distribution : mapping
         Where the targets are classes, for each output activation what a row's outputs are:
         "Bernoulli", each output the probability of a yes, or "categorical", the probabilities of
@@ -154,6 +158,7 @@ class LossSpec:
     curvature: str | None = None
     only_grows: bool = False
     unit_power: int | None = None
+    formulas: Mapping[str, tuple[str, str, str]]
     class_distribution: Mapping[str, str] = field(default_factory=dict)
 
     def parameter_of(self, loss: Any) -> float:
@@ -162,6 +167,10 @@ class LossSpec:
             return 0.0
         settings = self.settings() if isinstance(loss, str) else loss
         return float(getattr(settings, fields(self.settings)[0].name))
+
+    def formulas_for(self, output_activation: str) -> tuple[str, str, str]:
+        """The formulas with this output activation."""
+        return self.formulas.get(output_activation) or self.formulas[""]
 
     def output_for(self, given: str | None = None) -> str:
         """The output activation: the given one, or the default."""
@@ -178,6 +187,14 @@ LOSSES: dict[str, LossSpec] = {
             name="squared_error",
             code=0,
             summary="half the squared error",
+            formulas={
+                "": ("1/(2N) sum {w}(Y - Y_hat)^2", "-{w}(Y - Y_hat) * sigma'(O)", ""),
+                "softmax": (
+                    "1/(2N) sum {w}(Y - Y_hat)^2",
+                    "Y_hat * (G - sum_k G * Y_hat)",
+                    "G = -{w}(Y - Y_hat)",
+                ),
+            },
             outputs=(*_ELEMENTWISE, "softmax"),
             curvature="1",
             only_grows=True,
@@ -187,6 +204,14 @@ LOSSES: dict[str, LossSpec] = {
             name="cross_entropy",
             code=1,
             summary="the negative logarithm of the probability",
+            formulas={
+                "sigmoid": (
+                    "-1/N sum {w}(Y log(Y_hat) + (1 - Y) log(1 - Y_hat))",
+                    "{w}(Y_hat - Y)",
+                    "",
+                ),
+                "softmax": ("-1/N sum {w}Y log(Y_hat)", "Y_hat * (sum_k {w}Y) - {w}Y", ""),
+            },
             outputs=("sigmoid", "softmax"),
             reason="it is the logarithm of a probability, and taken from the logits",
             from_O=True,
@@ -199,6 +224,9 @@ LOSSES: dict[str, LossSpec] = {
             name="poisson",
             code=2,
             summary="half the deviance of counts and rates, with exponential outputs",
+            formulas={
+                "": ("1/N sum {w}(Y log(Y / Y_hat) - Y + Y_hat)", "{w}(Y_hat - Y)", ""),
+            },
             outputs=("exp",),
             reason="it is the deviance of a positive rate, and taken from its logarithm",
             from_O=True,
@@ -210,6 +238,9 @@ LOSSES: dict[str, LossSpec] = {
             name="absolute_error",
             code=3,
             summary="the absolute error",
+            formulas={
+                "": ("1/N sum {w}|Y_hat - Y|", "{w}sign(Y_hat - Y) * sigma'(O)", ""),
+            },
             outputs=_ELEMENTWISE,
             reason=_NOT_SOFTMAX,
             unit_power=1,
@@ -218,6 +249,13 @@ LOSSES: dict[str, LossSpec] = {
             name="huber",
             code=4,
             summary="squared where the error is small, linear beyond",
+            formulas={
+                "": (
+                    "1/N sum {w}(d^2 / 2 where |d| <= t, else t (|d| - t / 2))",
+                    "{w}min(max(d, -t), t) * sigma'(O)",
+                    "d = Y_hat - Y, t = {parameter:g}",
+                ),
+            },
             outputs=_ELEMENTWISE,
             reason=_NOT_SOFTMAX,
             settings=Huber,
@@ -227,6 +265,13 @@ LOSSES: dict[str, LossSpec] = {
             name="quantile",
             code=5,
             summary="whose minimum is a quantile",
+            formulas={
+                "": (
+                    "1/N sum {w}max((1 - q) d, -q d)",
+                    "{w}(1 - q where d > 0, -q where d < 0) * sigma'(O)",
+                    "d = Y_hat - Y, q = {parameter:g}",
+                ),
+            },
             outputs=_ELEMENTWISE,
             reason=_NOT_SOFTMAX,
             settings=Quantile,
@@ -236,6 +281,9 @@ LOSSES: dict[str, LossSpec] = {
             name="log_cosh",
             code=7,
             summary="the absolute error, but smooth at 0",
+            formulas={
+                "": ("1/N sum {w}log(cosh(Y_hat - Y))", "{w}tanh(Y_hat - Y) * sigma'(O)", ""),
+            },
             outputs=_ELEMENTWISE,
             reason=_NOT_SOFTMAX,
             curvature="1 - tanh(y_hat - y)^2",
@@ -245,6 +293,9 @@ LOSSES: dict[str, LossSpec] = {
             name="gamma",
             code=8,
             summary="half the deviance of amounts above 0, with exponential outputs",
+            formulas={
+                "": ("1/N sum {w}(Y / Y_hat - log(Y / Y_hat) - 1)", "{w}(1 - Y / Y_hat)", ""),
+            },
             outputs=("exp",),
             reason="it is the deviance of a positive mean, and taken from its logarithm",
             from_O=True,
@@ -263,7 +314,11 @@ SETTINGS: dict[type[Any], LossSpec] = {
 
 # A loss that is a function of Python: the core is handed its derivative.
 GIVEN = LossSpec(
-    name="given", code=6, summary="of one's own", outputs=LOSSES["squared_error"].outputs
+    name="given",
+    code=6,
+    summary="of one's own",
+    outputs=LOSSES["squared_error"].outputs,
+    formulas={},
 )
 
 

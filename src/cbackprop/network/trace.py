@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .. import checks
-from ..core.gradient import jacobians
+from .. import checks, losses
+from ..activations import ACTIVATIONS
 from ..core.gradient import trace as core
 from ..core.gradient.objective import Objective
 from ..core.gradient.plan import Plan
@@ -239,7 +239,10 @@ def trace(
             forward.append((name, A, W, b, H, Z, sigma_prime))
             A = Z
 
-        weight, delta, total = _output_delta(network, objective, Y, H, Z, sample_weight)
+        spec = losses.spec_of(loss)
+        weight, delta, total = _output_delta(
+            network, objective, Y, H if spec and spec.from_O else Z, sigma_prime, sample_weight
+        )
 
         # Back: (1) and (2) of each layer, then delta of the layer below.
         gradient = np.empty_like(parameters)
@@ -274,23 +277,17 @@ def trace(
 
 def _sigma_and_derivative(name: str, H: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
     """Z = sigma(H) and sigma'(H), by the core; None for softmax, whose derivative is a matrix."""
-    from .network import ACTIVATIONS
-
-    Z = np.empty_like(H)
-    core.activate(ACTIVATIONS[name], H, Z)
-    if name == "softmax":
-        return Z, None
-    sigma_prime = np.ones_like(H)
-    jacobians.output_derivative(ACTIVATIONS[name], Z, sigma_prime)
-    return Z, sigma_prime
+    Z, sigma_prime = np.empty_like(H), np.empty_like(H)
+    core.activate(ACTIVATIONS[name].code, H, Z, sigma_prime)
+    return Z, sigma_prime if ACTIVATIONS[name].elementwise else None
 
 
 def _output_delta(
     network: "Network",
     objective: Objective,
     Y: np.ndarray,
-    raw: np.ndarray,
-    Y_hat: np.ndarray,
+    O_or_Y_hat: np.ndarray,
+    sigma_prime: np.ndarray | None,
     sample_weight: np.ndarray | None,
 ) -> tuple[np.ndarray, np.ndarray, float]:
     """How often each target counts, delta_O, and N times L."""
@@ -298,7 +295,8 @@ def _output_delta(
     last = Plan(network.sizes[-2:], plan.activations[-1:], network.bias, plan.dtype)
     of_rows = None if sample_weight is None else sample_weight.astype(network.dtype)
     weight, delta_O = np.empty_like(Y), np.empty_like(Y)
-    total = core.output_delta(last, objective, Y.copy(), raw, Y_hat, of_rows, weight, delta_O)
+    kept = np.concatenate([O_or_Y_hat, O_or_Y_hat if sigma_prime is None else sigma_prime])
+    total = core.output_delta(last, objective, Y.copy(), kept, of_rows, weight, delta_O)
     return weight, delta_O, float(total)
 
 

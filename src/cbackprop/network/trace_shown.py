@@ -8,12 +8,13 @@ computed here.
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from xml.sax.saxutils import escape, quoteattr
 
 import numpy as np
 
 from .. import losses
+from ..activations import ACTIVATIONS
 
 if TYPE_CHECKING:
     from .trace import LayerTrace, Trace
@@ -23,62 +24,6 @@ __all__ = ["as_html", "as_text", "mathml"]
 # A printed trace has about so many lines at most, and a matrix so many rows and columns.
 MOST_LINES = 80
 EDGES = (3, 2, 1)  # rows and columns at each end of a matrix that is cut, the more the better
-
-# sigma(h) and sigma'(h) of each activation, in h and z = sigma(h); others are shown by name.
-ACTIVATION_FORMULAS: dict[str, tuple[str, str]] = {
-    "identity": ("h", "1"),
-    "sigmoid": ("1 / (1 + exp(-h))", "z (1 - z)"),
-    "tanh": ("tanh(h)", "1 - z^2"),
-    "relu": ("max(h, 0)", "1 where z > 0, else 0"),
-    "exp": ("exp(h)", "z"),
-    "softmax": ("exp(h) / sum_k exp(h)", ""),
-}
-
-# L and delta_O of each loss; "w" stands where targets are weighted.
-SQUARES = "-{w}(Y - Y_hat)"
-LOSS_FORMULAS: dict[tuple[str, str], tuple[str, str, str]] = {
-    ("squared_error", ""): (
-        "1/(2N) sum {w}(Y - Y_hat)^2",
-        f"{SQUARES} * sigma'(O)",
-        "",
-    ),
-    ("squared_error", "softmax"): (
-        "1/(2N) sum {w}(Y - Y_hat)^2",
-        "Y_hat * (G - sum_k G * Y_hat)",
-        f"G = {SQUARES}",
-    ),
-    ("cross_entropy", "sigmoid"): (
-        "-1/N sum {w}(Y log(Y_hat) + (1 - Y) log(1 - Y_hat))",
-        "{w}(Y_hat - Y)",
-        "",
-    ),
-    ("cross_entropy", "softmax"): (
-        "-1/N sum {w}Y log(Y_hat)",
-        "Y_hat * (sum_k {w}Y) - {w}Y",
-        "",
-    ),
-    ("poisson", "exp"): (
-        "1/N sum {w}(Y log(Y / Y_hat) - Y + Y_hat)",
-        "{w}(Y_hat - Y)",
-        "",
-    ),
-    ("absolute_error", ""): (
-        "1/N sum {w}|Y_hat - Y|",
-        "{w}sign(Y_hat - Y) * sigma'(O)",
-        "",
-    ),
-    ("huber", ""): (
-        "1/N sum {w}(d^2 / 2 where |d| <= t, else t (|d| - t / 2))",
-        "{w}min(max(d, -t), t) * sigma'(O)",
-        "d = Y_hat - Y, t = {parameter:g}",
-    ),
-    ("quantile", ""): (
-        "1/N sum {w}max((1 - q) d, -q d)",
-        "{w}(1 - q where d > 0, -q where d < 0) * sigma'(O)",
-        "d = Y_hat - Y, q = {parameter:g}",
-    ),
-}
-UNKNOWN_LOSS = ("1/N sum {w}l(Y, Y_hat)", "{w}dl/dO", "")
 
 
 @dataclass(frozen=True)
@@ -151,9 +96,8 @@ def _steps(trace: "Trace", skipped: range) -> Iterator[Step]:
         if layer.b is not None:
             yield Step(f"b{i + 1}", layer.b, given=True)
         yield Step(f"{H} = {A} W{i + 1}" + f" + b{i + 1}" * (layer.b is not None), layer.H)
-        sigma, _ = ACTIVATION_FORMULAS.get(layer.activation, ("", ""))
-        about = layer.activation + (f": sigma(h) = {sigma}" if sigma else "")
-        yield Step(f"{Z} = sigma({H})", layer.Z, about)
+        sigma = ACTIVATIONS[layer.activation].formula
+        yield Step(f"{Z} = sigma({H})", layer.Z, f"{layer.activation}: sigma(h) = {sigma}")
     remark = scaled.format("output") if trace._output_scaled else ""
     yield Step("Y", trace.Y, remark, given=True)
     yield from _loss_steps(trace)
@@ -178,10 +122,11 @@ def _loss_steps(trace: "Trace") -> Iterator[Step]:
     """N, L and delta_O."""
     layer = trace.layers[-1]
     name = losses.name_of(trace._kind)
-    known = LOSS_FORMULAS.get((name, layer.activation)) or LOSS_FORMULAS.get((name, ""))
-    L, delta, where = known or UNKNOWN_LOSS
+    spec = losses.spec_of(trace._kind)
+    assert spec is not None  # `Network.trace` takes no function of Python
+    L, delta, where = spec.formulas_for(layer.activation)
     w = "w * " if trace.weight is not None else ""
-    parameter = _parameter(trace._kind)
+    parameter = spec.parameter_of(trace._kind)
     L, delta, where = (text.format(w=w, parameter=parameter) for text in (L, delta, where))
     if w:
         yield Step("w", trace.weight, "how often each target counts", given=True)
@@ -199,17 +144,10 @@ def _loss_steps(trace: "Trace") -> Iterator[Step]:
     yield Step(f"delta_O = {delta}", layer.delta)
 
 
-def _parameter(loss: Any) -> float:
-    """Huber's threshold or the quantile; any number for other losses."""
-    if isinstance(loss, losses.Huber):
-        return loss.threshold
-    return loss.quantile if isinstance(loss, losses.Quantile) else {"quantile": 0.5}.get(loss, 1.0)
-
-
 def _derivative(named: "tuple[tuple[str, str], LayerTrace]") -> Step:
     """The line of a layer's sigma', in the layer's own letters."""
     (H, Z), layer = named
-    _, formula = ACTIVATION_FORMULAS.get(layer.activation, ("", ""))
+    formula = ACTIVATIONS[layer.activation].derivative
     formula = re.sub(r"\b[hz]\b", lambda letter: H if letter[0] == "h" else Z, formula)
     equation = f"sigma'({H})" + (f" = {formula}" if formula else "")
     return Step(equation, layer.sigma_prime, layer.activation)

@@ -22,13 +22,14 @@ def affine(
     H: NDArray[_Real],
     block_rows: int,
 ) -> None: ...
-def activate(activation: int, H: NDArray[_Real], Z: NDArray[_Real]) -> None: ...
+def activate(
+    activation: int, H: NDArray[_Real], Z: NDArray[_Real], sigma_prime: NDArray[_Real]
+) -> None: ...
 def output_delta(
     plan: Plan,
     objective: Objective,
     Y: NDArray[_Real],
-    raw: NDArray[_Real],
-    Y_hat: NDArray[_Real],
+    kept: NDArray[_Real],
     row_weight: NDArray[_Real] | None,
     weight: NDArray[_Real],
     delta_O: NDArray[_Real],

@@ -14,11 +14,12 @@ from libc.string cimport memcpy
 
 from cbackprop.core.data.rows cimport RowSource, read_rows
 from cbackprop.core.gradient cimport backprop
+from cbackprop.core.gradient.jacobians cimport times_output_derivative
 from cbackprop.core.gradient.objective cimport Objective
 from cbackprop.core.gradient.plan cimport Plan
 from cbackprop.core.linalg cimport elementwise, product
 from cbackprop.core.linalg.types cimport real
-from cbackprop.core.simd.dispatch cimport CBP_IDENTITY, CBP_RELU
+from cbackprop.core.simd.dispatch cimport cbp_is_elementwise, cbp_keeps_slope
 
 
 def read(array, real[:, ::1] out, scaling=None, bint check=True):
@@ -66,29 +67,36 @@ def affine(const real[:, ::1] A, const real[:, ::1] W, const real[::1] b, real[:
             row += block_rows
 
 
-def activate(int activation, const real[:, ::1] H, real[:, ::1] Z):
-    """Z = sigma(H) of a hidden layer or of an output layer."""
-    if H.shape[0] != Z.shape[0] or H.shape[1] != Z.shape[1]:
-        raise ValueError("H and Z differ in shape")
-    if H.shape[0] == 0 or H.shape[1] == 0:
+def activate(int activation, const real[:, ::1] H, real[:, ::1] Z, real[:, ::1] sigma_prime):
+    """Z = sigma(H) and sigma_prime = sigma'(H); of softmax, whose derivative is a matrix, Z alone."""
+    cdef Py_ssize_t n = H.shape[0] * H.shape[1]
+    cdef Py_ssize_t i
+    if not (H.shape[0] == Z.shape[0] == sigma_prime.shape[0]
+            and H.shape[1] == Z.shape[1] == sigma_prime.shape[1]):
+        raise ValueError("the arrays differ in shape")
+    if n == 0:
         return
     with nogil:
-        if activation > CBP_RELU:
-            elementwise.output_sigma(activation, &H[0, 0], &Z[0, 0], H.shape[0], H.shape[1])
-        elif activation != CBP_IDENTITY:
-            elementwise.sigma(activation, &H[0, 0], &Z[0, 0], H.shape[0] * H.shape[1])
+        if cbp_keeps_slope(activation):
+            elementwise.sigma_keeping(activation, &H[0, 0], &Z[0, 0], &sigma_prime[0, 0], n)
         else:
-            memcpy(&Z[0, 0], &H[0, 0], H.shape[0] * H.shape[1] * sizeof(real))
+            elementwise.output_sigma(activation, &H[0, 0], &Z[0, 0], H.shape[0], H.shape[1])
+        if cbp_is_elementwise(activation) and not cbp_keeps_slope(activation):
+            for i in range(n):
+                (&sigma_prime[0, 0])[i] = 1
+            times_output_derivative(activation, <const real*>&Z[0, 0], H.shape[0], H.shape[1],
+                                    &sigma_prime[0, 0])
 
 
 def output_delta(Plan plan not None, Objective objective not None, real[:, ::1] Y,
-                 const real[:, ::1] raw, const real[:, ::1] Y_hat, const real[::1] row_weight,
-                 real[:, ::1] weight, real[:, ::1] delta_O):
+                 const real[:, ::1] kept, const real[::1] row_weight, real[:, ::1] weight,
+                 real[:, ::1] delta_O):
     """delta_O of the objective; returns the sum of its losses, N times L.
 
     plan : of the last layer alone
     Y : targets, each missing one overwritten with 0
-    raw, Y_hat : the output layer before and after its activation
+    kept : (2 N, n_out), what a block keeps of the output layer: Y_hat, or O where the loss is taken
+        from that, and sigma'(O) behind it
     row_weight : (N,), or None
     weight : (N, n_out), overwritten with how often each element counts
     """
@@ -96,11 +104,10 @@ def output_delta(Plan plan not None, Objective objective not None, real[:, ::1] 
         Py_ssize_t N = Y.shape[0]
         Py_ssize_t n_out = Y.shape[1]
         const real* of_rows = NULL
-        const real* P
         double total
     objective.fit_to(&plan.net)
-    if not (raw.shape[0] == Y_hat.shape[0] == weight.shape[0] == delta_O.shape[0] == N
-            and raw.shape[1] == Y_hat.shape[1] == weight.shape[1] == delta_O.shape[1] == n_out):
+    if not (weight.shape[0] == delta_O.shape[0] == N and kept.shape[0] == 2 * N
+            and kept.shape[1] == weight.shape[1] == delta_O.shape[1] == n_out):
         raise ValueError("the arrays differ in shape")
     if (plan.net.n_layers != 1 or plan.net.layers[0].n_out != n_out or N == 0
             or plan.net.itemsize != sizeof(real)
@@ -111,8 +118,7 @@ def output_delta(Plan plan not None, Objective objective not None, real[:, ::1] 
     with nogil:
         elementwise.element_weights(of_rows, <const real*>objective.goal.column_weight, &Y[0, 0],
                                     objective.goal.missing, &weight[0, 0], N, n_out)
-        P = &raw[0, 0] if objective.goal.linear else &Y_hat[0, 0]
         total = backprop.output_delta(
             &plan.net, &objective.goal, &Y[0, 0],
-            of_rows if objective.goal.plain else &weight[0, 0], N, P, &delta_O[0, 0], N, 0)
+            of_rows if objective.goal.plain else &weight[0, 0], N, &kept[0, 0], &delta_O[0, 0], N, 0)
     return objective.goal.factor * total
