@@ -1,8 +1,8 @@
 """A slice of a training: steps and epochs, until its time, the epochs or the records end.
 
-Here an epoch is what the user sees as one: its order of the rows, its steps, validation, its line
-of the record, the stopping rules.  Everything is in the ``FitLoop`` (loop.pxd), nothing is
-allocated, and Python is not needed: what is its turn ends the slice.
+An epoch is what the user sees as one: an order of the rows, steps, validation, a line of the
+record, the stopping rules.  All state is in the ``FitLoop`` (loop.pxd).  Nothing is allocated here,
+and the GIL is not held: where Python is to be called, the slice ends.
 """
 
 from libc.math cimport INFINITY, NAN, isfinite, sqrt

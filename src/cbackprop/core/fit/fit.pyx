@@ -82,6 +82,7 @@ cdef enum:
     MOST_RECORDS = 16_384       # epochs that one slice can record,
     MOST_RATES = 1_024          # and with a schedule
     MOST_STALLED = 100          # evaluations of L-BFGS that bring nothing before it stops
+    MOST_BORROWED = 4           # arrays of a state
 
 # No loss is accepted above the lowest so far by more than this part of it: the value of Hager and
 # Zhang (SIAM J. Optim. 16, 2005).
@@ -113,6 +114,17 @@ REASONS = {
 }
 
 
+ctypedef struct Borrowed:       # an array of the state, which the loop writes to
+    char* memory
+    Py_ssize_t n_bytes
+
+ctypedef struct Place:          # in time
+    Py_ssize_t epoch
+    Py_ssize_t position
+    double loss_sum
+    double unit_sum
+
+
 cdef class FitCall:
     """One call's loop with everything it borrows."""
     cdef FitLoop loop
@@ -132,53 +144,75 @@ cdef class FitCall:
     cdef char* memory
     cdef PythonLoss custom
     cdef GaussNewton gauss_newton
-    # the snapshot: as much as ``restorable`` names, in its order
+    # the snapshot: the parameters and what is borrowed, in this order
     cdef char* kept
-    cdef list restorable                # (address, bytes)
-    cdef Py_ssize_t kept_epoch
-    cdef Py_ssize_t kept_position
-    cdef double kept_loss_sum
-    cdef double kept_unit_sum
+    cdef Borrowed[MOST_BORROWED] borrowed
+    cdef int n_borrowed
+    cdef Place kept_place
     cdef Py_ssize_t kept_records        # epochs recorded by this call when it was taken
     cdef Py_ssize_t recorded
-    cdef tuple place                    # the state's position as the call found it
+    # the state's place as the call found it
+    cdef Place found
+    cdef Py_ssize_t found_n_rows
+    cdef Py_ssize_t found_batch_rows
 
     def __cinit__(self, Plan plan not None, State state not None, parameters, X, Y,
                   dict settings not None, tuple columns not None):
+        self.plan, self.state, self.parameters = plan, state, parameters
+        self.read_data(X, Y, settings)
+        self.read_rows(settings["weight"], settings["subset"], settings["batch_rows"])
+        self.read_rule(settings["rule"])
+        self.read_stopping(settings["stopping"])
+        self.read_columns(columns, settings)
+        self.read_order(settings["order"], settings["window"])
+        self.find_place(settings["epochs"], settings["steps"], settings["max_seconds"])
+        self.lay_out(settings["evaluations"], settings["most_threads"])
+        self.interrupts.also = settings["listen"]
+        self.join_evaluations()
+        if settings["custom"] is not None:
+            self.join_python_loss(settings["custom"])
+        if self.solves_a_system():
+            self.join_gauss_newton(settings["rule"])
+        self.set_clock()
+        self.read_rate(settings["rate"])
+        self.take_memory(columns)
+        copy_parameters(plan, parameters, self.space.buffers.parameters)
+        self.keep()
+        self.start_team()
+
+    cdef bint solves_a_system(self) noexcept:
+        """Whether a step is solved from a system of equations, and not made from a gradient."""
+        return self.loop.rule.kind == MARQUARDT or self.loop.rule.kind == EVIDENCE
+
+    cdef Py_ssize_t step_rows(self) noexcept:
+        """The rows of the largest step."""
+        return min(self.loop.batch_rows, self.loop.n_rows)
+
+    cdef int read_data(self, X, Y, dict settings) except -1:
+        """X and Y with their scalings, and what is minimised on them."""
         cdef FitLoop* c = &self.loop
-        cdef Net* net = &plan.net
-        cdef Py_ssize_t parameter_bytes = net.n_parameters * net.itemsize
-        cdef Py_ssize_t i, most_rows
-        cdef int threads
-        cdef double step_seconds
-        cdef Evaluation evaluation
-        cdef const int64_t[::1] of_rows
-        cdef Objective objective = settings["objective"]
-        cdef RuleSettings rule = settings["rule"]
-        cdef StoppingSettings stopping = settings["stopping"]
-        cdef tuple evaluations = settings["evaluations"]
-        # Whose step is solved from a system of equations instead of made from a gradient.
-        cdef bint of_system = rule.rule.kind in (MARQUARDT, EVIDENCE)
-        cdef Py_ssize_t batch_rows = settings["batch_rows"]
-        cdef Py_ssize_t epochs = settings["epochs"]
-        cdef int most_threads = settings["most_threads"]
-        weight, subset = settings["weight"], settings["subset"]
-        order, rate, custom = settings["order"], settings["rate"], settings["custom"]
+        cdef Net* net = &self.plan.net
         scaling, target_scaling = settings["scaling"], settings["target_scaling"]
         shift, scale = (None, None) if scaling is None else scaling
-        self.plan, self.state, self.parameters = plan, state, parameters
-        self.objective, self.evaluations = objective, evaluations
-        objective.fit_to(net)
         self.X = row_source(X, net.itemsize, shift, scale)
         shift, scale = (None, None) if target_scaling is None else target_scaling
         self.Y = row_source(Y, net.itemsize, shift, scale)
-        c.n_rows, c.batch_rows = self.X.rows.n_rows, batch_rows
-        c.n_out = net.layers[net.n_layers - 1].n_out
+        c.n_rows, c.n_out = self.X.rows.n_rows, net.layers[net.n_layers - 1].n_out
         if (self.Y.rows.n_rows != c.n_rows or self.X.rows.n_columns != net.layers[0].n_in
                 or self.Y.rows.n_columns != c.n_out):
             raise ValueError("X and Y have the same rows, and the network's columns")
+        self.objective = settings["objective"]
+        self.objective.fit_to(net)
+        c.unit = settings["unit"]
+        return 0
+
+    cdef int read_rows(self, weight, subset, Py_ssize_t batch_rows) except -1:
+        """How often each row counts, which rows an epoch visits, and how many in a step."""
+        cdef FitLoop* c = &self.loop
+        cdef const int64_t[::1] of_rows
+        cdef Py_ssize_t i
         if weight is not None:
-            self.weight = RowSource(weight.reshape(-1, 1), net.itemsize)
+            self.weight = RowSource(weight.reshape(-1, 1), self.plan.net.itemsize)
             if self.weight.rows.n_rows != c.n_rows:
                 raise ValueError("one weight for each row")
             c.job.weight = &self.weight.rows
@@ -189,121 +223,189 @@ cdef class FitCall:
                     raise ValueError("subset holds row numbers")
             c.n_rows = of_rows.shape[0]
             c.subset = c.job.order = &of_rows[0] if c.n_rows > 0 else NULL
-        if c.n_rows < 1 or batch_rows < 1 or epochs < 0:
-            raise ValueError("at least one row and one in a batch, and no fewer than 0 epochs")
-        batch_rows = min(batch_rows, c.n_rows)
+        if c.n_rows < 1 or batch_rows < 1:
+            raise ValueError("at least one row and one in a batch")
+        c.batch_rows = batch_rows
+        return 0
 
-        c.rule = rule.rule
-        c.rule.n_parameters = net.n_parameters
-        self.published = memory_of(parameters, "parameters", parameter_bytes, True)
-        self.restorable = []
+    cdef int read_rule(self, RuleSettings settings) except -1:
+        """The update rule, and what it remembers in the state."""
+        cdef FitLoop* c = &self.loop
+        cdef State state = self.state
+        c.rule = settings.rule
+        c.rule.n_parameters = self.plan.net.n_parameters
         if state.vectors is not None:
             c.rule.vectors = self.borrow(state.vectors, "vectors", state.vectors.nbytes)
         if state.numbers is not None:
             c.rule.numbers = <double*>self.borrow(state.numbers, "numbers", state.numbers.nbytes)
-        if stopping is not None:
-            c.stopping = stopping.stopping
-            c.stopping.numbers = <double*>self.borrow(state.stopping, "stopping",
-                                                   N_REMEMBERED * sizeof(double))
-            if c.stopping.keep_best:
-                c.best = self.borrow(state.best_parameters, "best_parameters", parameter_bytes)
-        else:
-            c.stopping.plateau_patience = -1.0
         if c.rule.kind == LBFGS:
-            self.read_lbfgs(rule.options)
-        if of_system:
-            self.read_marquardt(rule.options)
-        c.in_python, c.unit = settings["in_python"], settings["unit"]
-        c.wants_norm = "gradient_norm" in columns and c.batch_rows < c.n_rows
-        if c.wants_norm and custom is not None:
-            raise ValueError("dL/dY_hat is given for a batch, not for the whole gradient")
-        if "gradient_norm" in columns and not c.wants_norm:
-            c.rule.whole = True
-        c.deadline = team.clock() + <double>settings["max_seconds"]
+            self.read_lbfgs(settings.options)
+        elif self.solves_a_system():
+            self.read_marquardt(settings.options)
+        return 0
 
-        # A whole batch is read in place: its sum does not gain from another order.
-        c.shuffled = order is not None and batch_rows < c.n_rows
+    cdef int read_stopping(self, StoppingSettings settings) except -1:
+        """When to stop, and what is remembered for it in the state."""
+        cdef FitLoop* c = &self.loop
+        cdef State state = self.state
+        if settings is None:
+            c.stopping.plateau_patience = -1.0
+            return 0
+        c.stopping = settings.stopping
+        c.stopping.numbers = <double*>self.borrow(state.stopping, "stopping",
+                                                  N_REMEMBERED * sizeof(double))
+        if c.stopping.keep_best:
+            c.best = self.borrow(state.best_parameters, "best_parameters", self.parameter_bytes())
+        return 0
+
+    cdef int read_columns(self, tuple columns, dict settings) except -1:
+        """What is recorded of an epoch, as far as its steps have to know."""
+        cdef FitLoop* c = &self.loop
+        c.in_python = settings["in_python"]
+        if "gradient_norm" in columns:
+            c.wants_norm = c.batch_rows < c.n_rows
+            c.rule.whole = c.rule.whole or not c.wants_norm
+        if c.wants_norm and settings["custom"] is not None:
+            raise ValueError("dL/dY_hat is given for a batch, not for the whole gradient")
+        return 0
+
+    cdef int read_order(self, order, bint window) except -1:
+        """In which order an epoch visits its rows.
+
+        A whole batch is read in place: its sum does not gain from another order.
+        """
+        cdef FitLoop* c = &self.loop
+        c.shuffled = order is not None and c.batch_rows < c.n_rows
         c.supplied = c.shuffled and not isinstance(order, int)
-        c.window = settings["window"]
+        c.window = window
         c.order_epoch = -1
         if c.shuffled:
             if c.n_rows >= <Py_ssize_t>0xFFFFFFFF:
                 raise ValueError("no more than 2^32 - 2 rows can be shuffled")
             if not c.supplied:
                 c.seed = order
+        return 0
 
-        # A place in the middle of an epoch counts only for the same rows and batches.
-        self.place = (state.position, state.loss_sum, state.unit_sum, state.n_rows,
-                      state.batch_rows)
+    cdef int find_place(self, Py_ssize_t epochs, Py_ssize_t steps, double max_seconds) except -1:
+        """Where the call begins, and where it ends at the latest.
+
+        A place in the middle of an epoch counts only for the same rows and batches.
+        """
+        cdef FitLoop* c = &self.loop
+        cdef State state = self.state
+        if epochs < 0:
+            raise ValueError("no fewer than 0 epochs")
+        self.found = Place(state.epoch, state.position, state.loss_sum, state.unit_sum)
+        self.found_n_rows, self.found_batch_rows = state.n_rows, state.batch_rows
         c.epoch = state.epoch
         if state.n_rows == c.n_rows and state.batch_rows == c.batch_rows:
             c.position, c.loss_sum, c.unit_sum = state.position, state.loss_sum, state.unit_sum
         c.last_epoch = c.epoch + min(epochs, PY_SSIZE_T_MAX - c.epoch)
-        c.steps_left = settings["steps"]
+        c.steps_left = steps
         c.checks_left = 1 if c.position == 0 else 2
+        c.deadline = team.clock() + max_seconds
+        return 0
 
-        threads = worthwhile_threads(
-            net, batch_rows * (1 + net.n_parameters // 8 if of_system else 1), most_threads)
+    cdef int lay_out(self, tuple evaluations, int most_threads) except -1:
+        """The threads, the work space, and the job that the steps are made with."""
+        cdef FitLoop* c = &self.loop
+        cdef Net* net = &self.plan.net
+        cdef Py_ssize_t step_rows = self.step_rows()
+        cdef bint of_system = self.solves_a_system()
+        cdef Evaluation evaluation
+        # A row of J'J costs as many rows of backpropagation.
+        cdef int threads = worthwhile_threads(
+            net, step_rows * (1 + net.n_parameters // 8 if of_system else 1), most_threads)
+        self.evaluations = evaluations
         for evaluation in evaluations:
             if evaluation is not None:
                 threads = max(threads, worthwhile_threads(net, evaluation.held_out.n_rows,
                                                           most_threads))
-        most_rows = c.n_rows if c.wants_norm else batch_rows
-        self.space = workspace_for(net, most_rows, threads, not of_system)
+        self.space = workspace_for(net, c.n_rows if c.wants_norm else step_rows, threads,
+                                   not of_system)
         self.interrupts = Interrupts()
-        self.interrupts.also = settings["listen"]
-        c.job.net, c.job.goal = net, &objective.goal
+        c.job.net, c.job.goal = net, &self.objective.goal
         c.job.to = &self.space.buffers
         c.job.X, c.job.Y = &self.X.rows, &self.Y.rows
         c.job.interrupt = &self.interrupts.interrupt
         c.job.check = True
         c.job.active = threads
         c.job.norm = NAN
+        return 0
+
+    cdef int join_evaluations(self) except -1:
+        """Validation and test rows share the job's parameters, threads and interrupts."""
+        cdef FitLoop* c = &self.loop
+        cdef Evaluation evaluation
+        cdef int i
         for i in range(2):
-            evaluation = evaluations[i]
+            evaluation = self.evaluations[i]
             if evaluation is not None:
-                if evaluation.plan is not plan or evaluation.objective is not objective:
+                if evaluation.plan is not self.plan or evaluation.objective is not self.objective:
                     raise ValueError("an evaluation is of the same plan and objective")
-                evaluation.prepare(threads, self.space.buffers.parameters)
+                evaluation.prepare(c.job.active, self.space.buffers.parameters)
                 c.held_out[i] = &evaluation.held_out
                 evaluation.held_out.job.interrupt = &self.interrupts.interrupt
-                evaluation.held_out.job.active = threads
-        if custom is not None:
-            self.custom = PythonLoss(plan, custom, batch_rows, threads)
-            self.custom.space.buffers.parameters = self.space.buffers.parameters
-            c.asked = &self.custom.asked
-        if of_system:
-            self.gauss_newton = GaussNewton()
-            self.gauss_newton.prepare(&c.job, c.n_rows, rule.options["dual"],
-                                      c.marquardt.bends)
-            c.system = &self.gauss_newton.system
-            if rule.options["counts_rows"]:
-                c.system.weight_mean = c.marquardt.weight_mean
+                evaluation.held_out.job.active = c.job.active
+        return 0
 
-        step_seconds = 0.2e-6 + net.flops_per_row * batch_rows / 20e9
-        c.few = fused_steps.takes(&c.job, &c.rule, batch_rows)
+    cdef int join_python_loss(self, function) except -1:
+        """A loss in Python, which reads the job's parameters."""
+        self.custom = PythonLoss(self.plan, function, self.step_rows(), self.loop.job.active)
+        self.custom.space.buffers.parameters = self.space.buffers.parameters
+        self.loop.asked = &self.custom.asked
+        return 0
+
+    cdef int join_gauss_newton(self, RuleSettings settings) except -1:
+        """The system of equations that Levenberg-Marquardt solves."""
+        cdef FitLoop* c = &self.loop
+        self.gauss_newton = GaussNewton()
+        self.gauss_newton.prepare(&c.job, c.n_rows, settings.options["dual"], c.marquardt.bends)
+        c.system = &self.gauss_newton.system
+        if settings.options["counts_rows"]:
+            c.system.weight_mean = c.marquardt.weight_mean
+        return 0
+
+    cdef int set_clock(self) except -1:
+        """After how many steps the clock is looked at; whether they are made many in one call."""
+        cdef FitLoop* c = &self.loop
+        cdef Py_ssize_t step_rows = self.step_rows()
+        cdef double step_seconds = 0.2e-6 + self.plan.net.flops_per_row * step_rows / 20e9
+        c.few = fused_steps.takes(&c.job, &c.rule, step_rows)
         c.clock_every = max(<Py_ssize_t>1, min(<Py_ssize_t>256, <Py_ssize_t>(
             (10 if c.few else 1) * CLOCK_EVERY / step_seconds)))
         c.countdown = c.clock_every
+        return 0
+
+    cdef int read_rate(self, rate) except -1:
+        """The learning rate: constant, or of each epoch by a schedule."""
         if callable(rate):
             self.schedule = rate
         else:
-            c.rate = rate
-        self.take_memory(parameter_bytes, epochs, columns)
-        copy_parameters(plan, parameters, self.space.buffers.parameters)
-        self.keep()
-        if threads > 1:
-            c.job.team = team.start(threads)
+            self.loop.rate = rate
+        return 0
+
+    cdef int start_team(self) except -1:
+        """The threads, where there is more than one."""
+        cdef FitLoop* c = &self.loop
+        cdef int i
+        if c.job.active > 1:
+            c.job.team = team.start(c.job.active)
             if c.job.team == NULL:
                 raise MemoryError("no memory for a team of threads")
             for i in range(2):
                 if c.held_out[i] != NULL:
                     c.held_out[i].job.team = c.job.team
+        return 0
+
+    cdef Py_ssize_t parameter_bytes(self) noexcept:
+        return self.plan.net.n_parameters * self.plan.net.itemsize
 
     cdef char* borrow(self, array, str name, Py_ssize_t n_bytes) except? NULL:
         """The memory of an array of the state, which the snapshot takes in."""
         cdef char* memory = memory_of(array, name, n_bytes, True)
-        self.restorable.append((<size_t>memory, n_bytes))
+        self.borrowed[self.n_borrowed] = Borrowed(memory, n_bytes)
+        self.n_borrowed += 1
         return memory
 
     cdef int read_lbfgs(self, dict options) except -1:
@@ -338,20 +440,22 @@ cdef class FitCall:
             raise ValueError("the state is not one of Levenberg-Marquardt")
         return 0
 
-    cdef int take_memory(self, Py_ssize_t parameter_bytes, Py_ssize_t epochs, columns) except -1:
+    cdef int take_memory(self, tuple columns) except -1:
         """One slab: the order of the rows, the records of a slice, its rates, the snapshot."""
         cdef FitLoop* c = &self.loop
         cdef Py_ssize_t order_bytes = (
             (c.n_rows * sizeof(int64_t) + 63) // 64 * 64 if c.shuffled else 0)
-        cdef Py_ssize_t kept_bytes = parameter_bytes
+        cdef Py_ssize_t kept_bytes = self.parameter_bytes()
         cdef Py_ssize_t scratch_bytes = (1 + (
-            n_scratch() if c.rule.kind == LBFGS else 0)) * parameter_bytes
+            n_scratch() if c.rule.kind == LBFGS else 0)) * self.parameter_bytes()
         cdef Py_ssize_t record_bytes
         cdef char* at
-        for _, size in self.restorable:
-            kept_bytes += <Py_ssize_t>size
+        cdef int i
+        for i in range(self.n_borrowed):
+            kept_bytes += self.borrowed[i].n_bytes
         c.most_records = max(<Py_ssize_t>1, min(
-            epochs, <Py_ssize_t>(MOST_RECORDS if self.schedule is None else MOST_RATES)))
+            c.last_epoch - c.epoch,
+            <Py_ssize_t>(MOST_RECORDS if self.schedule is None else MOST_RATES)))
         if c.in_python:
             c.most_records = 1
         record_bytes = c.most_records * sizeof(double)
@@ -371,8 +475,9 @@ cdef class FitCall:
             c.rates = <double*>at
         at += record_bytes
         c.columns[TOOK][0] = 0.0
-        c.W, c.scratch = at, at + parameter_bytes
+        c.W, c.scratch = at, at + self.parameter_bytes()
         self.kept = at + scratch_bytes
+        self.published = memory_of(self.parameters, "parameters", self.parameter_bytes(), True)
         return 0
 
     def __dealloc__(self):
@@ -380,56 +485,49 @@ cdef class FitCall:
             team.stop(self.loop.job.team)
         PyMem_RawFree(self.memory)
 
-    cdef int copy_all(self, bint back) except -1:
+    cdef void copy_all(self, bint back) noexcept:
         """Parameters and what the rule and the stopping remember: into the snapshot, or back."""
-        cdef Py_ssize_t n_bytes = self.plan.net.n_parameters * self.plan.net.itemsize
-        cdef char* at = self.kept
         cdef char* live = self.space.buffers.parameters
-        cdef size_t address
+        cdef char* at = self.kept
+        cdef Py_ssize_t n_bytes = self.parameter_bytes()
+        cdef int i
         memcpy(live if back else at, at if back else live, n_bytes)
-        for address, n_bytes_of in self.restorable:
+        for i in range(self.n_borrowed):
             at += n_bytes
-            n_bytes = n_bytes_of
-            live = <char*>address
+            live, n_bytes = self.borrowed[i].memory, self.borrowed[i].n_bytes
             memcpy(live if back else at, at if back else live, n_bytes)
-        return 0
 
-    cdef int keep(self) except -1:
+    cdef void keep(self) noexcept:
         """Take the snapshot."""
+        cdef FitLoop* c = &self.loop
         self.copy_all(False)
-        self.kept_epoch = self.loop.epoch
-        self.kept_position = self.loop.position
-        self.kept_loss_sum = self.loop.loss_sum
-        self.kept_unit_sum = self.loop.unit_sum
+        self.kept_place = Place(c.epoch, c.position, c.loss_sum, c.unit_sum)
         self.kept_records = self.recorded
-        return 0
 
-    cdef int roll_back(self) except -1:
+    cdef void roll_back(self) noexcept:
         """Bring the snapshot back."""
+        cdef FitLoop* c = &self.loop
+        cdef Place* to = &self.kept_place
         self.copy_all(True)
-        self.loop.epoch = self.kept_epoch
-        self.loop.position = self.kept_position
-        self.loop.loss_sum = self.kept_loss_sum
-        self.loop.unit_sum = self.kept_unit_sum
-        self.loop.n_records = 0
-        return 0
+        c.epoch, c.position = to.epoch, to.position
+        c.loss_sum, c.unit_sum = to.loss_sum, to.unit_sum
+        c.n_records = 0
 
     cdef int publish(self) except -1:
         """The last whole step becomes the network's and the trainer's."""
         cdef FitLoop* c = &self.loop
         with cython.critical_section(self.parameters):
-            memcpy(self.published, self.space.buffers.parameters,
-                   self.plan.net.n_parameters * self.plan.net.itemsize)
+            memcpy(self.published, self.space.buffers.parameters, self.parameter_bytes())
         self.state.epoch, self.state.position = c.epoch, c.position
         self.state.loss_sum, self.state.unit_sum = c.loss_sum, c.unit_sum
         self.state.n_rows, self.state.batch_rows = c.n_rows, c.batch_rows
         return 0
 
-    cdef void never_called(self):
+    cdef void never_called(self) noexcept:
         """The state's place is again what the call found; parameters are rolled back already."""
-        cdef State state = self.state
-        (state.position, state.loss_sum, state.unit_sum, state.n_rows,
-         state.batch_rows) = self.place
+        self.state.position, self.state.loss_sum = self.found.position, self.found.loss_sum
+        self.state.unit_sum = self.found.unit_sum
+        self.state.n_rows, self.state.batch_rows = self.found_n_rows, self.found_batch_rows
 
     cdef int record(self, dict records) except -1:
         """Hand the slice's epochs on to the caller's arrays."""
@@ -486,6 +584,31 @@ cdef class FitCall:
                 outcome = run_slice(c, <float*>c.job.to.parameters)
             look(c)
         return outcome
+
+    cdef void use_threads(self, int active) noexcept:
+        """So many threads of the team take part from now on."""
+        cdef FitLoop* c = &self.loop
+        cdef int i
+        c.job.active = max(1, active)
+        for i in range(2):
+            if c.held_out[i] != NULL:
+                c.held_out[i].job.active = c.job.active
+
+    cdef tuple failure_of(self, Outcome outcome):
+        """What went wrong in a slice, as ``run_fit`` returns it; or None."""
+        cdef FitLoop* c = &self.loop
+        cdef Py_ssize_t batches_done
+        if outcome == DIVERGED:
+            # A step fails the loss, an epoch's end the parameters: either way the last one done.
+            batches_done = (c.position + c.batch_rows - 1) // c.batch_rows
+            return "diverged", c.epoch, max(batches_done - 1, 0), c.rule.learning_rate
+        if outcome == BAD_ROWS:
+            return ("rows",)
+        if outcome == BAD_HELD_OUT:
+            if c.held_out[0] != NULL and c.held_out[0].job.bad:
+                return ("validation rows",)
+            return ("test rows",)
+        return None
 
     cdef int hear(self, hook) except -1:
         """Python's part of an epoch's end: its own values first, then the stopping rules."""
@@ -567,6 +690,7 @@ def run_fit(Plan plan, State state, parameters, X, Y, dict settings, *, dict rec
     on_slice : callable, optional
         ``on_slice(epochs_recorded, last)`` after each slice; what it raises ends the training at a
         whole step.
+
     Returns
     -------
     tuple
@@ -577,33 +701,16 @@ def run_fit(Plan plan, State state, parameters, X, Y, dict settings, *, dict rec
     cdef FitCall run = FitCall(plan, state, parameters, X, Y, settings, tuple(records))
     cdef FitLoop* c = &run.loop
     cdef Outcome outcome = RUNNING
-    cdef Py_ssize_t batches_done
     cdef Py_ssize_t given = len(records["loss"])
-    cdef int i
-    cdef int active
-    cdef int most_threads = settings["most_threads"]
     failure = None
     try:
         while outcome in (RUNNING, NEEDS_ORDER, EPOCH_DONE):
             if outcome == NEEDS_ORDER:
                 run.take_order(settings["order"])
             if c.job.team != NULL:
-                active = max(1, min(most_threads, threads_now()))
-                c.job.active = active
-                for i in range(2):
-                    if c.held_out[i] != NULL:
-                        c.held_out[i].job.active = active
+                run.use_threads(min(settings["most_threads"], threads_now()))
             outcome = run.slice()
-            if outcome == DIVERGED:
-                # A step fails the loss, an epoch's end the parameters: either way the last one
-                # done.
-                batches_done = (c.position + c.batch_rows - 1) // c.batch_rows
-                failure = ("diverged", c.epoch, max(batches_done - 1, 0), c.rule.learning_rate)
-            elif outcome == BAD_ROWS:
-                failure = ("rows",)
-            elif outcome == BAD_HELD_OUT:
-                failure = ("validation rows" if c.held_out[0] != NULL and c.held_out[0].job.bad
-                           else "test rows",)
+            failure = run.failure_of(outcome)
             if failure is not None:
                 run.roll_back()
                 run.publish()

@@ -1,5 +1,5 @@
-# A fit under way, as its call (fit.pyx), its loop (epochs.pyx) and the solvers' iterations
-# (iterations.pyx) see it.
+# A fit under way: what its call (fit.pyx) lays out, and what the loop over epochs (epochs.pyx) and
+# the solvers' iterations (iterations.pyx) read and write without the GIL.
 
 from libc.stdint cimport int64_t, uint64_t
 
@@ -18,8 +18,8 @@ ctypedef enum Outcome:         # of a slice, or of a step
     INTERRUPTED
     NEEDS_ORDER
     EPOCH_DONE                  # Python's turn
-    BAD_ROWS
-    BAD_HELD_OUT                   # of validation or test
+    BAD_ROWS                    # a NaN or an infinity
+    BAD_HELD_OUT                # one in the rows of validation or test
     DIVERGED
     FAILED                      # an exception from a loss in Python
 
@@ -30,7 +30,7 @@ cdef enum:                      # columns of the record, in the order of COLUMNS
     PENALTY
     NORM
     UNIT_LOSS
-    VALIDATION_LOSS             # three of each held_out
+    VALIDATION_LOSS             # three for validation, and three for test
     VALIDATION_METRIC
     VALIDATION_UNIT_LOSS
     TEST_LOSS
@@ -47,17 +47,17 @@ ctypedef struct FitLoop:
     Job job
     Rule rule
     Stopping stopping
-    HeldOut* held_out[2]            # validation and test, or NULL
+    HeldOut* held_out[2]        # validation and test, or NULL
     Py_ssize_t n_rows           # of an epoch
     Py_ssize_t batch_rows
     Py_ssize_t n_out
-    bint in_python              # every epoch's end is Python's too
+    bint in_python              # Python is called at every epoch's end
     bint wants_norm             # of the whole gradient, after each epoch
-    double unit                 # every column's unit, where one number is; else 0
+    double unit                 # from the loss to its targets' units, where one factor is; else 0
     double rate                 # the learning rate where it is constant
     double* rates               # of the slice's epochs, or NULL
     char* best                  # (n_parameters,) the best parameters so far, or NULL
-    # the place in time
+    # where it stands
     Py_ssize_t epoch
     Py_ssize_t position
     double loss_sum
@@ -82,17 +82,17 @@ ctypedef struct FitLoop:
     uint64_t seed
     const int64_t* subset       # which rows an epoch visits; NULL: all
     int64_t* order
-    Py_ssize_t order_epoch      # whose order it is; -1: none yet
+    Py_ssize_t order_epoch      # the epoch whose order it is; -1: none yet
     # the clock
     double slice_end
     double forced_end
     double deadline
-    double looked               # at the clock, last
-    Py_ssize_t timed            # the records that have their seconds
+    double looked               # when the clock was read last
+    Py_ssize_t timed            # records whose seconds are known
     Py_ssize_t clock_every
     Py_ssize_t countdown
     bint few                    # steps by fused_steps.pyx
-    # what it has seen
+    # checks and records
     int checks_left             # epochs until every row has been checked
     Py_ssize_t n_records
     Py_ssize_t most_records
