@@ -265,6 +265,21 @@ def test_without_momentum_the_velocity_is_forgotten():
     np.testing.assert_allclose(net.parameters, twin.parameters, rtol=1e-14)
 
 
+def test_a_trainer_pickled_by_0_1_0_goes_on():
+    X, Y = data(50)
+    trainer = cbackprop.Trainer(
+        cbackprop.Network((3, 4, 2), seed=1), solver=cbackprop.Adam(), batch_size=9, seed=3
+    )
+    trainer.fit(X, Y, epochs=2)
+    state = trainer.__getstate__() | {"_most_steps": -1, "_between_slices": None}
+    old = cbackprop.Trainer.__new__(cbackprop.Trainer)
+    old.__setstate__(pickle.loads(pickle.dumps(state)))
+    assert vars(old).keys() <= vars(trainer).keys()
+    trainer.fit(X, Y, epochs=2)
+    old.fit(X, Y, epochs=2)
+    assert trainer.network.parameters.tobytes() == old.network.parameters.tobytes()
+
+
 def test_a_pickled_trainer_goes_on_with_the_same_bits():
     X, Y = data(50)
     trainer = cbackprop.Trainer(

@@ -246,8 +246,8 @@ class BaseMLP(CallbackSupport, HasNetwork, BaseEstimator):  # type: ignore[misc]
                 run.orders = Orders(
                     run.random, n_rows, places=places, shuffle=bool(self.shuffle), order=order
                 )
-                run.trainer.order = run.orders
-            run.trainer.rates = self._rates(run.trainer, n_rows, incremental)
+                run.trainer.conventions.order = run.orders
+            run.trainer.conventions.rates = self._rates(run.trainer, n_rows, incremental)
         metric: Callable[[Network], Any] | None = None
         if held_out is not None:
             metric = self._metric_for(held_out)
@@ -257,7 +257,7 @@ class BaseMLP(CallbackSupport, HasNetwork, BaseEstimator):  # type: ignore[misc]
         stops_early = held_out is not None and bool(self.early_stopping)
         for run in runs:
             begins = first or run is not first_run
-            run.trainer.patience = self._patience(
+            run.trainer.conventions.monitor = self._patience(
                 kind, stops_early, incremental, begins, resume, score
             )
         settings: dict[str, Any] = {

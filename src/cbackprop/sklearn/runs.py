@@ -155,12 +155,12 @@ def train_all(runs: list[Run], n_jobs: int | None, train: Callable[[Run], None])
 
 def _train_in_threads(runs: list[Run], n_threads: int, train: Callable[[Run], None]) -> None:
     def make(index: int, go_on: Callable[[int], None]) -> None:
-        trainer = runs[index].trainer
-        trainer._between_slices = go_on
+        conventions = runs[index].trainer.conventions
+        conventions.between_slices = go_on
         try:
             train(runs[index])
         finally:
-            trainer._between_slices = None
+            conventions.between_slices = None
 
     pool = Pool(make)
     try:

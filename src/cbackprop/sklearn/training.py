@@ -3,7 +3,7 @@
 The differences are handed to the core as settings; the loop over epochs stays the compiled one.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -19,11 +19,10 @@ from ..core.fit.early_stopping import (
     waited,
 )
 from ..core.fit.fit import COLUMNS, NUMBERS
-from ..core.gradient.objective import Objective
 from ..core.quasi_newton.lbfgs import evaluations_of
 from ..network.network import Network
 from ..solvers import Solver
-from ..training.evaluation import Evaluations
+from ..training.conventions import Conventions
 from ..training.trainer import Trainer
 from .notices import by_parameters, warn
 
@@ -109,11 +108,9 @@ class PeerTrainer(Trainer):
 
     Attributes
     ----------
-    order : callable or None
-        ``order(epoch)``: a permutation of the rows, int64; not looked at again.
-    rates : callable or None
-        The learning rates of an array of epochs; None is the solver's own.
-    patience : Patience or None
+    conventions : Conventions
+        Its ways.  Before a fit an estimator sets ``order`` (rows in their own order where it is
+        None), ``rates`` (None: the solver's own) and ``monitor`` (None, or a `Patience`).
     settings : object
         What the estimator made the trainer from.
     """
@@ -129,12 +126,17 @@ class PeerTrainer(Trainer):
         l2_shared: bool,
         weight_mean: float,
     ) -> None:
-        self._l2_shared, self._weight_mean = l2_shared, weight_mean
-        self.order: Callable[[int], np.ndarray] | None = None
-        self.rates: Callable[[np.ndarray], np.ndarray] | None = None
-        self.patience: Patience | None = None
+        super().__init__(
+            network, solver=solver, loss=loss, batch_size=batch_size, shuffle=False, l2=l2, seed=0
+        )
         self.settings: Any = None
-        super().__init__(network, solver=solver, loss=loss, batch_size=batch_size, l2=l2, seed=0)
+        self.conventions = Conventions(
+            l2_shared=l2_shared,
+            weight_mean=weight_mean if weight_mean > 0 else None,
+            check_data=_checked_already,
+            warn=_warn_by_parameters,
+        )
+        self._follow(self.conventions)
 
     @property
     def best(self) -> tuple[int, float] | None:
@@ -157,46 +159,22 @@ class PeerTrainer(Trainer):
         """What "adaptive" has divided the learning rate by so far."""
         return 1.0 if self._state.stopping is None else plateau_scale(self._state.stopping)
 
-    def _check_settings(self) -> None:
-        before = self._checked
-        super()._check_settings()
-        if self._checked is before:
-            return
-        if self._l2_shared and self.l2:
-            self._rule = self._rule.but(l2_shared=True)
-        if self.solver.solves_a_system and self._weight_mean > 0:
-            self._rule = self._rule.but(weight_mean=self._weight_mean, counts_rows=True)
-
-    def _data(self, X_name: str, X: Any, Y_name: str, Y: Any) -> tuple[np.ndarray, np.ndarray]:
-        spec = losses.spec_of(self.loss)
-        if spec is not None and not spec.class_distribution:  # indicators of classes are right
-            output = self.network.activations[-1]
-            losses.check_targets(self.loss, output, Y_name.replace("Y", "y"), Y)
-        return X, Y
-
-    def _warn(self, message: str) -> None:
-        warn(by_parameters(message), UserWarning)
-
     def warn_once(self, Y: np.ndarray, others: Iterable["PeerTrainer"]) -> None:
         """Tell of targets out of reach now, in this thread, and of those of twins never."""
         self._warn_about_range(Y)
         for trainer in others:
             trainer._warned = True
 
-    def _order(self, n_rows: int) -> Any:
-        return self.order
 
-    def _rate(self) -> Any:
-        return super()._rate() if self.rates is None else self.rates
+def _checked_already(
+    loss: Any, X_name: str, X: Any, Y_name: str, Y: np.ndarray
+) -> tuple[Any, np.ndarray]:
+    """The estimators have checked everything but the domain of the targets."""
+    spec = losses.spec_of(loss)
+    if spec is not None and not spec.class_distribution:  # indicators of classes are right
+        losses.check_targets(loss, spec.outputs[0], Y_name.replace("Y", "y"), Y)
+    return X, Y
 
-    def _monitor(
-        self, early_stopping: Any, target_loss: Any, metric: Any, n_validation: int
-    ) -> Any:
-        return self.patience
 
-    def _columns(
-        self, evaluations: Evaluations, gradient_norm: bool, objective: Objective, unit: float
-    ) -> list[str]:
-        wanted = super()._columns(evaluations, gradient_norm, objective, unit)
-        # Shared out over the batches, the penalty is part of each batch's loss.
-        return [name for name in wanted if not (self._l2_shared and name == "penalty")]
+def _warn_by_parameters(message: str) -> None:
+    warn(by_parameters(message), UserWarning)

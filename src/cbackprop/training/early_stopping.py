@@ -15,9 +15,9 @@ from ..core.fit.early_stopping import (
     waited,
 )
 from ..core.fit.fit import NUMBERS
-from ..errors import InputError
+from ..errors import InputError, InputTypeError
 
-__all__ = ["EarlyStopping", "Monitor"]
+__all__ = ["EarlyStopping", "Monitor", "monitor_for"]
 
 # In a watch's key, which checkpoints hold: no column that can be monitored has a higher number.
 MOST_COLUMNS = 12
@@ -75,6 +75,24 @@ class EarlyStopping:
         if self.mode == "auto":
             return self.monitor == "validation_metric"
         return self.mode == "max"
+
+
+def monitor_for(solver: Any, request: Any, n_validation: int) -> "Monitor | None":
+    """What a fit watches, where it watches anything; what was asked for is checked."""
+    early_stopping, target_loss = request.early_stopping, request.target_loss
+    plateau = getattr(solver, "learning_rate", None)
+    if not getattr(plateau, "adaptive", False):
+        plateau = None
+    if early_stopping is None and target_loss is None and plateau is None:
+        return None
+    if early_stopping is not None and not isinstance(early_stopping, EarlyStopping):
+        raise InputTypeError(
+            f"early_stopping is {checks.describe(early_stopping)}; expected "
+            "cbackprop.EarlyStopping(...) or None"
+        )
+    if target_loss is not None:
+        target_loss = checks.number("target_loss", target_loss)
+    return Monitor(early_stopping, target_loss, plateau, request.metric, n_validation)
 
 
 class Monitor:

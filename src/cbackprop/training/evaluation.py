@@ -28,18 +28,12 @@ class Evaluations:
         self._trainer, self._objective, self._missing = trainer, objective, missing
         self.metric = metric
         self.names: list[str] = []
+        self.in_python = False  # whether a loss or metric of Python's is to be called
         self.n_rows = [0, 0]
         self.data: dict[str, tuple[np.ndarray, np.ndarray, np.ndarray | None]] = {}
-        self._evaluations: dict[str, Evaluation] = {}
+        # Validation and test, as the core takes them.
+        self.in_core: tuple[Evaluation | None, Evaluation | None] = (None, None)
         self._held_out: list[tuple[str, np.ndarray, np.ndarray]] = []
-
-    def __bool__(self) -> bool:
-        return bool(self.names)
-
-    @property
-    def in_python(self) -> bool:
-        """Whether a loss or metric of Python's is to be called."""
-        return bool(self.names) and (callable(self.metric) or callable(self._trainer.loss))
 
     def add(
         self,
@@ -67,9 +61,10 @@ class Evaluations:
             outputs = np.empty((n_rows, network.sizes[-1]), network.dtype)
             kind = kind or "outputs"
         self.names.append(name)
+        self.in_python = callable(self.metric) or callable(trainer.loss)
         self.data[name] = X, Y, rows
         self.n_rows[name == "test"] = n_rows
-        self._evaluations[name] = Evaluation(
+        evaluation = Evaluation(
             network._plan,
             self._objective,
             X,
@@ -81,6 +76,8 @@ class Evaluations:
             scaling=network._scaling,
             target_scaling=network._target_scaling,
         )
+        validation, test = self.in_core
+        self.in_core = (validation, evaluation) if name == "test" else (evaluation, test)
         if self.in_python and outputs is not None:
             targets = (Y if rows is None else Y[rows]).astype(network.dtype)
             if network._target_scaling is not None:
@@ -97,10 +94,6 @@ class Evaluations:
         X, Y = self._trainer._data(f"{name}[0]", given[0], f"{name}[1]", given[1])
         weight = checks.as_weights(f"{name}[2]", given[2], len(X)) if len(given) == 3 else None
         return X, Y, weight
-
-    def as_tuple(self) -> tuple[Evaluation | None, Evaluation | None]:
-        """As the core takes them."""
-        return self._evaluations.get("validation"), self._evaluations.get("test")
 
     def raise_non_finite(self, name: str) -> NoReturn:
         """The error about a NaN or an infinity that the core has met in these rows."""

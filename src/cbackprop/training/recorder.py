@@ -6,12 +6,39 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .evaluation import Evaluations
 from .history import History
+from .progress import Progress
+from .request import FitRequest
 
 if TYPE_CHECKING:
     from .trainer import Trainer
 
-__all__ = ["Recorder", "on_slice"]
+__all__ = ["Recorder", "columns_of", "on_slice"]
+
+
+def columns_of(
+    trainer: "Trainer", request: FitRequest, evaluations: Evaluations, in_units: bool
+) -> list[str]:
+    """What is recorded in each epoch.
+
+    in_units : whether the loss is also known in the targets' own units
+    """
+    wanted = ["loss", "learning_rate", "seconds"]
+    if (trainer.l1 or trainer.l2) and not trainer._conventions.l2_shared:
+        wanted.append("penalty")
+    wanted += trainer.solver.columns
+    if request.gradient_norm or trainer.solver.full_batch:
+        wanted.append("gradient_norm")
+    if in_units:
+        wanted.append("loss_in_units")
+    for name in evaluations.names:
+        wanted.append(f"{name}_loss")
+        if evaluations.metric is not None:
+            wanted.append(f"{name}_metric")
+        if in_units:
+            wanted.append(f"{name}_loss_in_units")
+    return wanted
 
 
 class Recorder:
@@ -54,12 +81,12 @@ class Recorder:
 
 
 def on_slice(
-    trainer: "Trainer",
-    show: Callable[[int], None] | None,
-    saver: Any,
-    recorder: Recorder,
+    trainer: "Trainer", bar: Progress | None, saver: Any, recorder: Recorder
 ) -> Callable[[int, bool], None] | None:
     """What is done between slices, where there is anything to do."""
+    show = trainer._conventions.between_slices
+    if show is None and bar is not None:
+        show = bar.on_slice
     if saver is None:
         return None if show is None else (lambda done, last: show(done))
 

@@ -12,6 +12,7 @@ not even what a restart is, and are the estimators' as well.
 
 import contextvars
 import copy
+import dataclasses
 import functools
 import math
 import queue
@@ -29,6 +30,7 @@ from ..machine import threads
 from .early_stopping import EarlyStopping
 from .history import History
 from .progress import Progress
+from .request import FitRequest
 from .trainer import Trainer
 
 __all__ = ["Pool", "fit_restarts"]
@@ -63,32 +65,26 @@ class _StoppedError(Exception):
     """Another restart has failed, or the call was interrupted."""
 
 
-def fit_restarts(
-    trainer: Trainer, restarts: Any, X: np.ndarray, Y: np.ndarray, **settings: Any
-) -> History:
+def fit_restarts(trainer: Trainer, restarts: Any, request: FitRequest) -> History:
     """`Trainer.fit` with `restarts`, whose docstring says what is returned and raised.
 
     Parameters
     ----------
     restarts : int
         How many.
-    X, Y : ndarray
-        As `Trainer._data` returns them.
-    **settings
-        The fit's other arguments, all of them.
+    request : FitRequest
+        The fit's other arguments.
     """
     restarts = checks.positive_int("restarts", restarts)
-    _check(trainer, restarts, settings)
-    settings.pop("checkpoint")
-    wanted, epochs = settings.pop("progress"), settings["epochs"]
-    network, claim = trainer.network, object()
+    _check(trainer, restarts, request)
+    network, claim, epochs = trainer.network, object(), request.epochs
     with threads.running_fit(trainer.n_threads) as share:
         n_threads = min(restarts, share.now())  # the restarts count as running fits themselves
-    pool, losses = Pool(functools.partial(_restart, trainer, X, Y, settings)), list[float]()
+    pool, losses = Pool(functools.partial(_restart, trainer, request)), list[float]()
     bar = None
     try:
         network._begin_fit("fit", claim)
-        bar = Progress(wanted, restarts * epochs, losses)
+        bar = Progress(request.progress, restarts * epochs, losses)
         pool.start(restarts, n_threads)
         best, best_score = -1, math.inf
         fits: dict[int, _Fit] = {}
@@ -106,7 +102,7 @@ def fit_restarts(
             fits[index] = fit
             if fit.error is not None:
                 continue
-            score = _score(fit.history, settings["early_stopping"])
+            score = _score(fit.history, request.early_stopping)
             # Of equal ones the first by number, whichever is done first.
             if best < 0 or (score, index) < (best_score, best):
                 best, best_score = index, score
@@ -123,21 +119,20 @@ def fit_restarts(
                 bar.close()
 
 
-def _check(trainer: Trainer, restarts: int, settings: dict[str, Any]) -> None:
+def _check(trainer: Trainer, restarts: int, request: FitRequest) -> None:
     """What does not go together with restarts."""
     came = f"restarts is {restarts} and"
-    if settings["checkpoint"] is not None:
+    if request.checkpoint is not None:
         raise InputError(
             f"{came} checkpoint is given; expected None: a checkpoint holds one training. "
             "trainer.save(path) saves the best restart when the fit has returned"
         )
-    callbacks = settings.pop("callbacks")
-    if not (isinstance(callbacks, (tuple, list)) and not callbacks):
+    if not (isinstance(request.callbacks, (tuple, list)) and not request.callbacks):
         raise InputError(
             f"{came} callbacks are given; expected none: the epochs of several trainings end side "
             "by side. Every restart's epochs are in history.restarts when the fit has returned"
         )
-    if settings["epochs"] == 0:
+    if request.epochs == 0:
         raise InputError(f"{came} epochs is 0; expected at least 1, by whose loss one is the best")
     state = trainer._state
     if state.epoch or state.position:
@@ -167,12 +162,7 @@ def _score(history: History, early_stopping: EarlyStopping | None) -> float:
 
 
 def _restart(
-    trainer: Trainer,
-    X: np.ndarray,
-    Y: np.ndarray,
-    settings: dict[str, Any],
-    index: int,
-    go_on: Callable[[int], None],
+    trainer: Trainer, request: FitRequest, index: int, go_on: Callable[[int], None]
 ) -> _Fit:
     """One training from the start; the same whoever makes it, and when."""
     child = copy.copy(trainer)
@@ -183,14 +173,14 @@ def _restart(
         init=child.solver.preferred_init,
         seed=np.random.SeedSequence(child.seed, spawn_key=(index,)),
     )
-    child._between_slices = go_on
+    child._follow(dataclasses.replace(trainer._conventions, between_slices=go_on))
     try:
-        return _Fit(child, child.fit(X, Y, **settings), None)
+        return _Fit(child, child.fit(**request.arguments(progress=False)), None)
     except DivergenceError as error:
         child.history.stop_reason = "diverged"
         return _Fit(child, child.history, error)
     finally:
-        child._between_slices = None
+        child._follow(trainer._conventions)
 
 
 def _all_diverged(fits: list[_Fit]) -> DivergenceError:
@@ -230,7 +220,7 @@ class Pool:
     ----------
     make : callable
         ``make(index, go_on)`` makes one and returns what there is to know of it.  It calls
-        ``go_on(epochs_done)`` again and again, as a trainer does with its ``_between_slices``;
+        ``go_on(epochs_done)`` again and again, as a trainer calls `Conventions.between_slices`;
         this raises where it is to end.
 
     Attributes

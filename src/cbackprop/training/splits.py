@@ -4,14 +4,43 @@ Rows are chosen by number: no row is copied.  The choice is a function of the se
 and, for classes, the targets.
 """
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .. import checks
+from .. import checks, losses
 from ..errors import InputError
+from .request import FitRequest
 
-__all__ = ["classes_of", "rows_of", "split"]
+if TYPE_CHECKING:
+    from .trainer import Trainer
+
+__all__ = ["classes_of", "rows_of", "split", "training_rows"]
+
+
+def training_rows(
+    trainer: "Trainer", request: FitRequest
+) -> tuple[np.ndarray | None, list[np.ndarray | None]]:
+    """The rows to train on (None: all); those of validation and test (None: no rows of X)."""
+    Y = request.Y
+    parts = [
+        rows_of("validation_data", request.validation_data, len(Y)),
+        rows_of("test_data", request.test_data, len(Y)),
+    ]
+    if parts[0] is None and parts[1] is None:
+        return None, [None, None]
+    return split(parts, len(Y), trainer.seed, _stratified_by(trainer, Y))
+
+
+def _stratified_by(trainer: "Trainer", Y: np.ndarray) -> np.ndarray | None:
+    """A class for each row, where the targets are classes."""
+    spec = losses.spec_of(trainer.loss)
+    if spec is None or not spec.class_distribution or not np.isfinite(Y).all():
+        return None
+    distribution = spec.class_distribution[trainer.network.activations[-1]]
+    if distribution == "Bernoulli" and Y.shape[1] > 1:
+        return None  # several yes-or-no answers
+    return classes_of(Y)
 
 
 def rows_of(name: str, value: Any, n_rows: int) -> np.ndarray | float | None:

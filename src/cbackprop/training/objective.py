@@ -1,0 +1,52 @@
+"""What a fit minimises: its loss, weights of outputs, missing targets, units."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .. import checks, losses
+from ..core.gradient.objective import Objective
+from ..errors import InputError
+from .request import FitRequest
+
+if TYPE_CHECKING:
+    from .trainer import Trainer
+
+__all__ = ["objective_of", "python_loss"]
+
+
+def objective_of(trainer: "Trainer", request: FitRequest) -> tuple[Objective, float]:
+    """The objective, and the one factor to the targets' units (0: none, or one for each output)."""
+    network = trainer.network
+    output_weight = checks.as_weights(
+        "output_weight", request.output_weight, network.sizes[-1], what="an output"
+    )
+    units: np.ndarray | None = None
+    unit = 0.0
+    if network.output_scaling is not None:
+        factors = losses.unit_factors(trainer.loss, network.output_scaling.scale)
+        if factors is not None and (factors == factors[0]).all():
+            unit = float(factors[0])
+        else:
+            units = factors
+    objective = losses.objective_for(
+        trainer.loss,
+        network.dtype,
+        output_weight=output_weight,
+        missing=request.missing == "ignore",
+        units=units,
+    )
+    return objective, unit
+
+
+def python_loss(trainer: "Trainer", request: FitRequest, *, weighted: bool) -> Any:
+    """The trainer's loss, a function, as the core calls it.
+
+    weighted : whether the rows have weights
+    """
+    if weighted or request.output_weight is not None or request.missing == "ignore":
+        raise InputError(
+            "loss is a function and weights or missing targets are given; expected the "
+            "function to deal with them, since it alone knows what they mean to it"
+        )
+    return losses.checked_call(trainer.loss, trainer.network.dtype)

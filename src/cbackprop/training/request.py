@@ -1,0 +1,54 @@
+"""What one call of `Trainer.fit` asks for, in one object that its helpers hand on."""
+
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+
+from .early_stopping import EarlyStopping
+
+__all__ = ["FitRequest"]
+
+
+@dataclass(slots=True, eq=False)
+class FitRequest:
+    """The arguments of one call of `Trainer.fit`, whose docstring describes them.
+
+    X and Y are checked, and so are the numbers and flags that need no other argument.  Nobody
+    writes to it: it is not frozen only because that would take a twentieth of what a fit costs.
+    """
+
+    # data
+    X: np.ndarray
+    Y: np.ndarray
+    epochs: int
+    # rows that are held out
+    validation_data: Any = None
+    test_data: Any = None
+    # weights
+    sample_weight: Any = None
+    class_weight: Any = None
+    output_weight: Any = None
+    missing: str = "error"
+    # stopping
+    metric: Any = None
+    early_stopping: EarlyStopping | None = None
+    max_seconds: float | None = None
+    target_loss: float | None = None
+    # recording
+    gradient_norm: bool = False
+    callbacks: Any = ()
+    checkpoint: Any = None
+    progress: bool = False
+    # No more steps than this; negative is without limit.  Not an argument of `fit`.
+    steps: int = -1
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether every output counts once and none is missing."""
+        return self.output_weight is None and self.missing == "error"
+
+    def arguments(self, **others: Any) -> dict[str, Any]:
+        """As `Trainer.fit` takes them; some may be others."""
+        names = (field.name for field in fields(self) if field.name != "steps")
+        return {name: getattr(self, name) for name in names} | others
