@@ -30,7 +30,7 @@ from .draws import Orders, another, draw_parameters, draw_spread, draw_validatio
 from .fitted import HasNetwork
 from .notices import by_parameters, warn
 from .rows import as_rows, predict_rows
-from .runs import Data, HeldOut, Resume, Run, losses_of, train_all
+from .runs import Data, Fit, HeldOut, Resume, Run, losses_of, train_all
 from .solvers import SOLVERS, SolverKind
 from .training import Patience, PeerTrainer
 
@@ -199,88 +199,28 @@ class BaseMLP(CallbackSupport, HasNetwork, BaseEstimator):  # type: ignore[misc]
         if sample_weight is not None:
             sample_weight = _check_sample_weight(sample_weight, X)
         data = Data(as_rows(X), Y, self._row_weights(sample_weight, y))
+        fit = Fit(kind, data, first, incremental, self.__dict__.get("_resume"))
+        random = fit.stream or stream(self.random_state)
         layers = (X.shape[1], *hidden, Y.shape[1])
-
-        resume: Resume | None = self.__dict__.get("_resume")
-        goes_on = resume is not None and (incremental or (not first and kind.goes_on))
-        if goes_on and resume is not None and resume.random is not None and incremental:
-            random = resume.random
-        else:
-            random = stream(self.random_state)
-        if first:
-            network = self._new_network(layers, activations, X.dtype)
-            self._draw(network, random, kind, activations)
-            if self.scaling is not None:
-                self._fit_scaling(network, data)
-        else:
-            network = self._current_network()
-            self._check_unchanged(network, layers, activations)
-        held_out = None
+        network = self._network_for(fit, layers, activations, X.dtype, random)
         if not incremental:
-            held_out = self._held_out(data, random, kind, validation_data)
-        rows = None if held_out is None else held_out.rows
-        n_rows = len(data) if rows is None else len(data) - len(rows)
+            self._hold_out(fit, random, validation_data)
         if first:
             self._begin(network)
-
-        trainer = self._trainer_for(network, kind, data, rows, resume if goes_on else None)
-        first_run = Run(network, random, trainer)
-        runs = [first_run]
-        if self.restarts > 1 and not incremental:
-            for number in range(1, int(self.restarts)):
-                other = another(random, number)
-                drawn = copy.deepcopy(network)
-                self._draw(drawn, other, kind, activations)
-                runs.append(Run(drawn, other, self._trainer_for(drawn, kind, data, rows, None)))
-        if self.batch_size != "auto" and self.batch_size > n_rows and kind.mini_batches:
-            warn(
-                "Got `batch_size` less than 1 or larger than sample size. It is going to be "
-                f"clipped: batch_size is {self.batch_size} and there are {n_rows} rows",
-                UserWarning,
-            )
-        order = resume.order if incremental and resume is not None else None
-        score: float | None = None
-        for run in runs:
-            places = None if held_out is None else held_out.places
-            if kind.mini_batches and (self.shuffle or places is not None):
-                run.orders = Orders(
-                    run.random, n_rows, places=places, shuffle=bool(self.shuffle), order=order
-                )
-                run.trainer.conventions.order = run.orders
-            run.trainer.conventions.rates = self._rates(run.trainer, n_rows, incremental)
-        metric: Callable[[Network], Any] | None = None
-        if held_out is not None:
-            metric = self._metric_for(held_out)
-            if not first:
-                # The weights to beat are those that the fit begins with, on the rows of this fit.
-                score = self._score_before(network, held_out, metric)
-        stops_early = held_out is not None and bool(self.early_stopping)
-        for run in runs:
-            begins = first or run is not first_run
-            run.trainer.conventions.monitor = self._patience(
-                kind, stops_early, incremental, begins, resume, score
-            )
-        settings: dict[str, Any] = {
-            "epochs": 1 if incremental else min(int(self.max_iter), sys.maxsize),
-            "sample_weight": data.weight,
-            "missing": getattr(self, "missing", "error"),
-            "max_seconds": None if self.max_time is None else float(self.max_time),
-        }
-        if held_out is not None:
-            settings["validation_data"] = held_out.as_given()
+        runs = self._runs(fit, network, random, activations)
+        self._warn_of_clipped_batches(fit)
+        self._set_orders_and_rates(fit, runs)
+        metric = None if fit.held_out is None else self._metric_for(fit.held_out)
+        self._set_patience(fit, runs, metric)
+        settings = self._settings(fit)
         if len(runs) > 1:
-            trainer.warn_once(data.Y, (run.trainer for run in runs))
+            runs[0].trainer.warn_once(data.Y, (run.trainer for run in runs))
 
         def train(run: Run) -> None:
             number = runs.index(run) + 1 if len(runs) > 1 else None
             callbacks = self._callbacks(run, number, X, y, kind)
-            run.train(
-                data.X,
-                data.Y,
-                **settings,
-                metric=None if metric is None else metric(run.network),
-                callbacks=callbacks,
-            )
+            of_network = None if metric is None else metric(run.network)
+            run.train(data.X, data.Y, **settings, metric=of_network, callbacks=callbacks)
 
         try:
             train_all(runs, self.n_jobs, train)
@@ -289,11 +229,95 @@ class BaseMLP(CallbackSupport, HasNetwork, BaseEstimator):  # type: ignore[misc]
                 f"{NON_FINITE} {by_parameters(error)}", error.epoch, error.step, error.learning_rate
             ) from None
         finally:
-            run = min(runs, key=lambda run: run.rank(stops_early))
-            self._collect(run, kind, n_rows, stops_early, incremental)
+            run = min(runs, key=lambda run: run.rank(fit.stops_early))
+            self._collect(run, fit)
             self._keep(run, kind, incremental)
         self._tell_convergence(run, kind, incremental)
         return self
+
+    def _network_for(
+        self,
+        fit: Fit,
+        layers: tuple[int, ...],
+        activations: tuple[str, ...],
+        dtype: np.dtype[Any],
+        random: np.random.RandomState,
+    ) -> Network:
+        """A new network with its first weights, or the one to go on with."""
+        if not fit.first:
+            network = self._current_network()
+            self._check_unchanged(network, layers, activations)
+            return network
+        network = self._new_network(layers, activations, dtype)
+        self._draw(network, random, fit.kind, activations)
+        if self.scaling is not None:
+            self._fit_scaling(network, fit.data)
+        return network
+
+    def _runs(
+        self,
+        fit: Fit,
+        network: Network,
+        random: np.random.RandomState,
+        activations: tuple[str, ...],
+    ) -> list[Run]:
+        """The trainings of this call: one, or as many as there are restarts."""
+        kind = fit.kind
+        runs = [Run(network, random, self._trainer_for(fit, network, goes_on=fit.goes_on))]
+        if self.restarts > 1 and not fit.incremental:
+            for number in range(1, int(self.restarts)):
+                other = another(random, number)
+                drawn = copy.deepcopy(network)
+                self._draw(drawn, other, kind, activations)
+                runs.append(Run(drawn, other, self._trainer_for(fit, drawn, goes_on=False)))
+        return runs
+
+    def _warn_of_clipped_batches(self, fit: Fit) -> None:
+        if self.batch_size == "auto" or not fit.kind.mini_batches:
+            return
+        if self.batch_size > fit.n_rows:
+            warn(
+                "Got `batch_size` less than 1 or larger than sample size. It is going to be "
+                f"clipped: batch_size is {self.batch_size} and there are {fit.n_rows} rows",
+                UserWarning,
+            )
+
+    def _set_orders_and_rates(self, fit: Fit, runs: list[Run]) -> None:
+        """In which order each run visits the rows, and with which learning rates."""
+        places = None if fit.held_out is None else fit.held_out.places
+        order = fit.resume.order if fit.incremental and fit.resume is not None else None
+        for run in runs:
+            if fit.kind.mini_batches and (self.shuffle or places is not None):
+                run.orders = Orders(
+                    run.random, fit.n_rows, places=places, shuffle=bool(self.shuffle), order=order
+                )
+                run.trainer.conventions.order = run.orders
+            rates = self._rates(run.trainer, fit.n_rows, fit.incremental)
+            run.trainer.conventions.rates = rates
+
+    def _set_patience(
+        self, fit: Fit, runs: list[Run], metric: Callable[[Network], Any] | None
+    ) -> None:
+        """When each run stops; what a warm start has to beat is known."""
+        score: float | None = None
+        if fit.held_out is not None and metric is not None and not fit.first:
+            # The weights to beat are those that the fit begins with, on the rows of this fit.
+            score = self._score_before(runs[0].network, fit.held_out, metric)
+        for run in runs:
+            begins = fit.first or run is not runs[0]
+            run.trainer.conventions.monitor = self._patience(fit, begins, score)
+
+    def _settings(self, fit: Fit) -> dict[str, Any]:
+        """What all runs are fitted with."""
+        settings: dict[str, Any] = {
+            "epochs": 1 if fit.incremental else min(int(self.max_iter), sys.maxsize),
+            "sample_weight": fit.data.weight,
+            "missing": getattr(self, "missing", "error"),
+            "max_seconds": None if self.max_time is None else float(self.max_time),
+        }
+        if fit.held_out is not None:
+            settings["validation_data"] = fit.held_out.as_given()
+        return settings
 
     def _fit_with_tasks(self, X: Any, y: Any, sample_weight: Any, validation_data: Any) -> Any:
         """`_fit`, as a task of scikit-learn's callbacks where there are any."""
@@ -376,25 +400,20 @@ class BaseMLP(CallbackSupport, HasNetwork, BaseEstimator):  # type: ignore[misc]
                 "others, call fit with warm_start=False"
             )
 
-    def _held_out(
-        self,
-        data: Data,
-        random: np.random.RandomState,
-        kind: SolverKind,
-        validation_data: Any,
-    ) -> HeldOut | None:
-        """What is validated on; None is nothing."""
+    def _hold_out(self, fit: Fit, random: np.random.RandomState, validation_data: Any) -> None:
+        """Set aside what is validated on, if anything is."""
+        data, stops_early = fit.data, bool(self.early_stopping)
         if validation_data is not None:
-            return HeldOut(self._validation_rows(validation_data, data.Y.shape[1]))
-        if not (self.early_stopping and kind.validates):
-            return None
-        stratify = None
-        if self._metric == "accuracy" and data.Y.shape[1] == 1:
-            stratify = data.Y.astype(bool)
-        train, held_out = draw_validation_rows(
-            len(data), self.validation_fraction, random, stratify
-        )
-        return HeldOut(data, held_out, np.argsort(np.argsort(train)))
+            held_out = HeldOut(self._validation_rows(validation_data, data.Y.shape[1]))
+            fit.hold_out(held_out, stops_early)
+        elif stops_early and fit.kind.validates:
+            stratify = None
+            if self._metric == "accuracy" and data.Y.shape[1] == 1:
+                stratify = data.Y.astype(bool)
+            train, rows = draw_validation_rows(
+                len(data), self.validation_fraction, random, stratify
+            )
+            fit.hold_out(HeldOut(data, rows, np.argsort(np.argsort(train))), stops_early)
 
     def _validation_rows(self, given: Any, n_outputs: int) -> Data:
         """`validation_data`, checked."""
@@ -421,24 +440,10 @@ class BaseMLP(CallbackSupport, HasNetwork, BaseEstimator):  # type: ignore[misc]
             )
         return Data(as_rows(X), Y, weight)
 
-    def _trainer_for(
-        self,
-        network: Network,
-        kind: SolverKind,
-        data: Data,
-        rows: np.ndarray | None,
-        resume: Resume | None,
-    ) -> PeerTrainer:
+    def _trainer_for(self, fit: Fit, network: Network, *, goes_on: bool) -> PeerTrainer:
         """The trainer to go on with, or a new one; with the parameters as they are now."""
-        weight, n_rows = data.weight, len(data)
-        if weight is not None or rows is not None:
-            kept = np.ones(n_rows, bool)
-            if rows is not None:
-                kept[rows] = False
-            n_rows = int(kept.sum())
-            mean = 1.0 if weight is None else float(np.mean(weight[kept]))
-        else:
-            mean = 1.0
+        kind, n_rows, mean = fit.kind, fit.n_rows, fit.weight_mean
+        resume = fit.resume if goes_on else None
         l2 = float(self.alpha) if kind.penalised else 0.0
         shared = self.alpha_scaling == "batch"
         if shared:
@@ -489,20 +494,13 @@ class BaseMLP(CallbackSupport, HasNetwork, BaseEstimator):  # type: ignore[misc]
 
         return rates
 
-    def _patience(
-        self,
-        kind: SolverKind,
-        stops_early: bool,
-        incremental: bool,
-        begins: bool,
-        resume: Resume | None,
-        score: float | None,
-    ) -> Patience | None:
-        """When the fit stops; what a warm start has to beat is known."""
-        if not (kind.patient or stops_early):
+    def _patience(self, fit: Fit, begins: bool, score: float | None) -> Patience | None:
+        """When a run stops; a warm start has to beat ``score``, or its loss before."""
+        stops_early, resume = fit.stops_early, fit.resume
+        if not (fit.kind.patient or stops_early):
             return None
         known = None
-        if not (begins or incremental):
+        if not (begins or fit.incremental):
             value, waited = self.best_loss_, 0.0
             if resume is not None and resume.trainer is not None:
                 waited, best = resume.trainer.waited, resume.trainer.best
@@ -607,23 +605,16 @@ class BaseMLP(CallbackSupport, HasNetwork, BaseEstimator):  # type: ignore[misc]
         self._resume: Resume | None = None
         self._scaled_by: str | None = self.scaling
 
-    def _collect(
-        self,
-        run: Run,
-        kind: SolverKind,
-        n_rows: int,
-        stops_early: bool,
-        incremental: bool,
-    ) -> None:
+    def _collect(self, run: Run, fit: Fit) -> None:
         """Attributes from a run, whole or cut short."""
-        history = run.history
+        history, kind, incremental = run.history, fit.kind, fit.incremental
         if run.network is not self._network:
             self._show(run.network)
         if history is None:
             return
         self.n_iter_ = history.n_epochs + (self.n_iter_ if incremental else 0)
         if kind.patient:
-            self.t_ += history.n_epochs * n_rows
+            self.t_ += history.n_epochs * fit.n_rows
         losses = losses_of(history)
         self.loss_curve_ += losses
         if losses:
@@ -636,7 +627,7 @@ class BaseMLP(CallbackSupport, HasNetwork, BaseEstimator):  # type: ignore[misc]
             self.validation_loss_curve_ = (self.validation_loss_curve_ or []) + history[
                 "validation_loss"
             ].tolist()
-        if stops_early:
+        if fit.stops_early:
             best = run.trainer.best
             self.best_loss_ = None
             if best is not None:

@@ -19,9 +19,10 @@ from ..training.restarts import Pool
 from .callbacks import Tasks
 from .draws import Orders
 from .rows import some_rows
+from .solvers import SolverKind
 from .training import PeerTrainer
 
-__all__ = ["Data", "HeldOut", "Resume", "Run", "losses_of", "train_all"]
+__all__ = ["Data", "Fit", "HeldOut", "Resume", "Run", "losses_of", "train_all"]
 
 
 @dataclass
@@ -83,6 +84,74 @@ class Resume:
     def __getstate__(self) -> dict[str, Any]:
         # The trainer is made anew from the estimator's parameters.
         return {**self.__dict__, "trainer": None, "settings": None}
+
+
+class Fit:
+    """One call of `fit` or `partial_fit`: what its trainings share.
+
+    Parameters
+    ----------
+    kind : SolverKind
+    data : Data
+    first : bool
+        The weights are drawn anew.
+    incremental : bool
+        It is `partial_fit`, of one epoch.
+    resume : Resume, optional
+        What the call before has left.
+
+    Attributes
+    ----------
+    n_rows : int
+        How many rows are trained on.
+    held_out : HeldOut or None
+        What is validated on.
+    stops_early : bool
+        Whether the validation score, and not the loss, says which weights are the best.
+    """
+
+    def __init__(
+        self,
+        kind: SolverKind,
+        data: Data,
+        first: bool,
+        incremental: bool,
+        resume: Resume | None,
+    ) -> None:
+        self.kind, self.data = kind, data
+        self.first, self.incremental, self.resume = first, incremental, resume
+        self.n_rows = len(data)
+        self.held_out: HeldOut | None = None
+        self.stops_early = False
+
+    def hold_out(self, held_out: HeldOut, stops_early: bool) -> None:
+        """Validate on these rows."""
+        self.held_out, self.stops_early = held_out, stops_early
+        if held_out.rows is not None:
+            self.n_rows -= len(held_out.rows)
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether with what the solver remembers."""
+        return self.resume is not None and (
+            self.incremental or (not self.first and self.kind.goes_on)
+        )
+
+    @property
+    def stream(self) -> np.random.RandomState | None:
+        """The random numbers that are drawn on from the call before."""
+        return self.resume.random if self.incremental and self.resume is not None else None
+
+    @property
+    def weight_mean(self) -> float:
+        """Of the weights of these rows."""
+        weight = self.data.weight
+        if weight is None:
+            return 1.0
+        kept = np.ones(len(self.data), bool)
+        if self.held_out is not None and self.held_out.rows is not None:
+            kept[self.held_out.rows] = False
+        return float(np.mean(weight[kept]))
 
 
 class Run:
