@@ -7,7 +7,7 @@ import pytest
 from numpy.testing import assert_array_equal
 
 import cbackprop
-from cbackprop.core.fit.early_stopping import StoppingSettings
+from cbackprop.core.fit.early_stopping import StoppingSettings, nothing_remembered
 from cbackprop.training.conventions import Conventions
 
 RNG = np.random.default_rng(0)
@@ -112,7 +112,7 @@ class ContentWithAnyLoss:
     settings = StoppingSettings(target_loss=1e9)
 
     def adopt(self, state, parameters, same_plateau):
-        state.stopping = np.zeros(16)
+        state.stopping = nothing_remembered()
 
 
 def test_the_monitor_decides_when_to_stop():

@@ -13,8 +13,8 @@ from ..core.fit.early_stopping import (
     StoppingSettings,
     best_of,
     fresh_best,
-    fresh_plateau,
     known_best,
+    nothing_remembered,
     plateau_scale,
     waited,
 )
@@ -80,9 +80,7 @@ class Patience:
     def adopt(self, state: Any, parameters: np.ndarray, same_plateau: bool) -> None:
         """Give the trainer's state the memory that this watching needs."""
         if state.stopping is None:
-            state.stopping = np.zeros(16)
-            fresh_best(state.stopping, 0.0)
-            fresh_plateau(state.stopping)
+            state.stopping = nothing_remembered()
         if state.stopping[-1] != self._key:
             fresh_best(state.stopping, self._key)
         if self._known is not None:

@@ -16,6 +16,7 @@ from types import NoneType
 from typing import Any
 
 from .. import checks, solvers
+from ..core.fit.early_stopping import N_REMEMBERED
 from ..core.fit.fit import COLUMNS
 from ..core.fit.state import State, restore_state
 from ..errors import InputError, InputTypeError, ModelFormatError
@@ -58,9 +59,6 @@ PLACE: Kinds = {
     if value is not None
 }
 ARRAYS = [name for name, value in FRESH.items() if value is None]
-
-# The length of what early stopping and a falling rate remember (core/fit/early_stopping.pyx).
-N_REMEMBERED = 16
 
 # Of the losses that are objects of settings, by the names of their classes.
 LOSSES = {cls.__name__: cls for cls in LOSS_SETTINGS}

@@ -11,6 +11,7 @@ from ..core.fit.early_stopping import (
     best_of,
     fresh_best,
     fresh_plateau,
+    nothing_remembered,
     wait_anew,
     waited,
 )
@@ -174,9 +175,7 @@ class Monitor:
         that an earlier fit used up begins anew.
         """
         if state.stopping is None:
-            state.stopping = np.zeros(16)
-            fresh_best(state.stopping, 0.0)
-            fresh_plateau(state.stopping)
+            state.stopping = nothing_remembered()
         if not same_plateau:
             fresh_plateau(state.stopping)
         if self.monitors and (

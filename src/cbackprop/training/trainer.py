@@ -52,10 +52,10 @@ class Trainer:
         May be replaced between two fits: a changed learning rate is honoured, another kind of
         solver starts afresh.
     loss : str, Huber, Quantile or callable
-        "squared_error", "cross_entropy", "poisson", "absolute_error", "huber" or "quantile": the
-        mean over the rows of a batch of the sum over its outputs (docs/mathematics.md).  Or a
-        function ``loss(Y, Y_hat)`` that returns the loss of a batch and its derivative with respect
-        to ``Y_hat``, an array of its shape; called once a batch, nothing is multiplied to it.
+        "squared_error", "cross_entropy" or another of ``cbackprop.losses.LOSSES``: the mean over
+        the rows of a batch of the sum over its outputs (docs/mathematics.md).  Or a function
+        ``loss(Y, Y_hat)`` that returns the loss of a batch and its derivative with respect to
+        ``Y_hat``, an array of its shape; called once a batch, nothing is multiplied to it.
     batch_size : int, optional
         Rows of a step; 1 is one row at a time, the number of rows (or more) is full batch.  None is
         min(200, N), and all rows for the solvers whose ``full_batch`` is True, which take no other.

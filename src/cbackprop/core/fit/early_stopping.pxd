@@ -1,7 +1,7 @@
 from cbackprop.core.linalg.types cimport real
 
-cdef enum:
-    N_REMEMBERED = 16           # numbers that a trainer's state keeps
+cpdef enum:
+    N_REMEMBERED = 16           # numbers that a trainer's state keeps; checkpoints have as many
 
 ctypedef enum Reason:           # why a fit ended
     NOT_YET

@@ -10,6 +10,8 @@ of patience divides the learning rate instead, until that is at most ``least_rat
 from libc.math cimport INFINITY
 from libc.string cimport memcpy
 
+import numpy as np
+
 cdef enum:                      # the numbers
     HAS_BEST
     BEST                        # the best value,
@@ -48,6 +50,13 @@ cdef class StoppingSettings:
         self.stopping.plateau_patience = plateau_patience
         self.stopping.plateau_delta = plateau_delta
         self.stopping.plateau_minimum = plateau_minimum
+
+
+def nothing_remembered():
+    """The numbers of a state that has watched nothing yet."""
+    numbers = np.zeros(N_REMEMBERED)
+    fresh_plateau(numbers)
+    return numbers
 
 
 def fresh_best(numbers, double key):
