@@ -10,7 +10,7 @@ LEVELS = dispatch.available_levels()
 DTYPES = (np.float64, np.float32)
 LENGTHS = (*range(50), 257, 1000)
 ADAM = {"a": 0.003, "c": 1.7, "epsilon": 1e-8, "beta_1": 0.9, "beta_2": 0.999}
-NADAM = {"a_g": 0.002, "a_m": 0.003, "c": 1.7, "epsilon": 1e-8, "beta_1": 0.9, "beta_2": 0.999}
+NADAM = {"a_g": 0.002, "a_m": 0.01, "c": 1.7, "epsilon": 1e-8, "beta_1": 0.9, "beta_2": 0.999}
 RPROP = {"increase": 1.2, "decrease": 0.5, "least": 0.05, "most": 2.0}
 
 
@@ -168,6 +168,7 @@ RULES = {
     "momentum": (3, lambda level, *x: kernels.run_momentum(level, 0.3, 0.9, *x)),
     "nesterov": (3, lambda level, *x: kernels.run_momentum(level, 0.3, 0.9, *x, nesterov=True)),
     "adam": (4, lambda level, *x: kernels.run_adam(level, *ADAM.values(), *x)),
+    "nadam": (4, lambda level, *x: kernels.run_nadam(level, *NADAM.values(), *x)),
     "amsgrad": (5, lambda level, *x: kernels.run_adam(level, *ADAM.values(), *x)),
     "nadam": (4, lambda level, *x: kernels.run_nadam(level, *NADAM.values(), *x)),
     "rprop": (5, lambda level, *x: kernels.run_rprop(level, *RPROP.values(), True, *x)),
@@ -180,7 +181,7 @@ RULES = {
 def test_a_vector_may_be_cut_anywhere(level, dtype, rule):
     count, run = RULES[rule]
     n = 131
-    whole = [np.abs(x) if rule in ("adam", "amsgrad") else x for x in vectors(count, n, dtype)]
+    whole = [np.abs(x) if "ad" in rule else x for x in vectors(count, n, dtype)]
     for cuts in ([1], [64], [130], [7, 8, 50, 99]):
         parts = [x.copy() for x in whole]
         at_once = [x.copy() for x in whole]
@@ -194,7 +195,9 @@ def test_a_vector_may_be_cut_anywhere(level, dtype, rule):
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
-@pytest.mark.parametrize("rule", ["sgd", "momentum", "nesterov", "adam", "amsgrad", "rprop"])
+@pytest.mark.parametrize(
+    "rule", ["sgd", "momentum", "nesterov", "adam", "nadam", "amsgrad", "rprop"]
+)
 def test_divergence_is_seen_in_the_parameters(level, dtype, rule, bad):
     """That is where it is looked for."""
     count, run = RULES[rule]
@@ -300,6 +303,45 @@ def test_adam_equals_pytorch(amsgrad, weight_decay):
     got = adam_run(gradients, start.copy(), 0.02, weight_decay, amsgrad)
     assert np.abs(got - start).max() > 0.2
     np.testing.assert_allclose(got, W.detach().numpy(), rtol=0, atol=1e-14 * np.abs(got).max())
+
+
+def nadam_run(gradients, W, lr):
+    """W after a step on each gradient, with the scalars that updates.h names."""
+    m, v, product = np.zeros_like(W), np.zeros_like(W), 1.0
+    for t, g in enumerate(gradients, start=1):
+        mu, mu_next = (0.9 * (1 - 0.96 ** (0.004 * s) / 2) for s in (t, t + 1))
+        product *= mu
+        a_g, a_m = lr * (1 - mu) / (1 - product), lr * mu_next / (1 - product * mu_next)
+        c = 1 / np.sqrt(1 - 0.999**t)
+        kernels.run_nadam(LEVELS[-1], a_g, a_m, c, 1e-8, 0.9, 0.999, g, m, v, W)
+    return W
+
+
+def test_nadam_follows_the_paper():
+    """Dozat's Algorithm 2, with a schedule of mu: m_hat and v_hat as they are named there."""
+    gradients, start = gradients_of_all_sizes()
+    w, m, v, mus = start.copy(), 0.0, 0.0, []
+    for t, g in enumerate(gradients, start=1):
+        mus = [0.9 * (1 - 0.5 * 0.96 ** (0.004 * s)) for s in range(1, t + 2)]
+        m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g**2
+        m_hat = mus[t] * m / (1 - np.prod(mus)) + (1 - mus[t - 1]) * g / (1 - np.prod(mus[:-1]))
+        w = w - 0.02 * m_hat / (np.sqrt(v / (1 - 0.999**t)) + 1e-8)
+    got = nadam_run(gradients, start.copy(), 0.02)
+    assert np.abs(got - start).max() > 0.2
+    np.testing.assert_allclose(got, w, rtol=0, atol=1e-13 * np.abs(got).max())
+
+
+@pytest.mark.slow
+def test_nadam_equals_pytorch():
+    torch = pytest.importorskip("torch")
+    gradients, start = gradients_of_all_sizes()
+    W = torch.tensor(start, requires_grad=True)
+    optimizer = torch.optim.NAdam([W], lr=0.02)
+    for g in gradients:
+        W.grad = torch.from_numpy(g)
+        optimizer.step()
+    got = nadam_run(gradients, start.copy(), 0.02)
+    np.testing.assert_allclose(got, W.detach().numpy(), rtol=0, atol=1e-13 * np.abs(got).max())
 
 
 def test_folded_adam_equals_scikit_learn():

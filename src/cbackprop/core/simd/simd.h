@@ -22,10 +22,10 @@
  *     leaky_relu  h > 0 ? h : 0.01 h         z > 0 ? 1 : 0.01
  *     elu         h > 0 ? h : exp(h) - 1     z > 0 ? 1 : z + 1
  *     softplus    log(1 + exp(h))            1 / (1 + exp(-h))
- *     silu        h s, s = 1 / (1 + exp(-h)) s (1 + h (1 - s)); within 1.5 units of 1/4 for h in
- *                                            [-1.6, -1], where it crosses 0
- *     gelu        h Phi(h), by erf           Phi(h) + h phi(h); within 1.5 units of 1/4 for h in
- *                                            [-1, -0.5], where it crosses 0
+ *     silu        h s, s = 1 / (1 + exp(-h)) s (1 + h (1 - s)); from -1.8 to -0.7, where it
+ *                                            crosses 0, within 1.5 units of 1/4
+ *     gelu        h Phi(h), by erf           Phi(h) + h phi(h); from -1.8 to -0.3, where it crosses
+ *                                            0, within 2.5 units of 1/4
  *     softsign    h / (1 + |h|)              (1 - |z|)^2
  *     gaussian    exp(-h^2)                  -2 h z
  *     sine        sin h                      cos h; both to |h| = 2^22.  Up to 2^48 they are right

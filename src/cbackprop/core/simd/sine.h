@@ -106,7 +106,9 @@ CBP_INLINE V WN(sine)(V h, V *slope)
     const V c = (r2 * 2.4418251996394247e-05f - 0.001388718606904149f) * r2 + 0.04166664183139801f;
 #endif
     const V sin_r = r + ((r * r2) * s + tail);
-    const V cos_r = (T)1 - (r2 * (T)0.5 - (r4 * c - r * tail));
+    V lost = r * tail;
+    CBP_OPAQUE_VECTOR(lost);
+    const V cos_r = (T)1 - (r2 * (T)0.5 - (r4 * c - lost));
     const M odd = -(quadrant & 1);
     const M turned = quadrant << (8 * SIZE - 2), turned_next = (quadrant + 1) << (8 * SIZE - 2);
     *slope = WN(from_bits)(WN(bits)(WN(select)(odd, sin_r, cos_r)) ^ (turned_next & SIGN_BIT));

@@ -5,18 +5,21 @@
  * product, which rounds a subnormal result once.  |h| is bounded where value and slope have become 0
  * or their limits, so that no infinity meets a 0; NaN stays.
  *
- * Where a compiler fuses a product with a sum, the value must come out the same with its slope and
- * without: no product here is both an addend of the value and used for the slope.
+ * The value must come out the same with its slope and without, whatever products the compiler fuses
+ * with sums: no product is both a term of the value and used for the slope, and where either of two
+ * products could be fused, or one with two sums, it is opaque.
  */
 #if SIZE == 8
 #define FARTHEST (-752.0)     /* 752 exp(-752) rounds to 0 */
 #define GAUSSIAN_FARTHEST 27.4 /* 2 a exp(-a^2) rounds to 0 */
 #define GELU_FARTHEST 38.7     /* a phi(a) rounds to 0 */
+#define CENTRE 5.5
 #define UPPER_HALF ((BITS)0xfffffffff8000000) /* 26 of 53 digits */
 #else
 #define FARTHEST LOWEST
 #define GAUSSIAN_FARTHEST 10.4f
 #define GELU_FARTHEST 14.6f
+#define CENTRE 5
 #define UPPER_HALF ((BITS)0xfffff000) /* 12 of 24 digits */
 #endif
 
@@ -34,9 +37,9 @@ CBP_INLINE V WN(softplus)(V h, V *slope)
     return WN(at_least)(WN(set)(0), h) + WN(select)(tiny, e, log_part);
 }
 
-/* With a = |h|, e = exp(-a), p = sigma(a) = 1 / (1 + e), so that sigma(-a) = e p:
- *     h < 0    value -a e p    slope  e p (1 - a p) = e p p (e - (a - 1))
- *     else     value  h p      slope  p (1 + a e p)
+/* With a = |h|, e = exp(-a), p = sigma(a) = 1 / (1 + e), s = sigma(-a) = e p and t = a s:
+ *     h < 0    value  -t     slope s (1 - a p) = s (t - (a - 1))
+ *     else     value  h p    slope p (1 + t)
  * a - 1 is exact near the slope's zero at -1.278. */
 CBP_INLINE V WN(silu)(V h, V *slope)
 {
@@ -44,10 +47,11 @@ CBP_INLINE V WN(silu)(V h, V *slope)
     const V a = -minus_a;
     const V e = WN(exp_lifted)(minus_a, WN(set)(LIFTING(LIFT)));
     const V p = LIFTED / (e + LIFTED);
-    const V sigma = e * p;
-    const V t = (a * sigma) * (1 / LIFTED);
-    const V below = (sigma * p) * (e * (1 / LIFTED) - (a - (T)1));
-    *slope = WN(by_sign)(h, below * (1 / LIFTED), p + p * t);
+    const V s = e * p; /* lifted */
+    V t = (a * s) * (1 / LIFTED);
+    CBP_OPAQUE_VECTOR(t);
+    const V below = (s * (t - (a - (T)1))) * (1 / LIFTED);
+    *slope = WN(by_sign)(h, below, p * t + p);
     return WN(by_sign)(h, -t, h * p);
 }
 
@@ -58,7 +62,8 @@ CBP_INLINE V WN(exp_minus_square)(T scale, V a)
 {
     const V upper = WN(from_bits)(WN(bits)(a) & UPPER_HALF);
     const V square = (upper * upper) * -scale;
-    const V rest = ((a + upper) * -scale) * (a - upper);
+    V rest = ((a + upper) * -scale) * (a - upper);
+    CBP_OPAQUE_VECTOR(rest);
     return WN(exp_of)(1, square, rest, WN(set)(LIFTING(LIFT)));
 }
 
@@ -71,50 +76,65 @@ CBP_INLINE V WN(gaussian)(V h, V *slope)
     return e * (1 / LIFTED);
 }
 
-/* Phi(-a) exp(a^2 / 2) = erfcx(a / sqrt 2) / 2 for 0 <= a <= GELU_FARTHEST: a fraction whose
- * coefficients are all positive, so that nothing cancels.  Fitted to the relative error, by least
- * squares in 60 digits, the fraction's denominator and each point's weight from the round before
- * (Lawson), at 120 points that are Chebyshev's in (a - 4) / (a + 4); relative error 2^-59.9, float32
- * 2^-27.3. */
-CBP_INLINE V WN(phi_scaled)(V a)
+/* Phi(-a) = exp(-a^2 / 2) (1/2 + s(t)) / (1 + a) with t = (a - CENTRE) / (a + CENTRE), for 0 <= a <=
+ * GELU_FARTHEST.  s is a polynomial, within [-0.1, 0], so that a rounding within it, or of t, does
+ * little harm.  It is fitted to the relative error of 1/2 + s, by weighted least squares in 60 digits
+ * at Chebyshev's points in t, each point's weight times its error again and again (Lawson); 2^-57.8,
+ * float32 2^-29.2. */
+CBP_INLINE V WN(phi_numerator)(V a)
 {
-    const V a2 = a * a;
+    const V t = (a - (T)CENTRE) / (a + (T)CENTRE);
+    const V t2 = t * t;
 #if SIZE == 8
-    const V p_even = ((((a2 * 2.2383100226806716e-07 + 0.00010645170928253596) * a2 +
-                     0.007117145016870584) * a2 + 0.13197646732206625) * a2 + 0.679422799430981)
-                     * a2 + 0.5;
-    const V p_odd = (((a2 * 6.9666584095476e-06 + 0.0010387164328721785) * a2 +
-                    0.03564420437172116) * a2 + 0.35720196170831814) * a2 + 0.8278047388022863;
-    const V q_even = ((((a2 * 1.7462822949098237e-05 + 0.002621138803117343) * a2 +
-                     0.0919155211341117) * a2 + 0.9796867254060948) * a2 + 2.8164506121291213) *
-                     a2 + 1.0;
-    const V q_odd = ((((a2 * 5.610611190240016e-07 + 0.0002673959254862131) * a2 +
-                    0.018105749666933724) * a2 + 0.3481279151045729) * a2 + 2.000820884162258) *
-                    a2 + 2.453494038407438;
+    const V even = ((((((((((t2 * -1.0933206096918915e-09 + 6.047822659977085e-09) * t2 -
+        4.279991892889339e-08) * t2 + 4.4854993244834565e-07) * t2 - 4.693787955025374e-06) * t2 +
+        3.885870954485302e-05) * t2 - 8.14708177840621e-05) * t2 - 0.004252400927132662) * t2 -
+        0.018229966319459914) * t2 - 0.02141363456770068) * t2 + 0.03618652602924515) * t2 -
+        0.04277248883666873;
+    const V odd = (((((((((t2 * -3.947432265606552e-09 + 3.4394126559617156e-08) * t2 -
+        2.1478265481207128e-07) * t2 + 1.059591030319767e-06) * t2 - 4.84861171576307e-07) * t2 -
+        9.055957474234281e-05) * t2 + 0.0011587134582364475) * t2 + 0.010221481362608609) * t2 +
+        0.02430507846630142) * t2 + 0.0022150251247900713) * t2 - 0.08833898904448793;
 #else
-    const V p_even = (a2 * 0.00413135951384902f + 0.18353503942489624f) * a2 + 0.5f;
-    const V p_odd = a2 * 0.0407344289124012f + 0.43869927525520325f;
-    const V q_even = (a2 * 0.10211238265037537f + 1.2037479877471924f) * a2 + 1.0f;
-    const V q_odd = (a2 * 0.010355666279792786f + 0.47026243805885315f) * a2 + 1.6752835512161255f;
+    const V even = ((((t2 * 0.00020367604156490415f - 0.001710235490463674f) * t2 -
+        0.015157252550125122f) * t2 - 0.026402952149510384f) * t2 + 0.03103046305477619f) * t2 -
+        0.03848417103290558f;
+    const V odd = (((t2 * -4.2628729715943336e-05f + 0.006536591798067093f) * t2 +
+        0.024535443633794785f) * t2 + 0.010002403520047665f) * t2 - 0.09155227988958359f;
 #endif
-    return (a * p_odd + p_even) / (a * q_odd + q_even);
+    return t * odd + even;
 }
 
-/* With a = |h|, Phi(-a) = exp(-a^2 / 2) phi_scaled(a) and h phi(h) = +-exp(-a^2 / 2) a / sqrt(2 pi):
- *     h < 0    value -a Phi(-a)         slope  -d
- *     else     value  h (1 - Phi(-a))   slope 1 + d,   d = exp(-a^2 / 2) (a / sqrt(2 pi) - ...) */
+/* With a = |h|, q = Phi(-a) and d = a phi(a) - q, where phi(a) = exp(-a^2 / 2) / sqrt(2 pi):
+ *     h < 0    value  -a q     slope  -d
+ *     else     value h - a q   slope 1 + d
+ * and for a < 1/2, where that loses digits, with q = 1/2 - Phi(-a) and d = a phi(a) + q:
+ *     h < 0    value h / 2 + a q     slope 1/2 - d
+ *     else     value h / 2 + a q     slope 1/2 + d */
 CBP_INLINE V WN(gelu)(V h, V *slope)
 {
+    const V zero = WN(set)(0), lifted_half = WN(set)((T)0.5 * LIFTED);
     const V a = WN(at_most)(WN(set)(GELU_FARTHEST), WN(from_bits)(WN(bits)(h) & ~SIGN_BIT));
+    const M small = WN(less)(a, WN(set)((T)0.5));
     const V e = WN(exp_minus_square)((T)0.5, a);
-    const V scaled = WN(phi_scaled)(a);
-    const V d = (a * (T)0.3989422804014327 - scaled) * e;
-    const V phi = e * scaled;
-    *slope = WN(by_sign)(h, d * (-1 / LIFTED), d * (1 / LIFTED) + (T)1);
-    return WN(by_sign)(h, (a * phi) * (-1 / LIFTED), h * ((T)1 - phi * (1 / LIFTED)));
+    /* Exact: of the sums below each has one rounding of its size. */
+    V half = e * (T)0.5;
+    CBP_OPAQUE_VECTOR(half);
+    V es = e * WN(phi_numerator)(a);
+    CBP_OPAQUE_VECTOR(es);
+    const V least = ((lifted_half - half) - es) + a * lifted_half;
+    /* Minus q where it is to be subtracted */
+    const V q = WN(select)(small, least, -es - half) / (a + (T)1);
+    V aq = (a * q) * (1 / LIFTED);
+    CBP_OPAQUE_VECTOR(aq);
+    const V d = ((a * (T)0.3989422804014327) * e + q) * (1 / LIFTED);
+    const V h_above = WN(at_least)(zero, h), one_above = WN(by_sign)(h, zero, WN(set)(1));
+    *slope = WN(select)(small, WN(set)((T)0.5), one_above) + WN(by_sign)(h, -d, d);
+    return WN(select)(small, h * (T)0.5, h_above) + aq;
 }
 
 #undef FARTHEST
 #undef GAUSSIAN_FARTHEST
 #undef GELU_FARTHEST
+#undef CENTRE
 #undef UPPER_HALF

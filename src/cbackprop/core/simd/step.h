@@ -245,8 +245,8 @@ CBP_INLINE void WN(step_sigma_loop)(const int activation, T *Z, ptrdiff_t rows, 
 }
 
 /* The same of any activation, and slope = sigma'(H) */
-static void WN(step_sigma_keeping)(int activation, T *Z, T *slope, ptrdiff_t rows, ptrdiff_t n,
-                                   ptrdiff_t padded)
+static CBP_NOINLINE void WN(step_sigma_keeping)(int activation, T *Z, T *slope, ptrdiff_t rows,
+                                                ptrdiff_t n, ptrdiff_t padded)
 {
     for (ptrdiff_t r = 0; r < rows; r++, Z += padded, slope += padded)
         for (ptrdiff_t h = 0; h < n; h += W) {
@@ -283,7 +283,8 @@ CBP_INLINE void WN(step_delta_loop)(const int activation, const WN(scratch) *to,
 }
 
 /* The same of any activation */
-static void WN(step_delta_keeping)(int activation, const WN(scratch) *to, ptrdiff_t n, T alpha)
+static CBP_NOINLINE void WN(step_delta_keeping)(int activation, const WN(scratch) *to, ptrdiff_t n,
+                                                T alpha)
 {
     for (ptrdiff_t i = 0; i < n; i += W) {
         V slope;
@@ -367,10 +368,16 @@ CBP_INLINE void WN(step_hidden_loop)(const int activation, const WN(scratch) *to
     }
 }
 
+static CBP_NOINLINE void WN(step_hidden_keeping)(const WN(scratch) *to, ptrdiff_t rows,
+                                                 ptrdiff_t n_out)
+{
+    WN(step_hidden_loop)(CBP_KEPT, to, to->slope, rows, n_out);
+}
+
 static void WN(step_hidden)(int activation, const WN(scratch) *to, ptrdiff_t rows, ptrdiff_t n_out)
 {
 #define LOOP(a) WN(step_hidden_loop)(a, to, to->Z, rows, n_out)
-#define OTHERS WN(step_hidden_loop)(CBP_KEPT, to, to->slope, rows, n_out)
+#define OTHERS WN(step_hidden_keeping)(to, rows, n_out)
     FOR_EACH_ACTIVATION(LOOP, OTHERS)
 #undef LOOP
 #undef OTHERS

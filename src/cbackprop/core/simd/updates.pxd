@@ -11,9 +11,9 @@ cdef extern from "updates.h" nogil:
         void (*adam)(double a, double c, double epsilon, double beta_1, double beta_2,
                      double one_minus_beta_1, double one_minus_beta_2, const double *g, double *m,
                      double *v, double *W, ptrdiff_t n) noexcept nogil
-        void (*nadam)(double a_g, double a_m, double c, double epsilon, double beta_1, double beta_2,
-                      double one_minus_beta_1, double one_minus_beta_2, const double *g, double *m,
-                      double *v, double *W, ptrdiff_t n) noexcept nogil
+        void (*nadam)(double a_g, double a_m, double c, double epsilon, double beta_1,
+                      double beta_2, double one_minus_beta_1, double one_minus_beta_2,
+                      const double *g, double *m, double *v, double *W, ptrdiff_t n) noexcept nogil
         void (*amsgrad)(double a, double c, double epsilon, double beta_1, double beta_2,
                         double one_minus_beta_1, double one_minus_beta_2, const double *g,
                         double *m, double *v, double *v_max, double *W, ptrdiff_t n) noexcept nogil
@@ -33,9 +33,9 @@ cdef extern from "updates.h" nogil:
         void (*adam)(float a, float c, float epsilon, float beta_1, float beta_2,
                      float one_minus_beta_1, float one_minus_beta_2, const float *g, float *m,
                      float *v, float *W, ptrdiff_t n) noexcept nogil
-        void (*nadam)(float a_g, float a_m, float c, float epsilon, float beta_1, float beta_2,
-                      float one_minus_beta_1, float one_minus_beta_2, const float *g, float *m,
-                      float *v, float *W, ptrdiff_t n) noexcept nogil
+        void (*nadam)(float a_g, float a_m, float c, float epsilon, float beta_1,
+                      float beta_2, float one_minus_beta_1, float one_minus_beta_2,
+                      const float *g, float *m, float *v, float *W, ptrdiff_t n) noexcept nogil
         void (*amsgrad)(float a, float c, float epsilon, float beta_1, float beta_2,
                         float one_minus_beta_1, float one_minus_beta_2, const float *g,
                         float *m, float *v, float *v_max, float *W, ptrdiff_t n) noexcept nogil

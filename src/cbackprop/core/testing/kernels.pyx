@@ -467,19 +467,19 @@ def run_adam(str level, double a, double c, double epsilon, double beta_1, doubl
     if real is double:
         if v_max is None:
             _rules_f64(level).adam(a, c, epsilon, beta_1, beta_2, 1 - beta_1, 1 - beta_2,
-                             _const_at(g), _at(m), _at(v), _at(W), n)
+                                   _const_at(g), _at(m), _at(v), _at(W), n)
         else:
             _rules_f64(level).amsgrad(a, c, epsilon, beta_1, beta_2, 1 - beta_1, 1 - beta_2,
-                                _const_at(g), _at(m), _at(v), _at(v_max), _at(W), n)
+                                      _const_at(g), _at(m), _at(v), _at(v_max), _at(W), n)
     else:
         if v_max is None:
-            _rules_f32(level).adam(<float>a, <float>c, <float>epsilon, <float>beta_1, <float>beta_2,
-                             <float>(1 - beta_1), <float>(1 - beta_2), _const_at(g), _at(m),
-                             _at(v), _at(W), n)
+            _rules_f32(level).adam(<float>a, <float>c, <float>epsilon, <float>beta_1,
+                                   <float>beta_2, <float>(1 - beta_1), <float>(1 - beta_2),
+                                   _const_at(g), _at(m), _at(v), _at(W), n)
         else:
-            _rules_f32(level).amsgrad(<float>a, <float>c, <float>epsilon, <float>beta_1, <float>beta_2,
-                                <float>(1 - beta_1), <float>(1 - beta_2), _const_at(g), _at(m),
-                                _at(v), _at(v_max), _at(W), n)
+            _rules_f32(level).amsgrad(<float>a, <float>c, <float>epsilon, <float>beta_1,
+                                      <float>beta_2, <float>(1 - beta_1), <float>(1 - beta_2),
+                                      _const_at(g), _at(m), _at(v), _at(v_max), _at(W), n)
 
 
 def run_nadam(str level, double a_g, double a_m, double c, double epsilon, double beta_1,
@@ -507,11 +507,11 @@ def run_rprop(str level, double increase, double decrease, double least, double 
     _same(move.shape[0], n)
     _same(W.shape[0], n)
     if real is double:
-        _rules_f64(level).rprop(increase, decrease, least, most, worse, _const_at(g), _at(g_before),
-                          _at(step), _at(move), _at(W), n)
+        _rules_f64(level).rprop(increase, decrease, least, most, worse, _const_at(g),
+                                _at(g_before), _at(step), _at(move), _at(W), n)
     else:
         _rules_f32(level).rprop(<float>increase, <float>decrease, <float>least, <float>most, worse,
-                          _const_at(g), _at(g_before), _at(step), _at(move), _at(W), n)
+                                _const_at(g), _at(g_before), _at(step), _at(move), _at(W), n)
 
 
 def run_penalty(str level, double l2, double l1, const real[::1] W, real[::1] g):
