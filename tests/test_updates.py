@@ -170,7 +170,6 @@ RULES = {
     "adam": (4, lambda level, *x: kernels.run_adam(level, *ADAM.values(), *x)),
     "nadam": (4, lambda level, *x: kernels.run_nadam(level, *NADAM.values(), *x)),
     "amsgrad": (5, lambda level, *x: kernels.run_adam(level, *ADAM.values(), *x)),
-    "nadam": (4, lambda level, *x: kernels.run_nadam(level, *NADAM.values(), *x)),
     "rprop": (5, lambda level, *x: kernels.run_rprop(level, *RPROP.values(), True, *x)),
     "penalty": (2, lambda level, *x: kernels.run_penalty(level, 0.01, 0.3, *x)),
     "scale": (1, lambda level, *x: kernels.run_scale(level, 0.999, *x)),

@@ -68,7 +68,10 @@ def affine(const real[:, ::1] A, const real[:, ::1] W, const real[::1] b, real[:
 
 
 def activate(int activation, const real[:, ::1] H, real[:, ::1] Z, real[:, ::1] sigma_prime):
-    """Z = sigma(H) and sigma_prime = sigma'(H); of softmax, whose derivative is a matrix, Z alone."""
+    """Z = sigma(H) and sigma_prime = sigma'(H).
+
+    Of softmax, whose derivative is a matrix, Z alone.
+    """
     cdef Py_ssize_t n = H.shape[0] * H.shape[1]
     cdef Py_ssize_t i
     if not (H.shape[0] == Z.shape[0] == sigma_prime.shape[0]
@@ -120,5 +123,6 @@ def output_delta(Plan plan not None, Objective objective not None, real[:, ::1] 
                                     objective.goal.missing, &weight[0, 0], N, n_out)
         total = backprop.output_delta(
             &plan.net, &objective.goal, &Y[0, 0],
-            of_rows if objective.goal.plain else &weight[0, 0], N, &kept[0, 0], &delta_O[0, 0], N, 0)
+            of_rows if objective.goal.plain else &weight[0, 0], N, &kept[0, 0], &delta_O[0, 0], N,
+            0)
     return objective.goal.factor * total
