@@ -17,6 +17,7 @@ import numpy as np
 
 from .. import checks, losses
 from ..activations import ACTIVATIONS, canonical
+from ..core.fit import claims
 from ..core.gradient import evaluate
 from ..core.gradient.objective import Objective
 from ..core.gradient.plan import Plan
@@ -29,9 +30,8 @@ from .scaling import Scaling
 
 __all__ = ["Network"]
 
-# The networks being trained in this process, by id (a running fit keeps its network alive), each
-# with the claim of the call that trains it.  No lock: each change is one call of a dict's method.
-_busy: dict[int, object] = {}
+# The networks that are being trained in this process.
+_busy = claims.busy
 
 # A forked child trains nothing yet, whatever its parent did.
 if hasattr(os, "register_at_fork"):
@@ -695,9 +695,7 @@ class Network:
                 "wait for it, or train a copy.deepcopy of the network"
             )
 
-    def _end_fit(self, claim: object) -> None:
-        if _busy.get(id(self)) is claim:  # nobody else takes it away then
-            del _busy[id(self)]
+    _end_fit = claims.end_fit
 
     @contextmanager
     def _writing(self, what: str) -> Iterator[None]:

@@ -138,12 +138,13 @@ class FitRun:
     def run(self) -> History:
         """Train; the history of this call.  Raises what `Trainer.fit` says."""
         trainer, request, network = self._trainer, self._request, self._trainer.network
-        recorder = Recorder(
+        columns = columns_of(
             trainer,
-            columns_of(
-                trainer, request, self._evaluations, self._unit != 0 or self._objective.has_units
-            ),
+            self._evaluations,
+            gradient_norm=request.gradient_norm,
+            in_units=self._unit != 0 or self._objective.has_units,
         )
+        recorder = Recorder(trainer, columns)
         records, claim, bar = recorder.records, object(), None
         outcome: tuple[Any, ...] = ()
         try:
@@ -169,10 +170,12 @@ class FitRun:
                 if self._leaves_posterior and outcome[0] == "stopped":
                     self._leave_posterior(share.most())
         finally:
-            recorder.update()
-            network._end_fit(claim)
-            if bar is not None:
-                bar.close()
+            try:
+                recorder.deliver(trainer)
+            finally:
+                network._end_fit(claim)
+                if bar is not None:
+                    bar.close()
         if outcome[0] != "stopped":
             raise_failure(trainer, request, self._evaluations, outcome)
         return self._told(recorder.history, outcome[1])

@@ -133,10 +133,10 @@ class History(Mapping[str, np.ndarray]):
         for column in columns.values():
             column.extend(_NAN * (self.n_epochs - len(column)))
 
-    def _drop_last(self, n_epochs: int) -> None:
-        """Forget some epochs: the training has been rolled back."""
-        for column in self._columns.values():
-            del column[len(column) - n_epochs :]
+    def _columns_with(self, names: Iterable[str]) -> "dict[str, array[float]]":
+        """The columns, and beside them those of other names: NaN for the epochs so far."""
+        new = {name: _NAN * self.n_epochs for name in names if name not in self._columns}
+        return {**self._columns, **new}
 
     # --- a mapping ---------------------------------------------------------------------------
 

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..core.fit.records import Delivery
 from .evaluation import Evaluations
 from .history import History
 from .progress import Progress
-from .request import FitRequest
 
 if TYPE_CHECKING:
     from .trainer import Trainer
@@ -18,7 +18,7 @@ __all__ = ["Recorder", "columns_of", "on_slice"]
 
 
 def columns_of(
-    trainer: "Trainer", request: FitRequest, evaluations: Evaluations, in_units: bool
+    trainer: "Trainer", evaluations: Evaluations, *, gradient_norm: bool, in_units: bool
 ) -> list[str]:
     """What is recorded in each epoch.
 
@@ -28,7 +28,7 @@ def columns_of(
     if (trainer.l1 or trainer.l2) and not trainer._conventions.l2_shared:
         wanted.append("penalty")
     wanted += trainer.solver.columns
-    if request.gradient_norm or trainer.solver.full_batch:
+    if gradient_norm or trainer.solver.full_batch:
         wanted.append("gradient_norm")
     if in_units:
         wanted.append("loss_in_units")
@@ -41,41 +41,28 @@ def columns_of(
     return wanted
 
 
-class Recorder:
+class Recorder(Delivery):
     """From the core's records to the two histories: this call's and the trainer's.
 
-    `records` are this call's history itself, which grows with them.
+    `records` are this call's history itself, which grows with them.  `deliver(trainer)` brings the
+    trainer's to where they are, in one piece: a signal that arrives finds both alike.
     """
 
     def __init__(self, trainer: "Trainer", columns: Iterable[str]) -> None:
-        self._trainer = trainer
-        self._delivered = 0
         before = trainer.history
         self.history = History(before.first_epoch + before.n_epochs, columns=columns)
         self.records = self.history._columns
-
-    def update(self) -> None:
-        """Bring the histories to where the records are, back as well as forth."""
-        n_epochs = len(self.records["loss"])
-        if n_epochs == self._delivered:
-            return
-        if n_epochs < self._delivered:
-            self._trainer.history._drop_last(self._delivered - n_epochs)
-        else:
-            new = self.records
-            if self._delivered:
-                new = {name: column[self._delivered :] for name, column in new.items()}
-            self._trainer.history._extend(**new)
-        self._delivered = n_epochs
+        self.trainer = trainer
+        super().__init__(self.records)
 
     def tell(self, epoch: int, callbacks: tuple[Any, ...]) -> bool:
         """Call the callbacks; whether one of them wants to stop."""
-        self.update()
+        self.deliver(self.trainer)
         stop = False
         for callback in callbacks:
             record: dict[str, Any] = {"epoch": epoch}
             record |= {name: column[-1] for name, column in self.records.items()}
-            answer = callback.on_epoch_end(self._trainer, record)
+            answer = callback.on_epoch_end(self.trainer, record)
             stop |= isinstance(answer, (bool, np.bool_)) and bool(answer)
         return stop
 
@@ -94,7 +81,7 @@ def on_slice(
         if show is not None:
             show(done)
         if last or saver.due(trainer.epoch, time.monotonic()):
-            recorder.update()
+            recorder.deliver(trainer)
             saver.save(trainer)
 
     return show_and_save

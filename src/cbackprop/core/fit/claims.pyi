@@ -1,0 +1,3 @@
+busy: dict[int, object]
+
+def end_fit(network: object, claim: object) -> None: ...
