@@ -176,3 +176,38 @@ def test_sigterm_ends_a_training_process_at_once():
     process.terminate()
     assert process.wait(timeout=20) == -signal.SIGTERM
     process.stdout.close()
+
+
+@pytest.mark.parametrize("call", ["fit", "step"])
+def test_a_signal_among_short_calls_leaves_nothing_half_done(call):
+    """Wherever it comes: the network can be trained again, and each epoch done has its line."""
+    X, Y = rows_for(CASES["tiny"])
+    gradient = np.full(17, 1e-3)
+
+    class RungError(Exception):
+        pass
+
+    def ring(number, frame):
+        raise RungError
+
+    before = signal.signal(signal.SIGALRM, ring)
+    trainers = []
+    try:
+        for i in range(200):
+            trainer = trainer_for(CASES["tiny"])
+            trainers.append(trainer)  # another network of the same id would be busy, too
+            with pytest.raises(RungError):
+                signal.setitimer(signal.ITIMER_REAL, 0.001 + 0.000003 * i)
+                while True:
+                    if call == "fit":
+                        trainer.fit(X, Y, epochs=1)
+                    else:
+                        trainer.step(gradient, 1.0)
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            assert trainer.history.n_epochs == trainer.epoch
+            epochs = trainer.epoch
+            trainer.fit(X, Y, epochs=1)
+            assert trainer.history.n_epochs == trainer.epoch == epochs + 1
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)

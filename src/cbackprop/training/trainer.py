@@ -24,6 +24,7 @@ from ..solvers import SOLVERS, Adam, Solver
 from .conventions import Conventions
 from .early_stopping import EarlyStopping, Monitor
 from .fit_run import FitRun
+from .gradient_step import make_step
 from .history import History
 from .request import FitRequest
 
@@ -307,6 +308,47 @@ class Trainer:
         prepared = FitRun(self, FitRequest(X, Y, epochs, steps=steps, **settings))
         self._warn_about_range(Y)
         return prepared.run()
+
+    def step(self, gradient: Any, loss: float | None = None) -> None:
+        """Make one step of the solver from a gradient that was made elsewhere.
+
+        Parameters
+        ----------
+        gradient : array-like, (n_parameters,)
+            Of the mean loss with respect to ``network.parameters``, in their order, as
+            `Network.gradient` and `Network.backward` return it.  Cast to the network's dtype.  The
+            trainer's l1 and l2 and the solver's clipping and weight decay are applied to it here,
+            as in a fit.
+        loss : float, optional
+            The mean loss that the gradient is of, without penalties.  RProp and
+            `schedules.ReduceOnPlateau` need it; else it is recorded, NaN where it is not given.
+
+        Raises
+        ------
+        InputError, InputTypeError
+            An argument does not fit or is not finite; or the solver is LBFGS, LevenbergMarquardt or
+            BayesianRegularization, which one gradient is not enough for: use `fit`.
+        DivergenceError
+            A parameter became infinite or NaN.
+        BusyError
+            The network is being trained by another call.
+
+        Notes
+        -----
+        After each of these errors, network and trainer are as before the call.
+
+        A step is an epoch of one step: schedules go on by it, and the history has a line for it,
+        whose seconds are those of the step alone.  The rest of an epoch that a fit was interrupted
+        in is dropped, as it is by a fit on other rows.
+
+        With the loss and the gradient of all rows a step has the bits of an epoch of a full-batch
+        ``fit``, with two exceptions.  A fit with plain SGD may subtract the gradient while it is
+        made, which rounds differently; not so with ``gradient_norm=True``.  And RProp's fit rounds
+        its loss differently, which matters where the loss before agrees with it in all but the last
+        digit.
+        """
+        self._check_settings()
+        make_step(self, gradient, loss)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write network, settings, place in time and history to a file; keep the file before.

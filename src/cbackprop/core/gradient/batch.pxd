@@ -7,6 +7,8 @@ cdef double gradient_of(Job* job, Py_ssize_t start, Py_ssize_t count, double alp
                         real* gradient) noexcept nogil
 cdef double training_step(Job* job, Py_ssize_t start, Py_ssize_t count, Rule* rule,
                           real* parameters) noexcept nogil
+cdef void whole_step(Job* job, Rule* rule, double loss, real* gradient,
+                     real* parameters) noexcept nogil
 cdef double loss_of(Job* job, Py_ssize_t start, Py_ssize_t count,
                     const real* parameters) noexcept nogil
 cdef double unit_loss_of(const Job* job, Py_ssize_t count) noexcept nogil
