@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from cbackprop import Network, reference
+from cbackprop.errors import InputError, InputTypeError
 
 HIDDEN = {0: (), 1: (4,), 2: (4, 3), 3: (3, 4, 2)}
 ACTIVATIONS = list(reference.ACTIVATIONS)
@@ -132,3 +133,72 @@ def test_the_kink_of_relu():
     net = Network((1, 1, 1), activation="relu", output_activation="relu", bias=False)
     net.parameters[:] = 0
     assert not net.gradient([[1.0]], [[1.0]])[1].any()
+
+
+# --- the sum over the rows in place of their mean ---------------------------------------------
+
+# By leaves, several of them, and by tiles.
+SUMMED = {"leaves": ((3, 5, 2), 4000), "tiles": ((300, 240, 2), 64)}
+
+
+def summed_case(shape, dtype, n_rows=None):
+    sizes, most_rows = SUMMED[shape]
+    rng = np.random.default_rng(1)
+    n_rows = most_rows if n_rows is None else n_rows
+    X, Y = rng.standard_normal((n_rows, sizes[0])), rng.uniform(size=(n_rows, sizes[-1]))
+    return Network(sizes, dtype=dtype, seed=2), X, Y, rng.uniform(size=n_rows)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("shape", SUMMED)
+def test_the_mean_is_the_sum_over_the_rows_weights(shape, dtype):
+    net, X, Y, weight = summed_case(shape, dtype)
+    tolerance = 1e-13 if dtype == "float64" else 1e-5
+    for w in (None, weight):
+        mean, of_mean = net.gradient(X, Y, sample_weight=w)
+        total, of_sum = net.gradient(X, Y, sample_weight=w, reduction="sum")
+        N = len(X) if w is None else w.sum()
+        assert total == pytest.approx(N * mean, rel=1e-13)
+        assert of_sum.dtype == net.dtype
+        assert_equal(net, of_sum, N * of_mean, tolerance)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("shape", SUMMED)
+def test_with_a_power_of_two_rows_they_have_the_same_digits(shape, dtype):
+    net, X, Y, _ = summed_case(shape, dtype, 64)
+    mean, of_mean = net.gradient(X, Y)
+    assert net.gradient(X, Y, reduction="mean")[0] == mean
+    np.testing.assert_array_equal(net.gradient(X, Y, reduction="mean")[1], of_mean)
+    total, of_sum = net.gradient(X, Y, reduction="sum")
+    assert total == 64 * mean
+    np.testing.assert_array_equal(of_sum, 64 * of_mean)
+
+
+def test_sums_of_parts_of_the_rows_add_up():
+    net, X, Y, weight = summed_case("leaves", "float64")
+    parts = [slice(0, 1000), slice(1000, 1100), slice(1100, None)]
+    found = [
+        net.gradient(X[rows], Y[rows], sample_weight=weight[rows], reduction="sum")
+        for rows in parts
+    ]
+    total, gradient = net.gradient(X, Y, sample_weight=weight, reduction="sum")
+    assert total == pytest.approx(sum(loss for loss, _ in found), rel=1e-13)
+    assert_equal(net, gradient, sum(part for _, part in found), 1e-12)
+
+
+def test_a_sum_has_other_losses_too():
+    net = Network((3, 4, 2), output_activation="softmax", seed=1)
+    X = np.random.default_rng(0).standard_normal((10, 3))
+    Y = np.eye(2)[np.arange(10) % 2]
+    mean, of_mean = net.gradient(X, Y, loss="cross_entropy", output_weight=[1, 2])
+    total, of_sum = net.gradient(X, Y, loss="cross_entropy", output_weight=[1, 2], reduction="sum")
+    assert total == pytest.approx(10 * mean, rel=1e-14)
+    np.testing.assert_allclose(of_sum, 10 * of_mean, rtol=1e-12, atol=1e-15)
+
+
+@pytest.mark.parametrize("reduction", ["none", "Mean", "avg", None, 1])
+def test_a_reduction_that_there_is_not(reduction):
+    net, X, Y, _ = summed_case("leaves", "float64", 4)
+    with pytest.raises((InputError, InputTypeError), match=r"reduction is .*'mean'.*'sum'"):
+        net.gradient(X, Y, reduction=reduction)

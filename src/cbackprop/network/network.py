@@ -510,6 +510,7 @@ class Network:
         sample_weight: Any = None,
         output_weight: Any = None,
         missing: str = "error",
+        reduction: str = "mean",
         n_threads: int | None = None,
     ) -> tuple[float, np.ndarray]:
         """The loss and its gradient with respect to `parameters`.
@@ -518,6 +519,9 @@ class Network:
         ----------
         X, Y, loss, sample_weight, output_weight, missing, n_threads
             As in `loss`.
+        reduction : "mean" or "sum"
+            "sum": the rows' sum, sum_n w_n l_n, and its gradient; not divided by their number or by
+            the sum of their weights.  Sums of parts of the rows may be added.
 
         Returns
         -------
@@ -530,6 +534,7 @@ class Network:
         InputError, InputTypeError
             If an argument does not fit, or X or Y holds NaN or infinity.
         """
+        checks.choice("reduction", reduction, ("mean", "sum"))
         X, Y, sample_weight, objective = self._data(
             X, Y, loss, sample_weight, output_weight, missing
         )
@@ -547,6 +552,7 @@ class Network:
                 n_threads,
                 self._scaling,
                 self._target_scaling,
+                reduction == "sum",
             )
         if value is None:
             checks.raise_non_finite(X, Y, self._dtype, missing=missing == "ignore")

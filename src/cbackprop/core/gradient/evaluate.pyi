@@ -55,6 +55,7 @@ def gradient(
     n_threads: int,
     scaling: _Scaling | None = None,
     target_scaling: _Scaling | None = None,
+    summed: bool = False,
 ) -> float | None: ...
 def backward(
     plan: Plan,

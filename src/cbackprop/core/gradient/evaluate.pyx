@@ -176,15 +176,16 @@ def loss(Plan plan not None, Objective objective not None, parameters, X, Y, sam
 
 
 def gradient(Plan plan not None, Objective objective not None, parameters, X, Y, sample_weight, out,
-             int n_threads, scaling=None, target_scaling=None):
+             int n_threads, scaling=None, target_scaling=None, bint summed=False):
     """out (P,) = the gradient of L; returns L.
 
+    summed : L is the sum over the rows, each with its weight, and not their mean
     None: X or Y holds a NaN or an infinity, and ``out`` nothing of use.
     """
     cdef Call call = new_call(plan, objective, parameters, X, Y, sample_weight, n_threads, scaling,
                               target_scaling, True)
     cdef Py_ssize_t n_rows = call.X.rows.n_rows
-    cdef double N = total_weight(sample_weight, n_rows)
+    cdef double N = 1.0 if summed else total_weight(sample_weight, n_rows)
     cdef double total
     cdef char* to = memory_of(out, "out", plan.net.n_parameters * plan.net.itemsize, True)
     with nogil:
