@@ -346,6 +346,18 @@ def test_a_step_to_infinity_is_taken_back(solver, dtype):
     assert trainer.epoch == 2
 
 
+@pytest.mark.parametrize(("dtype", "rate"), [("float64", 1e308), ("float32", 2e38)])
+@pytest.mark.parametrize("amsgrad", [False, True])
+def test_adam_does_not_count_a_step_that_is_taken_back(amsgrad, dtype, rate):
+    trainer = trainer_of(Adam(learning_rate=rate, amsgrad=amsgrad), dtype=dtype)
+    trainer.step(np.ones(32))
+    before = unchanged(trainer)
+    with pytest.raises(DivergenceError, match="after step 0 of epoch 1"):
+        trainer.step(np.ones(32))
+    assert unchanged(trainer) == before
+    assert trainer._state.numbers.tolist() == [1.0]
+
+
 def test_a_changed_setting_is_checked():
     trainer = trainer_of(SGD())
     trainer.l2 = -1.0
