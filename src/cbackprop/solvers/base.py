@@ -29,6 +29,10 @@ class Solver:
         What the command line calls it.
     full_batch : bool
         Whether a step always takes all rows.
+    steps_from_a_gradient : bool
+        Whether a gradient made elsewhere is all that a step needs, but for the loss.
+    looks_at_the_loss : bool
+        Whether a step depends on the loss that the gradient is of.
     solves_a_system : bool
         Whether a step is solved from J'J: a row then costs as many rows of backpropagation.
     columns : tuple of str
@@ -41,6 +45,8 @@ class Solver:
 
     short_name: ClassVar[str]
     full_batch: ClassVar[bool] = False
+    steps_from_a_gradient: ClassVar[bool] = True
+    looks_at_the_loss: ClassVar[bool] = False
     solves_a_system: ClassVar[bool] = False
     columns: ClassVar[tuple[str, ...]] = ()
     preferred_init: ClassVar[str] = "auto"

@@ -340,6 +340,7 @@ class RProp(Solver):
 
     short_name: ClassVar[str] = "rprop"
     full_batch: ClassVar[bool] = True
+    looks_at_the_loss: ClassVar[bool] = True
 
     initial_step: float = 0.0125
     increase: float = 1.2

@@ -33,6 +33,7 @@ class _GaussNewton(Solver):
 
     full_batch: ClassVar[bool] = True
     solves_a_system: ClassVar[bool] = True
+    steps_from_a_gradient: ClassVar[bool] = False
     columns: ClassVar[tuple[str, ...]] = ("mu", "rejected")
     preferred_init: ClassVar[str] = "nguyen_widrow"
 

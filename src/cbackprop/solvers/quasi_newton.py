@@ -51,6 +51,7 @@ class LBFGS(Solver):
 
     short_name: ClassVar[str] = "lbfgs"
     full_batch: ClassVar[bool] = True
+    steps_from_a_gradient: ClassVar[bool] = False
 
     memory: int = 10
     gradient_tolerance: float = 1e-5

@@ -11,6 +11,7 @@ import numpy as np
 from .. import checks
 from ..core.fit.step import is_finite, run_step
 from ..errors import InputError
+from ..solvers import SOLVERS
 from .early_stopping import Monitor
 from .evaluation import NO_EVALUATIONS
 from .failures import divergence
@@ -21,10 +22,6 @@ if TYPE_CHECKING:
     from .trainer import Trainer
 
 __all__ = ["make_step"]
-
-# The core's rules that ask for more than one gradient, and those that ask for the loss besides.
-BY_THEIR_OWN_ROWS = ("lbfgs", "levenberg_marquardt", "bayesian_regularization")
-BY_THE_LOSS = ("rprop",)
 
 
 def make_step(trainer: "Trainer", gradient: Any, loss: Any) -> None:
@@ -63,10 +60,11 @@ def make_step(trainer: "Trainer", gradient: Any, loss: Any) -> None:
 
 
 def _check_solver(trainer: "Trainer") -> None:
-    if trainer._rule.kind in BY_THEIR_OWN_ROWS:
+    if not trainer.solver.steps_from_a_gradient:
+        able = [cls.__name__ for cls in SOLVERS if cls.steps_from_a_gradient]
         raise InputError(
-            f"the solver is {type(trainer.solver).__name__}, which one gradient is not enough for: "
-            "it evaluates the loss at parameters of its own choice. Expected SGD, Adam or RProp; "
+            f"the solver is {type(trainer.solver).__name__}, for which one gradient is not enough: "
+            f"it evaluates the loss at parameters of its own choice. Expected {', '.join(able)}; "
             "or use fit(X, Y, epochs=1)"
         )
 
@@ -99,7 +97,7 @@ def _checked_loss(trainer: "Trainer", loss: Any, plateau: Any) -> float:
     """The loss, NaN where it is not known; an error where the step depends on it."""
     if loss is not None:
         return checks.number("loss", loss)
-    if trainer._rule.kind in BY_THE_LOSS or plateau is not None:
+    if trainer.solver.looks_at_the_loss or plateau is not None:
         who = type(trainer.solver if plateau is None else plateau).__name__
         raise InputError(
             f"loss is None, and {who} looks at whether it falls; expected the mean loss that the "
