@@ -346,11 +346,12 @@ def test_a_step_to_infinity_is_taken_back(solver, dtype):
     assert trainer.epoch == 2
 
 
-@pytest.mark.parametrize(("dtype", "rate"), [("float64", 1e308), ("float32", 2e38)])
+@pytest.mark.parametrize(("dtype", "rate"), [("float64", 1e307), ("float32", 1e37)])
 @pytest.mark.parametrize("amsgrad", [False, True])
 def test_adam_does_not_count_a_step_that_is_taken_back(amsgrad, dtype, rate):
     trainer = trainer_of(Adam(learning_rate=rate, amsgrad=amsgrad), dtype=dtype)
     trainer.step(np.ones(32))
+    trainer.network.parameters[:] = -np.finfo(dtype).max
     before = unchanged(trainer)
     with pytest.raises(DivergenceError, match="after step 0 of epoch 1"):
         trainer.step(np.ones(32))
