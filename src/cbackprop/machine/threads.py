@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import checks
+from ..core.fit import claims
 from . import cgroups
 
 __all__ = ["available_threads", "resolve", "running_fit"]
@@ -37,11 +38,10 @@ def resolve(n_threads: Any) -> int:
 # ------------------------------------------------------------------------------------ running fits
 
 
-# No lock: each change is one call of a set's method.
-_fits: "set[running_fit]" = set()
+_fits = claims.running_fits
 
 
-class running_fit:  # noqa: N801  (a context manager, and called like a function)
+class running_fit(claims.RunningFit):  # noqa: N801  (a context manager, and called like a function)
     """Count a fit as running, and say how many threads it may use.
 
     ``n_threads`` given, a checked number, is used as it is.  None shares the available threads out
@@ -53,13 +53,6 @@ class running_fit:  # noqa: N801  (a context manager, and called like a function
     def __init__(self, n_threads: int | None) -> None:
         self._asked = n_threads
         self._most = available_threads() if n_threads is None else min(n_threads, MOST_THREADS)
-
-    def __enter__(self) -> "running_fit":
-        _fits.add(self)
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        _fits.discard(self)  # absent in a child forked meanwhile
 
     def most(self) -> int:
         """The upper bound, as it was when the fit began."""
