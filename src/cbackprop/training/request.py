@@ -15,7 +15,8 @@ class FitRequest:
     """The arguments of one call of `Trainer.fit`, whose docstring describes them.
 
     X and Y are checked, and so are the numbers and flags that need no other argument.  Nobody
-    writes to it: it is not frozen only because that would take a twentieth of what a fit costs.
+    writes to it.  It is not frozen, because a frozen one takes 1.7 us to make instead of 0.25, of
+    the 8 us that a short fit takes (timeit).
     """
 
     # data
