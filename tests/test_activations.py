@@ -3,12 +3,12 @@
 import itertools
 import math
 import pickle
+from pathlib import Path
 
 import numpy as np
 import pytest
 import scipy.integrate
 
-import cbackprop
 from cbackprop import LBFGS, SGD, Adam, LevenbergMarquardt, Network, Trainer, reference
 from cbackprop.activations import ACTIVATIONS, HIDDEN, canonical, every_name
 from cbackprop.core.gradient import batch
@@ -350,5 +350,8 @@ def test_estimators_take_the_names(name):
     assert classifier.score(X, X[:, 0] > 0) > 0.8
 
 
-def test_documented():
-    assert all(spec.name in cbackprop.Network.__doc__ for spec in SPECS)
+@pytest.mark.parametrize("spec", SPECS, ids=lambda spec: spec.name)
+def test_the_mathematics_page_names_it_and_its_aliases(spec):
+    page = Path(__file__).parents[1].joinpath("docs/mathematics.md").read_text(encoding="utf-8")
+    assert f"| `{spec.name}`" in page
+    assert all(f"`{alias}`" in page for alias in spec.aliases)

@@ -325,7 +325,10 @@ def test_a_loss_is_asked_for_where_the_step_depends_on_it(solver):
 )
 def test_solvers_that_one_gradient_is_not_enough_for(solver):
     trainer = trainer_of(solver)
-    with pytest.raises(InputError, match=f"the solver is {type(solver).__name__}, for which one gradient is not enough") as e:
+    with pytest.raises(
+        InputError,
+        match=f"the solver is {type(solver).__name__}, for which one gradient is not enough",
+    ) as e:
         trainer.step(np.ones(32), 1.0)
     assert "fit(X, Y, epochs=1)" in str(e.value)
     assert trainer.epoch == 0

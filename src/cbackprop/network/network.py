@@ -46,10 +46,10 @@ class Network:
     sizes : sequence of int
         Numbers of inputs, of units in each hidden layer (there may be none), and of outputs.
     activation : str or sequence of str
-        Of the hidden layers: "sigmoid", "tanh", "relu", "identity", "leaky_relu", "elu",
-        "softplus", "silu", "gelu", "softsign", "gaussian" or "sine"; a sequence has one for each.
-        Other libraries' names are taken too ("logsig", "swish", "linear", ...); docs/mathematics.md
-        has the formulas and all names.
+        Of the hidden layers: "sigmoid", "tanh", "relu", "silu" or another of
+        ``cbackprop.activations.HIDDEN``; a sequence has one for each.  Other libraries' names are
+        taken too ("logsig", "swish", "linear", ...); docs/mathematics.md has the formulas and all
+        names.
     output_activation : str
         Of the output layer: one of the same, or "softmax" (probabilities of classes) or "exp"
         (positive rates).

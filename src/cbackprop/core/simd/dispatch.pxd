@@ -4,21 +4,11 @@
 from libc.stdint cimport int64_t
 
 cdef extern from "simd.h" nogil:
-    enum:
+    enum:                       # those of the activations that the core asks for by name
         CBP_IDENTITY
         CBP_SIGMOID
-        CBP_TANH
-        CBP_RELU
         CBP_EXP
         CBP_SOFTMAX
-        CBP_LEAKY_RELU
-        CBP_ELU
-        CBP_SOFTPLUS
-        CBP_SILU
-        CBP_GELU
-        CBP_SOFTSIGN
-        CBP_GAUSSIAN
-        CBP_SINE
         CBP_KEPT
 
     bint cbp_keeps_slope(int activation)

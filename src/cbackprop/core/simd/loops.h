@@ -14,23 +14,26 @@ CBP_INLINE void FN(activate_loop)(const int activation, const T *h, T *z, ptrdif
 }
 
 /* One copy of the function for body and tail: these are long. */
-#define VALUES(act)                                                                                \
-    for (ptrdiff_t i = 0; i < n; i += W)                                                           \
-        WN(store_up_to)(z + i, WN(act)(WN(load_up_to)(h + i, n - i)), n - i);                      \
-    break
-#define VALUES_OF(act)                                                                             \
-    for (ptrdiff_t i = 0; i < n; i += W) {                                                         \
-        V unused;                                                                                  \
-        WN(store_up_to)(z + i, WN(act)(WN(load_up_to)(h + i, n - i), &unused), n - i);             \
-    }                                                                                              \
-    break
-#define VALUES_AND_SLOPES(act)                                                                     \
-    for (ptrdiff_t i = 0; i < n; i += W) {                                                         \
-        V steep;                                                                                   \
-        WN(store_up_to)(z + i, WN(act)(WN(load_up_to)(h + i, n - i), &steep), n - i);              \
-        WN(store_up_to)(slope + i, steep, n - i);                                                  \
-    }                                                                                              \
-    break
+#define VALUES(code, act)                                                                          \
+    case code:                                                                                     \
+        for (ptrdiff_t i = 0; i < n; i += W)                                                       \
+            WN(store_up_to)(z + i, WN(act)(WN(load_up_to)(h + i, n - i)), n - i);                  \
+        break;
+#define VALUES_OF(code, act)                                                                       \
+    case code:                                                                                     \
+        for (ptrdiff_t i = 0; i < n; i += W) {                                                     \
+            V unused;                                                                              \
+            WN(store_up_to)(z + i, WN(act)(WN(load_up_to)(h + i, n - i), &unused), n - i);         \
+        }                                                                                          \
+        break;
+#define VALUES_AND_SLOPES(code, act)                                                               \
+    case code:                                                                                     \
+        for (ptrdiff_t i = 0; i < n; i += W) {                                                     \
+            V steep;                                                                               \
+            WN(store_up_to)(z + i, WN(act)(WN(load_up_to)(h + i, n - i), &steep), n - i);          \
+            WN(store_up_to)(slope + i, steep, n - i);                                              \
+        }                                                                                          \
+        break;
 
 static void FN(activate)(int activation, const T *h, T *z, ptrdiff_t n)
 {
@@ -38,14 +41,8 @@ static void FN(activate)(int activation, const T *h, T *z, ptrdiff_t n)
     case CBP_SIGMOID: FN(activate_loop)(CBP_SIGMOID, h, z, n); break;
     case CBP_TANH: FN(activate_loop)(CBP_TANH, h, z, n); break;
     case CBP_RELU: FN(activate_loop)(CBP_RELU, h, z, n); break;
-    case CBP_LEAKY_RELU: VALUES(leaky_relu);
-    case CBP_ELU: VALUES(elu);
-    case CBP_SOFTSIGN: VALUES(softsign);
-    case CBP_SOFTPLUS: VALUES_OF(softplus);
-    case CBP_SILU: VALUES_OF(silu);
-    case CBP_GELU: VALUES_OF(gelu);
-    case CBP_GAUSSIAN: VALUES_OF(gaussian);
-    case CBP_SINE: VALUES_OF(sine);
+        CBP_SLOPE_FROM_OUTPUT(VALUES)
+        CBP_SLOPE_KEPT(VALUES_OF)
     default:
         if (h != z)
             FN(activate_loop)(CBP_IDENTITY, h, z, n);
@@ -74,11 +71,7 @@ static void FN(times_derivative)(int activation, const T *Z, T *delta, ptrdiff_t
 static void FN(activate_keeping)(int activation, const T *h, T *z, T *slope, ptrdiff_t n)
 {
     switch (activation) {
-    case CBP_SOFTPLUS: VALUES_AND_SLOPES(softplus);
-    case CBP_SILU: VALUES_AND_SLOPES(silu);
-    case CBP_GELU: VALUES_AND_SLOPES(gelu);
-    case CBP_GAUSSIAN: VALUES_AND_SLOPES(gaussian);
-    case CBP_SINE: VALUES_AND_SLOPES(sine);
+        CBP_SLOPE_KEPT(VALUES_AND_SLOPES)
     default:
         FN(activate)(activation, h, z, n);
         for (ptrdiff_t i = 0; i < n; i++)

@@ -48,15 +48,30 @@ enum {
     CBP_SOFTSIGN = 11,
     CBP_GAUSSIAN = 12,
     CBP_SINE = 13,
-    CBP_KEPT = 14
+    CBP_KEPT /* the last: all codes of activations are below it */
 };
 
-/* Whether the slope is a function of h and not, or not accurately, of z: `activate_keeping` makes
- * it, and `times_derivative` and `delta_hidden` then take it as CBP_KEPT's z. */
+/* CASE(code, function) for each activation beyond the first four that a hidden layer may have: those
+ * whose slope is taken from the output, and those whose layer keeps it, for it is a function of h and
+ * not, or not accurately, of z; their function gives both. */
+#define CBP_SLOPE_FROM_OUTPUT(CASE)                                                                \
+    CASE(CBP_LEAKY_RELU, leaky_relu)                                                               \
+    CASE(CBP_ELU, elu)                                                                             \
+    CASE(CBP_SOFTSIGN, softsign)
+#define CBP_SLOPE_KEPT(CASE)                                                                       \
+    CASE(CBP_SOFTPLUS, softplus)                                                                   \
+    CASE(CBP_SILU, silu)                                                                           \
+    CASE(CBP_GELU, gelu)                                                                           \
+    CASE(CBP_GAUSSIAN, gaussian)                                                                   \
+    CASE(CBP_SINE, sine)
+
+/* Whether a layer keeps the slope: `activate_keeping` makes it, and `times_derivative` and
+ * `delta_hidden` then take it as CBP_KEPT's z. */
 static inline int cbp_keeps_slope(int activation)
 {
-    return activation == CBP_SOFTPLUS || activation == CBP_SILU || activation == CBP_GELU ||
-           activation == CBP_GAUSSIAN || activation == CBP_SINE;
+#define CASE(code, function) || activation == code
+    return 0 CBP_SLOPE_KEPT(CASE);
+#undef CASE
 }
 
 /* Whether each output depends on one input */

@@ -56,14 +56,12 @@ static CBP_NOINLINE V WN(act_and_slope)(int activation, V h, V *slope)
 {
     V z = h;
     switch (activation) {
-    case CBP_SOFTPLUS: return WN(softplus)(h, slope);
-    case CBP_SILU: return WN(silu)(h, slope);
-    case CBP_GELU: return WN(gelu)(h, slope);
-    case CBP_GAUSSIAN: return WN(gaussian)(h, slope);
-    case CBP_SINE: return WN(sine)(h, slope);
-    case CBP_LEAKY_RELU: z = WN(leaky_relu)(h); break;
-    case CBP_ELU: z = WN(elu)(h); break;
-    case CBP_SOFTSIGN: z = WN(softsign)(h); break;
+#define CASE(code, function) case code: return WN(function)(h, slope);
+    CBP_SLOPE_KEPT(CASE)
+#undef CASE
+#define CASE(code, function) case code: z = WN(function)(h); break;
+    CBP_SLOPE_FROM_OUTPUT(CASE)
+#undef CASE
     case CBP_EXP: z = WN(exp)(h); break;
     default: break;
     }
