@@ -153,11 +153,21 @@ def error(got, high, low, dtype, unit_of=None):
     return np.abs((got.astype(np.float64) - high) - low) / spacing
 
 
+def check_small(units, high, dtype):
+    """A result far below the smallest normal number is rounded once; so is the true value here."""
+    small = (np.abs(high) < np.finfo(dtype).tiny / 16) & (high != 0)
+    assert units[small].max(initial=0) <= 1
+    return small.sum()
+
+
 @pytest.mark.parametrize("name", CODES)
 def test_values(level, dtype, name):
     z, _ = act(level, name, points(name, dtype))
     high, low, *_ = oracle(name, dtype)
-    assert error(z, high, low, dtype).max() <= UNITS[name][0]
+    units = error(z, high, low, dtype)
+    assert units.max() <= UNITS[name][0]
+    n_small = check_small(units, high, dtype)
+    assert n_small > 20 or name not in KEEPING or name == "sine"
 
 
 @pytest.mark.parametrize("name", KEEPING)
@@ -166,6 +176,7 @@ def test_slopes(level, dtype, name):
     _, slope = act(level, name, x)
     *_, high, low = oracle(name, dtype)
     units = error(slope, high, low, dtype)
+    check_small(units, high, dtype)
     if name in CROSSING:
         start, end, most = CROSSING[name]
         inside = (start <= x) & (x <= end)

@@ -1,11 +1,10 @@
 /* sin and cos on one vector of a width.  This file promises not to loop.
  *
- * h = k pi/2 + r, |r| <= pi/4; pi/2 in parts of 31 digits and a rest, so that the parts times k are
- * exact for |k| < 2^22 (Cody and Waite 1980), without and with FMA.  In float64 what the differences
- * lose is kept, because near a multiple of pi/2 all but the last part cancels; float32 reduces in
- * float64.  k is rounded as the exponential's; sin r = r + r^3 s(r^2) and cos r = 1 - r^2/2 + r^4
- * c(r^2), s and c minimax for |r| <= 1.02 pi/4 (Lawson, relative errors 2^-57.5 and 2^-63.5; float32
- * 2^-27.7 and 2^-32.7).
+ * h = k pi/2 + r, |r| <= pi/4.  pi/2 is taken in parts of 31 digits and a rest, so that the parts times
+ * k are exact for |k| < 2^22, with FMA and without (Cody and Waite 1980); where a difference is small,
+ * near a multiple of pi/2, it is exact.  float32 reduces in float64, by two parts.  k is rounded as
+ * the exponential's.  sin r = r + r^3 s(r^2) and cos r = 1 - r^2/2 + r^4 c(r^2), s and c minimax for
+ * |r| <= 1.02 pi/4 (Lawson, relative errors 2^-57.5 and 2^-63.5; float32 2^-27.7 and 2^-32.7).
  */
 #define HALF_PI_1 1.5707963267341256
 #if SIZE == 8
@@ -18,15 +17,7 @@
 #define TWO_OVER_PI 0.6366197723675814
 #define SINE_FARTHEST ((T)281474976710656.0) /* 2^48 */
 
-#if SIZE == 8
-/* a - b and what it has lost (Knuth) */
-CBP_INLINE V WN(difference)(V a, V b, V *lost)
-{
-    const V d = a - b, minus_b = d - a;
-    *lost = (a - (d - minus_b)) - (b + minus_b);
-    return d;
-}
-#else
+#if SIZE == 4
 /* Halves of a vector as doubles; with one element a vector, that */
 #if W == 1
 typedef double WN(doubles);
@@ -38,18 +29,14 @@ typedef float WN(half) __attribute__((vector_size(W * 2)));
 #endif
 #endif
 
-/* r + *tail = h - k pi/2; *quadrant: k in its last two digits */
-CBP_INLINE V WN(quadrant)(V h, V *tail, M *quadrant)
+/* h - k pi/2; *quadrant: k in its last two digits */
+CBP_INLINE V WN(quadrant)(V h, M *quadrant)
 {
 #if SIZE == 8
     const V sum = h * TWO_OVER_PI + ROUNDER;
     const V k = sum - ROUNDER;
-    V lost, lost_too;
-    const V near = WN(difference)(h - k * HALF_PI_1, k * HALF_PI_2, &lost);
-    const V r = WN(difference)(near, k * HALF_PI_3, &lost_too);
-    *tail = (lost + lost_too) - k * HALF_PI_4;
     *quadrant = WN(bits)(sum);
-    return r;
+    return (((h - k * HALF_PI_1) - k * HALF_PI_2) - k * HALF_PI_3) - k * HALF_PI_4;
 #else
     const double rounder = 6755399441055744.0; /* 1.5 * 2^52 */
 #if W == 1
@@ -68,9 +55,8 @@ CBP_INLINE V WN(quadrant)(V h, V *tail, M *quadrant)
         wide[i] = (wide[i] - k * HALF_PI_1) - k * HALF_PI_2;
         turns[i] = k - ((k * 0.25 + rounder) - rounder) * 4.0; /* -2 to 2 */
     }
-    *tail = WN(set)(0);
 #if W == 1
-    *quadrant = (M)turns[0];
+    *quadrant = WN(bits)((T)turns[0] + ROUNDER);
     return (T)wide[0];
 #else
     r.half[0] = __builtin_convertvector(wide[0], WN(half));
@@ -88,9 +74,8 @@ CBP_INLINE V WN(sine)(V h, V *slope)
 {
     /* h - h: NaN of an infinity */
     const V bounded = WN(at_most)(WN(set)(SINE_FARTHEST), WN(at_least)(WN(set)(-SINE_FARTHEST), h));
-    V tail;
     M quadrant;
-    const V r = WN(quadrant)(bounded + (h - h), &tail, &quadrant);
+    const V r = WN(quadrant)(bounded + (h - h), &quadrant);
     const V r2 = r * r, r4 = r2 * r2;
 #if SIZE == 8
     const V s01 = r2 * 0.008333333333319653 - 0.1666666666666662;
@@ -105,10 +90,8 @@ CBP_INLINE V WN(sine)(V h, V *slope)
     const V s = (r2 * -0.00019502188661135733f + 0.008332064375281334f) * r2 - 0.16666653752326965f;
     const V c = (r2 * 2.4418251996394247e-05f - 0.001388718606904149f) * r2 + 0.04166664183139801f;
 #endif
-    const V sin_r = r + ((r * r2) * s + tail);
-    V lost = r * tail;
-    CBP_OPAQUE_VECTOR(lost);
-    const V cos_r = (T)1 - (r2 * (T)0.5 - (r4 * c - lost));
+    const V sin_r = (r * r2) * s + r;
+    const V cos_r = (T)1 - (r2 * (T)0.5 - r4 * c);
     const M odd = -(quadrant & 1);
     const M turned = quadrant << (8 * SIZE - 2), turned_next = (quadrant + 1) << (8 * SIZE - 2);
     *slope = WN(from_bits)(WN(bits)(WN(select)(odd, sin_r, cos_r)) ^ (turned_next & SIGN_BIT));
