@@ -15,6 +15,16 @@ def pytest_collection_modifyitems(items):
             item.add_marker("each_level")
 
 
+@pytest.fixture
+def torch():
+    """PyTorch where it is installed, its scalars in double: NAdam keeps the product of mu in one."""
+    module = pytest.importorskip("torch")
+    before = module.get_default_dtype()
+    module.set_default_dtype(module.float64)
+    yield module
+    module.set_default_dtype(before)
+
+
 @pytest.fixture(params=["float64", "float32"])
 def dtype(request):
     """Each dtype of a network."""

@@ -355,3 +355,32 @@ def test_the_mathematics_page_names_it_and_its_aliases(spec):
     page = Path(__file__).parents[1].joinpath("docs/mathematics.md").read_text(encoding="utf-8")
     assert f"| `{spec.name}`" in page
     assert all(f"`{alias}`" in page for alias in spec.aliases)
+
+
+@pytest.mark.slow  # importing torch takes seconds
+@pytest.mark.parametrize("name", NEW)
+def test_gradients_equal_pytorchs(name, torch):
+    peers = {
+        "leaky_relu": "LeakyReLU",
+        "elu": "ELU",
+        "softplus": "Softplus",
+        "silu": "SiLU",
+        "gelu": "GELU",
+        "softsign": "Softsign",
+    }
+    others = {"sine": torch.sin, "gaussian": lambda h: torch.exp(-h * h)}
+    sigma = others.get(name) or getattr(torch.nn, peers[name])()
+    X, Y = data(40, 3, 2)
+    net = net_of((3, 7, 2), name, name)
+    W1, b1, W2, b2 = (
+        torch.tensor(part.copy(), requires_grad=True)
+        for pair in zip(net.weights, net.biases, strict=True)
+        for part in pair
+    )
+    Y_hat = sigma(sigma(torch.tensor(X) @ W1 + b1) @ W2 + b2)
+    L = ((Y_hat - torch.tensor(Y)) ** 2).sum() / 80
+    L.backward()
+    exact = np.concatenate([part.grad.numpy().ravel() for part in (W1, b1, W2, b2)])
+    loss, gradient = net.gradient(X, Y)
+    assert loss == pytest.approx(L.item(), rel=1e-13)
+    np.testing.assert_allclose(gradient, exact, rtol=0, atol=1e-14 * np.abs(exact).max())

@@ -331,8 +331,7 @@ def test_nadam_follows_the_paper():
 
 
 @pytest.mark.slow
-def test_nadam_equals_pytorch():
-    torch = pytest.importorskip("torch")
+def test_nadam_equals_pytorch(torch):
     gradients, start = gradients_of_all_sizes()
     W = torch.tensor(start, requires_grad=True)
     optimizer = torch.optim.NAdam([W], lr=0.02)
