@@ -17,7 +17,7 @@ def pytest_collection_modifyitems(items):
 
 @pytest.fixture
 def torch():
-    """PyTorch where it is installed, its scalars in double: NAdam keeps the product of mu in one."""
+    """PyTorch, its scalars in double: NAdam keeps the product of mu in one of them."""
     module = pytest.importorskip("torch")
     before = module.get_default_dtype()
     module.set_default_dtype(module.float64)

@@ -11,6 +11,16 @@ from cbackprop.core.gradient.update_rules import RuleSettings
 
 _Array = NDArray[np.floating[Any]]
 
+class StepCall:
+    def __new__(
+        cls,
+        plan: Plan,
+        state: State,
+        parameters: _Array,
+        gradient: _Array,
+        settings: RuleSettings,
+    ) -> StepCall: ...
+
 def is_finite(plan: Plan, gradient: _Array) -> bool: ...
 def run_step(
     plan: Plan,
