@@ -20,6 +20,7 @@ from cbackprop.core.simd import dispatch
 from cbackprop.core.testing import kernels
 from cbackprop.errors import InputError, InputTypeError
 from cbackprop.reference import losses as reference_losses
+from test_trace import evaluate
 
 SPECS = list(losses.LOSSES.values())
 EVERY_SPEC = pytest.mark.parametrize("spec", SPECS, ids=lambda spec: spec.name)
@@ -199,6 +200,59 @@ def test_a_loss_that_only_grows_is_nowhere_below_0(spec, dtype):
     for level, i in itertools.product(dispatch.available_levels(), range(len(Y))):
         here = slice(i, i + 1)
         assert kernels.run_loss(level, spec.code, code_of(output), 0, Y[here], P[here], 1) >= 0
+
+
+def exactly(formula, **names):
+    """A formula of a specification, in 60 digits: one element, without weight, sum and mean."""
+    for head in ("1/(2N) sum {w}", "1/N sum {w}", "-1/N sum {w}"):
+        if formula.startswith(head):
+            factor = {"1/(2N) sum {w}": 0.5, "-1/N sum {w}": -1}.get(head, 1)
+            return factor * exactly(formula.removeprefix(head), **names)
+    functions = {name: getattr(mpmath, name) for name in ("exp", "log", "tanh", "cosh", "sqrt")}
+    functions |= {"sign": mpmath.sign, "abs": abs, "max": max, "min": min}
+    return evaluate(formula.replace("{w}", ""), {**functions, **names})
+
+
+@EVERY_SPEC
+@pytest.mark.parametrize("level", dispatch.available_levels())
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_neither_digits_nor_the_range_are_lost(spec, level, dtype):
+    """l and its derivative near their minimum and far from it, against 60 digits of the formula."""
+    output = spec.output_for()
+    if output == "softmax":
+        return
+    L, delta, where = spec.formulas_for(output)
+    far = 1e30 if dtype is np.float64 else 1e12
+    size = [1e-12, 1e-6, 1e-3, 0.3, 1.0, 2.5, 40.0]
+    if spec.from_O:
+        raw = np.array([sign * s for s in size for sign in (1, -1)], dtype)
+        known = np.array([0.25, 1.0]) if spec.class_distribution else np.array([0.5, 1.0, 7.0])
+    else:
+        raw = np.array([sign * s for s in [*size, far] for sign in (1, -1)], dtype)
+        known = np.zeros(1)
+    Y, P = (np.ascontiguousarray(a.ravel(), dtype) for a in np.meshgrid(known, raw))
+    parameter = spec.parameter_of(spec.name)
+    tolerance = 12 * np.finfo(dtype).eps
+    with mpmath.workdps(60):
+        for y, p in zip(Y, P, strict=True):
+            got = np.empty(1, dtype)
+            value = kernels.run_loss(
+                *(level, spec.code, code_of(output), parameter, np.full(1, y, dtype)),
+                *(np.full(1, p, dtype), 1, None, got),
+            )
+            names = {"Y": mpmath.mpf(float(y)), "Y_hat": mpmath.mpf(float(p))}
+            if spec.from_O:
+                o = names["Y_hat"]
+                names["Y_hat"] = mpmath.exp(o) if output == "exp" else 1 / (1 + mpmath.exp(-o))
+            names |= {"d": names["Y_hat"] - names["Y"], "sigma_prime_O": mpmath.mpf(1)}
+            for setting in where.format(parameter=parameter).split(", ")[1:]:
+                name, number = setting.split(" = ")
+                names[name] = mpmath.mpf(float(number))
+            l_exact, d_exact = exactly(L, **names), exactly(delta, **names)
+            # A difference of y and y_hat that are near each other is known to rounding of these.
+            rounding = np.finfo(dtype).eps * (1 + abs(float(y))) if spec.from_O else 0.0
+            assert abs(value - l_exact) <= tolerance * abs(l_exact) + rounding * 8, (y, p)
+            assert abs(got[0] - d_exact) <= tolerance * abs(d_exact) + rounding * 4, (y, p)
 
 
 def second_derivative(spec, output, y, raw):
@@ -404,5 +458,7 @@ def test_the_regressor_takes_it_unless_it_is_of_classes(spec):
     if spec.curvature:
         model.fit(X, Y)
     else:
-        with pytest.raises(ValueError, match=rf"solver is 'lm' and loss '{spec.name}'; .*'gamma':"):
+        curved = [other.name for other in losses.LOSSES.values() if other.curvature]
+        told = rf"solver is 'lm' and loss '{spec.name}'; .*'{curved[-1]}':"
+        with pytest.raises(ValueError, match=told):
             model.fit(X, Y)

@@ -435,7 +435,7 @@ def cases(formula, names):
 FUNCTIONS = {
     **{
         name: getattr(np, name)
-        for name in ("exp", "log", "tanh", "cosh", "sin", "cos", "sign", "abs")
+        for name in ("exp", "log", "sqrt", "tanh", "cosh", "sin", "cos", "sign", "abs")
     },
     "Phi": scipy.special.ndtr,
     "phi": scipy.stats.norm.pdf,
@@ -463,9 +463,9 @@ def test_the_formulas_of_a_loss_are_true(loss, output, weighted):
     names["sigma_prime_O"] = trace.sigma_prime_O
     assert ("w *" in lines["delta_O"]) == (weighted and "G" not in lines)
     if "d" in lines:  # "Y_hat - Y, t = 1"
-        difference, _, setting = lines["d"].partition(", ")
-        name, value = setting.split(" = ")
-        names |= {"d": evaluate(difference, names), name: float(value)}
+        difference, *settings = lines["d"].split(", ")
+        names["d"] = evaluate(difference, names)
+        names |= {name: float(value) for name, value in (s.split(" = ") for s in settings)}
     if "G" in lines:
         names["G"] = evaluate(lines["G"], names)
     L, number = lines["L"].rsplit(" = ", 1)
