@@ -32,8 +32,13 @@ def _check_moments(solver: Any) -> None:
         solver,
         beta_1=checks.positive_float("beta_1", solver.beta_1, zero=True, below=1),
         beta_2=checks.positive_float("beta_2", solver.beta_2, zero=True, below=1),
-        epsilon=checks.positive_float("epsilon", solver.epsilon),
     )
+    _check_epsilon(solver)
+
+
+def _check_epsilon(solver: Any) -> None:
+    """The number that keeps a step finite where the gradient is 0."""
+    keep(solver, epsilon=checks.positive_float("epsilon", solver.epsilon))
     if solver.epsilon < _LEAST_EPSILON:
         raise InputError(
             f"epsilon is {solver.epsilon:g}; expected at least {_LEAST_EPSILON:.2g}, "
