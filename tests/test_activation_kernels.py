@@ -11,25 +11,18 @@ import numpy as np
 import pytest
 from scipy import special
 
+from cbackprop.activations import ACTIVATIONS
 from cbackprop.core.simd import dispatch
 from cbackprop.core.testing import kernels
 
 LEVELS = dispatch.available_levels()
 DTYPES = (np.float64, np.float32)
-CODES = {
-    "leaky_relu": 6,
-    "elu": 7,
-    "softplus": 8,
-    "silu": 9,
-    "gelu": 10,
-    "softsign": 11,
-    "gaussian": 12,
-    "sine": 13,
-}
-IDENTITY, SIGMOID, TANH, RELU, EXP, SOFTMAX = range(6)
-KEPT = 14
-KEEPING = ("softplus", "silu", "gelu", "gaussian", "sine")
-OF_OUTPUTS = ("leaky_relu", "elu", "softsign")
+FIRST = ("identity", "sigmoid", "tanh", "relu")  # test_simd.py has the tests of these
+CODES = {s.name: s.code for s in ACTIVATIONS.values() if s.hidden and s.name not in FIRST}
+IDENTITY, TANH = ACTIVATIONS["identity"].code, ACTIVATIONS["tanh"].code
+KEPT = max(spec.code for spec in ACTIVATIONS.values()) + 1  # the core's code of a kept slope
+KEEPING = [name for name in CODES if ACTIVATIONS[name].keeps_slope]
+OF_OUTPUTS = [name for name in CODES if name not in KEEPING]
 
 # The largest errors allowed, in units: of values, of slopes.  simd.h promises 4.
 UNITS = {
@@ -99,7 +92,9 @@ def truth(name, h):
     sigma = 1 / (1 + e) if h > 0 else e / (1 + e)
     if name == "softplus":
         return max(h, zero) + mpmath.log1p(e), sigma
-    return h * sigma, sigma * (1 + h * (1 - sigma))  # silu
+    if name == "silu":
+        return h * sigma, sigma * (1 + h * (1 - sigma))
+    raise NotImplementedError(name)
 
 
 @functools.cache
@@ -249,7 +244,9 @@ def formulas(name, h):
         return h / (1 + np.abs(h)), (1 + np.abs(h)) ** -2.0
     if name == "gaussian":
         return np.exp(-h * h), -2 * h * np.exp(-h * h)
-    return np.sin(h), np.cos(h)
+    if name == "sine":
+        return np.sin(h), np.cos(h)
+    raise NotImplementedError(name)
 
 
 # -- where they are special -----------------------------------------------------------------------

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cbackprop import reference
+from cbackprop.activations import ACTIVATIONS
 from cbackprop.core.data.rows import SparseRows, extent
 from cbackprop.core.gradient import batch, evaluate
 from cbackprop.core.gradient.objective import Objective
@@ -15,6 +16,7 @@ from cbackprop.core.gradient.plan import Plan
 from cbackprop.core.linalg.blas import product
 
 NAMES = ["identity", "sigmoid", "tanh", "relu"]
+NO_ACTIVATION = max(spec.code for spec in ACTIVATIONS.values()) + 1
 
 
 # --- BLAS ----------------------------------------------------------------------------------------
@@ -84,7 +86,7 @@ def test_the_partition_follows_from_the_shape(sizes, dtype, partition):
     [
         (((3,), (), True, "float64"), ValueError),
         (((3, 2), (1, 1), True, "float64"), ValueError),
-        (((3, 2), (14,), True, "float64"), ValueError),
+        (((3, 2), (NO_ACTIVATION,), True, "float64"), ValueError),
         (((3, 0), (1,), True, "float64"), ValueError),
         (((3, 2), (1,), True, "float16"), ValueError),
         (((2**31, 2), (1,), True, "float64"), OverflowError),

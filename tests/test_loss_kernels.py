@@ -12,7 +12,7 @@ from cbackprop.core.testing import kernels
 LEVELS = dispatch.available_levels()
 DTYPES = (np.float64, np.float32)
 IDENTITY, SIGMOID, TANH, RELU, EXP, SOFTMAX = range(6)
-ELU, KEPT = 7, 14
+ELU = 7
 LOG_COSH, GAMMA = 7, 8
 
 
