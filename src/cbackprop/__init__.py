@@ -1,4 +1,4 @@
-"""Small feed-forward networks on a CPU: exact, fast, the same bits with any number of threads.
+"""Small feed-forward networks on a CPU: fast, and bitwise the same with any number of threads.
 
 The public names, and nothing else.
 """

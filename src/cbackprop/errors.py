@@ -1,8 +1,9 @@
 """The exceptions of cbackprop.
 
 Each derives from `CBackpropError` and from the built-in that a caller expects, so both
-``except cbackprop.CBackpropError`` and ``except ValueError`` work.  A message says what came and
-where, what was expected and how to mend it.  This file holds no logic and imports nothing.
+``except cbackprop.CBackpropError`` and ``except ValueError`` work.  A message names the argument
+and the value given, what was expected and how to fix it.  This file contains no logic and imports
+nothing.
 """
 
 __all__ = [
@@ -22,7 +23,7 @@ class CBackpropError(Exception):
 
 
 class InputError(CBackpropError, ValueError):
-    """An argument has the right type and a value that cannot be used."""
+    """An argument has the right type but a value that cannot be used."""
 
 
 class InputTypeError(CBackpropError, TypeError):
@@ -34,7 +35,7 @@ class InputMemoryError(CBackpropError, MemoryError):
 
 
 class DivergenceError(CBackpropError, ValueError):
-    """Training met a loss or a parameter that is not finite; the network was rolled back.
+    """The loss or a parameter became infinite or NaN; the network was rolled back.
 
     Attributes
     ----------
@@ -45,7 +46,7 @@ class DivergenceError(CBackpropError, ValueError):
     """
 
     def __init__(self, message: str, epoch: int, step: int, learning_rate: float) -> None:
-        # All four stand in `args`, so that the error survives pickling (worker processes).
+        # All four are in `args`, so that the error survives pickling (worker processes).
         super().__init__(message, epoch, step, learning_rate)
         self.epoch = epoch
         self.step = step
@@ -56,7 +57,7 @@ class DivergenceError(CBackpropError, ValueError):
 
 
 class ModelFormatError(CBackpropError, ValueError):
-    """A file is not what it should be: of another kind, damaged, false, or of a newer version."""
+    """A file is of another kind, damaged, inconsistent, or of a newer version."""
 
 
 class BusyError(CBackpropError, RuntimeError):
@@ -64,4 +65,4 @@ class BusyError(CBackpropError, RuntimeError):
 
 
 class MissingExtraError(CBackpropError, ImportError):
-    """An optional dependency is not installed; the message names the extra that brings it."""
+    """An optional dependency is not installed; the message names the extra that includes it."""

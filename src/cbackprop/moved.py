@@ -1,7 +1,7 @@
-"""Import paths of 0.1.0 whose modules have moved: pickles name them, and they keep working.
+"""Import paths of 0.1.0 whose modules have moved; they keep working because pickles name them.
 
-An old path is looked up only when it is asked for, and gives the very module that stands elsewhere
-now.  This file promises to hold nothing but the table and the one import hook that reads it.
+An old path is resolved only when it is imported, and gives the same module object as the new one.
+This file promises to hold nothing but the table and the import hook that reads it.
 """
 
 import importlib
@@ -13,7 +13,7 @@ from types import ModuleType
 
 __all__ = ["MOVED"]
 
-# Below cbackprop: the path in 0.1.0, and the path now.
+# Below cbackprop: from the path in 0.1.0 to the path now.
 MOVED = {
     "blas_threads": "machine.blas_threads",
     "callbacks": "training.callbacks",
@@ -42,7 +42,7 @@ MOVED = {
     "threads": "machine.threads",
     "trainer": "training.trainer",
     "weights": "training.sample_weight",
-    # Of the compiled modules those that a pickle can name.
+    # The compiled modules that a pickle can name.
     "core.plan": "core.gradient.plan",
     "core.state": "core.fit.state",
 }
@@ -60,7 +60,7 @@ class _Moved(MetaPathFinder, Loader):
         return ModuleSpec(fullname, self)
 
     def exec_module(self, module: ModuleType) -> None:
-        # The import system returns what stands in sys.modules when this has run.
+        # The import system returns what is in sys.modules after this has run.
         new = f"{__package__}.{MOVED[module.__name__.partition('.')[2]]}"
         sys.modules[module.__name__] = importlib.import_module(new)
 

@@ -1,1 +1,1 @@
-"""Files: written whole or not at all, read strictly."""
+"""Files: written completely or not at all, read strictly."""

@@ -1,10 +1,10 @@
-"""Writing a file whole or not at all.
+"""Writing a file completely or not at all.
 
-At every moment the old file or the new one is there, complete: the new one is written under
-another name in the same folder, brought to the disk (fsync), renamed, and the folder brought to the
-disk.  A process that is killed leaves its temporary behind; the next write of the file removes it.
+At every moment either the old file or the new one exists, complete: the new one is written under
+another name in the same folder, flushed to disk (fsync) and renamed, and the folder is flushed too.
+A process that is killed leaves its temporary file behind; the next write removes it.
 
-It promises to know nothing of what is written.
+This file promises to know nothing of what is written.
 """
 
 import contextlib
@@ -25,10 +25,10 @@ if sys.platform != "win32":
 
 __all__ = ["PREVIOUS", "write_whole"]
 
-# What is added to the name of the file before.
+# Appended to the name of the previous file.
 PREVIOUS = ".previous"
 
-# Seconds without a write after which a temporary is stale, where no lock tells.
+# Seconds without a write after which a temporary is stale, where files cannot be locked.
 OLD = 3600
 
 
@@ -38,17 +38,17 @@ def write_whole(path: str | os.PathLike[str], data: bytes, *, keep_previous: boo
     Parameters
     ----------
     path : path-like
-        A link is followed; the mode of a file that was there is kept.
+        A link is followed; the mode of an existing file is kept.
     data : bytes
     keep_previous : bool
-        The file before stays, under the same name with ".previous" added.
+        Keep the previous file under the same name with ".previous" appended.
 
     Raises
     ------
     InputError
-        If `path` is there and no file.
+        If `path` exists and is not a file.
     OSError
-        If the file cannot be written; what was there before stays as it was.
+        If the file cannot be written; an existing file is unchanged.
     """
     target = os.path.realpath(os.fsdecode(path))  # through a link, not over it
     mode = None
@@ -67,7 +67,7 @@ def write_whole(path: str | os.PathLike[str], data: bytes, *, keep_previous: boo
             file.flush()
             os.fsync(file.fileno())
             if sys.platform == "win32":
-                file.close()  # it renames no open file; elsewhere the lock is held to the end
+                file.close()  # Windows renames no open file; elsewhere the lock is held to the end
             if keep_previous and mode is not None:
                 _keep(target, target + PREVIOUS)
             os.replace(file.name, target)
@@ -79,20 +79,20 @@ def write_whole(path: str | os.PathLike[str], data: bytes, *, keep_previous: boo
 
 
 def _keep(target: str, previous: str) -> None:
-    """Give the target a second name, or copy it: it is never away meanwhile."""
+    """Give the target a second name, or copy it, so that it exists at every moment."""
     with contextlib.suppress(FileNotFoundError):
         os.unlink(previous)
     try:
         os.link(target, previous)
     except (FileExistsError, FileNotFoundError):
-        pass  # another writer was faster: it has kept the one before, or put a new one there
+        pass  # another writer was faster: it kept the previous file or wrote a new one
     except OSError:  # a file system without links
         with contextlib.suppress(shutil.SameFileError):
             shutil.copyfile(target, previous)
 
 
 def _sync_folder(folder: str) -> None:
-    """The new name reaches the disk, too, where folders can be opened and synchronised."""
+    """Flush the new name to disk, where folders can be opened and synchronised."""
     if not hasattr(os, "O_DIRECTORY"):
         return
     try:
@@ -108,12 +108,12 @@ def _sync_folder(folder: str) -> None:
 
 # ------------------------------------------------------------------------------------- temporaries
 #
-# A temporary is locked by its writer.  The system releases the lock when the writer ends, however
-# it ends; and unlike a process number, a lock also tells across containers.
+# A temporary is locked by its writer.  The system releases the lock however the writer ends; and
+# unlike a process number, a lock also works across containers.
 
 
 def _around(target: str) -> tuple[str, str]:
-    """What stands before and after the 16 hexadecimal digits in the name of a temporary."""
+    """What precedes and follows the 16 hexadecimal digits in the name of a temporary."""
     return f".{os.path.basename(target)[:50]}.", ".tmp"
 
 
@@ -122,9 +122,9 @@ def _new_temporary(target: str) -> BinaryIO:
     begin, end = _around(target)
     while True:
         name = os.path.join(os.path.dirname(target), begin + secrets.token_hex(8) + end)
-        file = open(name, "xb")  # noqa: SIM115, unlike tempfile's it has the umask's mode
+        file = open(name, "xb")  # noqa: SIM115, unlike tempfile's, its mode follows the umask
         if sys.platform == "win32":
-            return file  # no open file can be removed there
+            return file  # Windows: no open file can be removed
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if os.path.exists(name):
@@ -133,11 +133,11 @@ def _new_temporary(target: str) -> BinaryIO:
             pass
         except OSError:  # a file system without locks
             return file
-        file.close()  # before it was locked, another process took it for stale
+        file.close()  # before it was locked, another process removed it as stale
 
 
 def _remove_stale(target: str) -> None:
-    """Remove the target's temporaries whose writers are gone; failing is no reason not to write."""
+    """Remove the target's temporaries whose writers have ended, ignoring failures."""
     begin, end = map(re.escape, _around(target))
     pattern = re.compile(f"{begin}[0-9a-f]{{16}}{end}")
     with contextlib.suppress(OSError), os.scandir(os.path.dirname(target)) as entries:
@@ -151,7 +151,7 @@ def _remove_if_stale(name: str) -> None:
         descriptor = os.open(name, os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            os.unlink(name)  # while we hold the lock: its writer cannot have it now
+            os.unlink(name)  # while holding the lock: so its writer has ended
             return
         except BlockingIOError:
             return

@@ -1,13 +1,13 @@
-"""Named arrays and texts in a safetensors file with a checksum: written whole, read strictly.
+"""Named arrays and texts in a safetensors file with a checksum, read strictly.
 
-What model files and checkpoints share; docs/modelfile.md describes the bytes.
+Model files and checkpoints share it; docs/modelfile.md describes the bytes.
 
-The library writes.  The reader is our own: the library maps the file into memory, so that the
-system ends a process whose file is cut short meanwhile; and of two entries of one name it takes the
-last.
+The safetensors library writes the file.  The reader is our own because the library maps the file
+into memory, where truncation during the read kills the process, and because it silently takes the
+last of two entries with the same name.
 
-It promises to evaluate and to look up nothing that a file names, and to allocate nothing by a
-file's word alone: what is to be read is first compared with the file's length.
+This file promises to execute and import nothing that a file names, and to trust no size in it:
+sizes are compared with the file's length before anything is allocated.
 """
 
 import hashlib
@@ -29,10 +29,10 @@ from . import atomic
 
 __all__ = ["FlawError", "TensorFile", "opened", "write"]
 
-# A header's bytes.  Parsed, JSON can take some thirty times as much memory.
+# The largest header in bytes.  Parsed JSON can take some thirty times as much memory.
 MOST_HEADER = 1 << 22
 
-# The types of arrays by their names in the file, where numbers are little-endian.
+# The dtypes by their names in the file, where numbers are little-endian.
 DTYPES: dict[str, np.dtype[Any]] = {"F64": np.dtype("<f8"), "F32": np.dtype("<f4")}
 CODES = {np.dtype(np.float64): "F64", np.dtype(np.float32): "F32"}
 
@@ -58,7 +58,7 @@ def write(
     InputError
         If the texts are too long for a header.
     OSError
-        If the file cannot be written; what was there before stays as it was.
+        If the file cannot be written; an existing file is unchanged.
     """
     import safetensors.numpy
 
@@ -74,7 +74,7 @@ def write(
 
 
 def _checksum(texts: Mapping[str, str], tensors: Mapping[str, np.ndarray]) -> str:
-    """SHA-256 of the header, sorted and without offsets and checksum, and of the arrays by name."""
+    """SHA-256 of the header (sorted, without offsets and checksum) and of the arrays by name."""
     header: dict[str, Any] = {
         name: {"dtype": CODES[A.dtype], "shape": A.shape} for name, A in tensors.items()
     }
@@ -94,7 +94,7 @@ def _checksum(texts: Mapping[str, str], tensors: Mapping[str, np.ndarray]) -> st
 def opened(
     path: str | os.PathLike[str], format_name: str, versions: range, keys: AbstractSet[str]
 ) -> Iterator["TensorFile"]:
-    """Open a file of that format, these versions and metadata; a FlawError gets the file's name.
+    """Open a file and check format, version and metadata; a FlawError gets the file's name added.
 
     Raises
     ------
@@ -115,12 +115,12 @@ def opened(
 
 
 class TensorFile:
-    """An open file whose header is in order.
+    """An open file whose header has been checked.
 
     Attributes
     ----------
     version : int
-        Of the format.
+        The format's version.
     """
 
     def __init__(
@@ -151,13 +151,13 @@ class TensorFile:
         return {name: entry.shape for name, entry in self._entries.items()}
 
     def parsed(self, key: str) -> Any:
-        """The metadata of that key, parsed as JSON."""
+        """The metadata entry `key`, parsed as JSON."""
         if key not in self._texts:
             raise FlawError(f"no {key} in its metadata")
         return _parsed(f"{key} in its metadata", self._texts[key])
 
     def tensors(self, expected: Mapping[str, tuple[str, tuple[int, ...]]]) -> dict[str, np.ndarray]:
-        """The arrays, if these are their dtypes and shapes and the checksum fits."""
+        """The arrays, after checking their dtypes, shapes and the checksum."""
         _compare("arrays", self._entries.keys(), expected.keys())
         for name, entry in self._entries.items():
             dtype, shape = expected[name]
@@ -180,7 +180,7 @@ class TensorFile:
 
 
 class _Entry(NamedTuple):
-    """Where an array lies, and as what."""
+    """An array's bytes within the file, its type code and its shape."""
 
     start: int
     stop: int
@@ -194,7 +194,7 @@ def _header(file: BufferedReader, length: int) -> dict[str, Any]:
     if size > length - 8:
         raise FlawError(
             f"not a safetensors file, or cut short: {length} bytes, "
-            f"where 8 and a header of {size} are announced"
+            f"expected 8 and a header of {size}"
         )
     if size > MOST_HEADER:
         raise FlawError(f"its header has {size} bytes; expected at most {MOST_HEADER}")

@@ -1,1 +1,1 @@
-"""The machine: its threads, its memory, its BLAS, and the limits of a container."""
+"""What the machine offers: threads, memory, its BLAS, and the limits of a container."""

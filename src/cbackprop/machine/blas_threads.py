@@ -1,15 +1,16 @@
 """SciPy's BLAS on one thread while one of our calls runs.
 
 Three reasons: OpenBLAS up to 0.3.32 can return wrong numbers when products of different transpose
-variants run multithreaded from two threads of one process (OpenBLAS issue 5836), its bits depend on
-its number of threads, and our own threads stand above it.  The number belongs to the whole library,
-so it is set by the first call to enter and restored by the last one to leave.
+variants run multithreaded from two threads of one process (OpenBLAS issue 5836), its results depend
+to the bit on its number of threads, and cbackprop parallelises at a higher level itself.  The
+number applies to the whole library, so the first call to enter sets it and the last one to leave
+restores it.
 
-NumPy's and SciPy's wheels carry a library each: only SciPy's is touched.  Where both share one
-(conda, MKL, a distribution's OpenBLAS), NumPy's products are single-threaded meanwhile, too.
-Apple's Accelerate cannot be set, and needs not be: it is correct under concurrent calls.
+NumPy's and SciPy's wheels each carry their own library: only SciPy's is changed.  Where both share
+one (conda, MKL, a distribution's OpenBLAS), NumPy's products are single-threaded meanwhile, too.
+Apple's Accelerate cannot be set and need not be: it is correct under concurrent calls.
 
-It promises to touch nothing but that one number.
+This file promises to change nothing but that one number.
 """
 
 import functools
@@ -23,16 +24,16 @@ from ..core.linalg.blas import threaded_above
 
 __all__ = ["THREADED_ABOVE", "libraries", "single_threaded"]
 
-# The product m * n * k of the sizes above which OpenBLAS multiplies with several threads.
+# OpenBLAS uses several threads for a product whose m * n * k exceeds this.
 THREADED_ABOVE = threaded_above
 
-_lock = threading.RLock()  # a signal handler may fork while its thread holds it
+_lock = threading.RLock()  # reentrant: a signal handler may fork while its thread holds it
 _inside: set["_SingleThreaded"] = set()
 _restore: list[tuple[Any, int]] = []
 
 
 def single_threaded(needed: bool = True) -> AbstractContextManager[Any]:
-    """A context in which SciPy's BLAS runs on one thread; one that does nothing if not `needed`.
+    """A context in which SciPy's BLAS runs on one thread; if not `needed`, it does nothing.
 
     Thread-safe; contexts may nest and overlap in any order.
     """
@@ -46,7 +47,7 @@ class _SingleThreaded:
     __slots__ = ()
 
     def __enter__(self) -> None:
-        controllers = libraries()  # found outside of the lock: it takes milliseconds the first time
+        controllers = libraries()  # before the lock is taken: the first call takes milliseconds
         with _lock:
             if not _inside:
                 _restore[:] = [(c, c.get_num_threads()) for c in controllers]
@@ -57,7 +58,7 @@ class _SingleThreaded:
 
     def __exit__(self, *exc_info: object) -> None:
         with _lock:
-            if self in _inside:  # a child forked meanwhile has restored already
+            if self in _inside:  # after a fork, the child has already restored it
                 _inside.remove(self)
                 if not _inside:
                     _put_back()
@@ -71,7 +72,7 @@ def _put_back() -> None:
 
 
 def _before_fork() -> None:
-    """No thread sets the number while OpenBLAS's own fork handler stops and joins its threads."""
+    """Keep the number fixed while OpenBLAS's own fork handler stops and joins its threads."""
     _lock.acquire()
 
 
@@ -80,7 +81,7 @@ def _after_fork_in_parent() -> None:
 
 
 def _after_fork_in_child() -> None:
-    """The child runs none of the calls that asked for one thread."""
+    """Restore the number: the child runs none of the calls that asked for one thread."""
     global _lock
     _lock = threading.RLock()
     _inside.clear()
@@ -109,16 +110,16 @@ def libraries() -> tuple[Any, ...]:
 
 
 def _choose(controllers: list[Any]) -> list[Any]:
-    """SciPy's own library; where it carries none, every BLAS but the one NumPy carries for itself.
+    """SciPy's own library; if it carries none, every BLAS except the one that NumPy carries.
 
-    One library too many costs a little speed of others; one too few costs right results.
+    A library too many costs others a little speed; one too few can make results wrong.
     """
     own = [c for c in controllers if _carrier(c.filepath) == "scipy"]
     return own or [c for c in controllers if _carrier(c.filepath) != "numpy"]
 
 
 def _carrier(filepath: str) -> str | None:
-    """The package whose wheel carries a library: its folder tells, since the file's name does not.
+    """The package whose wheel carries a library, from its folder; the file's name does not tell.
 
     ``scipy.libs/`` on Linux and Windows, ``scipy/.dylibs/`` on macOS; None elsewhere.
     """

@@ -1,6 +1,6 @@
-"""The control groups of this process: where a container's limits stand in the file system (Linux).
+"""The control groups of this process: the files that hold a container's limits (Linux).
 
-It finds folders and reads words; what a limit means is its callers' to say.
+This file finds folders and reads words; its callers interpret the limits.
 """
 
 import os
@@ -12,19 +12,19 @@ __all__ = ["folders", "words"]
 
 
 def folders(controller: str, proc: Path) -> Iterator[tuple[Path, bool]]:
-    """(folder, is it version 2): each from the process's cgroup up to the root of its hierarchy.
+    """Yield (folder, is it version 2) from the process's cgroup up to the root of each hierarchy.
 
     Parameters
     ----------
     controller : str
-        Whose hierarchies of version 1 count: "cpu" or "memory".
+        Which hierarchies of version 1 to visit: "cpu" or "memory".
     proc : Path
         /proc/self.
 
     Raises
     ------
     OSError, ValueError
-        Not Linux, no /proc, or a form unknown to us.
+        Not Linux, no /proc, or an unknown format.
     """
     for folder, top, is_v2 in _lowest(controller, proc):
         while True:
@@ -59,12 +59,12 @@ def _lowest(controller: str, proc: Path) -> Iterator[tuple[Path, Path, bool]]:
             continue
         root, mount = (_unescaped(field) for field in before.split(" ")[3:5])
         top = Path(mount)
-        # Inside a container the path may lie outside of what is mounted: its top is ours, then.
+        # Inside a container the path may lie outside of what is mounted: then use the mount's top.
         path = os.path.relpath(groups[is_v2], root)
         folder = top if path.startswith("..") else top / path
         yield (folder if folder.is_dir() else top), top, is_v2
 
 
 def _unescaped(field: str) -> str:
-    """Blanks in the paths of mountinfo are octal numbers."""
+    """Decode the octal escapes that mountinfo uses for blanks in paths."""
     return re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), field)

@@ -1,6 +1,7 @@
-"""get_config: which build, instruction set, BLAS and threads are at work.
+"""get_config: which build, instruction set, BLAS and threads are in use.
 
-For bug reports and for runs to be repeated to the bit.  It reads and reports, and sets nothing.
+For bug reports and for runs that are to be repeated bitwise.  This file only reads; it sets
+nothing.
 """
 
 import platform
@@ -27,8 +28,8 @@ def get_config() -> dict[str, Any]:
         instruction_sets : the levels this processor can run
         blas_name, blas_version, blas_kernel : SciPy's BLAS, and the processor kernel it has chosen;
             OPENBLAS_CORETYPE pins OpenBLAS's; None where threadpoolctl does not know the library
-        blas_threads : threads that BLAS uses when called by others (by our calls, one)
-        threads : threads that a call of ours may use
+        blas_threads : threads that this BLAS uses when called by others (in cbackprop's calls, one)
+        threads : threads that one call of cbackprop may use
         python, numpy, scipy : versions
     """
     libraries = blas_threads.libraries()

@@ -1,7 +1,7 @@
-"""How much memory there is, asked before much of it is taken.
+"""How much memory is available, checked before large allocations.
 
-Linux hands out more than it has and ends the process that uses it: nothing can be caught then.  It
-promises to allocate nothing.
+Linux grants more memory than it has and kills the process that uses it, which cannot be caught.
+This file promises to allocate nothing.
 """
 
 import os
@@ -15,10 +15,10 @@ __all__ = ["available_memory", "check_memory"]
 
 
 def available_memory() -> int | None:
-    """Bytes that can be had without swapping, within the container's limit; None where unknown.
+    """Bytes available without swapping, within the container's limit; None where unknown.
 
-    The smaller of MemAvailable (/proc/meminfo; where it is not told, the machine's memory) and of
-    what the cgroups leave.  All of it is read at each call, for it changes.
+    The smaller of MemAvailable (/proc/meminfo; if missing, the machine's memory) and what the
+    cgroups leave.  All of it is read at each call because it changes.
     """
     machine = _mem_available()
     limits = (_physical() if machine is None else machine, _cgroup_rest())
@@ -26,21 +26,21 @@ def available_memory() -> int | None:
 
 
 def check_memory(n_bytes: int, what: str, advice: str) -> None:
-    """Raise unless there are so many bytes; to be called before any of them is allocated.
+    """Raise unless `n_bytes` are available; to be called before any of them is allocated.
 
     Parameters
     ----------
     n_bytes : int
-        All that is going to be allocated at once.
+        Everything that will be allocated at the same time.
     what : str
-        What needs them, as the message's subject: "J'J of 20,000 parameters".
+        What needs the memory, as the message's subject: "J'J of 20,000 parameters".
     advice : str
-        How to get along with less; the message's end.
+        How to need less; the message's end.
 
     Raises
     ------
     InputMemoryError
-        If more are asked for than are available; where that is unknown, than can be addressed.
+        If `n_bytes` is more than is available or, where that is unknown, than can be addressed.
     """
     there = available_memory()
     if n_bytes <= (sys.maxsize if there is None else there):
@@ -50,7 +50,7 @@ def check_memory(n_bytes: int, what: str, advice: str) -> None:
 
 
 def _gb(n_bytes: int) -> str:
-    """In units of 10^9 bytes, with three digits at least."""
+    """A number of bytes in units of 10^9, with at least three digits."""
     size = n_bytes / 1e9
     return f"{size:,.0f} GB" if size >= 100 else f"{size:#.3g} GB"
 
@@ -59,20 +59,20 @@ def _gb(n_bytes: int) -> str:
 
 
 def _mem_available(meminfo: str = "/proc/meminfo") -> int | None:
-    """Of Linux since 3.14."""
+    """MemAvailable in bytes, which Linux reports since 3.14; else None."""
     try:
         for line in Path(meminfo).read_text(encoding="ascii").splitlines():
             if line.startswith("MemAvailable:"):
                 return int(line.split()[1]) * 1024
     except (IndexError, OSError, ValueError):
-        pass  # another system, or a form unknown to us
+        pass  # another system, or an unknown format
     return None
 
 
 def _cgroup_rest(proc: str = "/proc/self") -> int | None:
-    """What the container may still take; None if unlimited or unknown.
+    """What the container may still allocate; None if unlimited or unknown.
 
-    The least on the way from the process's cgroup up to the root counts.
+    The smallest value from the process's cgroup up to the root counts.
     """
     rests = []
     try:
@@ -81,11 +81,11 @@ def _cgroup_rest(proc: str = "/proc/self") -> int | None:
             if rest is not None:
                 rests.append(rest)
     except (OSError, ValueError):
-        pass  # not Linux, no /proc, or a form unknown to us: no limit that we can see
+        pass  # not Linux, no /proc, or an unknown format: no visible limit
     return min(rests, default=None)
 
 
-# The files of limit and usage, and what memory.stat calls the pages of files among the latter.
+# The files of limit and usage, and the prefix of the page cache's entries in memory.stat.
 V2 = ("memory.max", "memory.current", "")
 V1 = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_")
 
@@ -93,8 +93,8 @@ V1 = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_")
 def _rest(folder: Path, names: tuple[str, str, str]) -> int | None:
     """Limit minus usage; "max" is no limit.
 
-    Pages of files count as usage, and are given back when memory is short: without them a memmap
-    that was read would leave nothing.
+    Pages of files count as usage but are freed when memory is short, so they are subtracted: else
+    reading a large memmap would seem to leave nothing.
     """
     limit, usage = cgroups.words(folder / names[0]), cgroups.words(folder / names[1])
     if len(limit) != 1 or len(usage) != 1 or limit[0] == "max":

@@ -1,6 +1,6 @@
 """How many threads a call may use: processors, container quota, OMP_NUM_THREADS, other fits.
 
-It starts no thread; the team does that.  The numbers never influence results, only speed.
+This file starts no thread; core/team does.  The numbers never influence results, only speed.
 """
 
 import functools
@@ -15,14 +15,14 @@ from . import cgroups
 
 __all__ = ["available_threads", "resolve", "running_fit"]
 
-# More are never started, whatever is asked for: the core counts threads with a C int.
+# The upper bound, whatever is asked for: the core counts threads with a C int.
 MOST_THREADS = 1024
 
 
 def available_threads() -> int:
     """min(processors this process may run on, its cgroup quota rounded up, OMP_NUM_THREADS), >= 1.
 
-    Affinity and environment are read at each call, for they may change; the quota once.
+    Affinity and environment are read at each call because they may change; the quota is read once.
     """
     limits = [_processors(), _cgroup_quota(), _omp_num_threads()]
     return max(1, min(MOST_THREADS, *(limit for limit in limits if limit is not None)))
@@ -41,11 +41,11 @@ def resolve(n_threads: Any) -> int:
 _fits = claims.running_fits
 
 
-class running_fit(claims.RunningFit):  # noqa: N801  (a context manager, and called like a function)
+class running_fit(claims.RunningFit):  # noqa: N801  (a context manager, called like a function)
     """Count a fit as running, and say how many threads it may use.
 
-    ``n_threads`` given, a checked number, is used as it is.  None shares the available threads out
-    over the fits that run in this process; ask ``now()`` again from time to time.
+    A given ``n_threads``, already checked, is used as it is.  None shares the available threads
+    among the fits that run in this process; call ``now()`` again from time to time.
     """
 
     __slots__ = ("_asked", "_most")
@@ -59,13 +59,13 @@ class running_fit(claims.RunningFit):  # noqa: N801  (a context manager, and cal
         return self._most
 
     def now(self) -> int:
-        """What was asked for; or, where that was None, this fit's share among those running."""
+        """The number asked for; if that was None, this fit's share among those running."""
         if self._asked is not None:
             return self._most
         return min(self._most, max(1, available_threads() // max(1, len(_fits))))
 
 
-# In a forked child none of the parent's fits goes on.
+# A forked child continues none of the parent's fits.
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_fits.clear)
 
@@ -82,7 +82,7 @@ def _processors() -> int:
 
 
 def _omp_num_threads() -> int | None:
-    """The first number of OMP_NUM_THREADS ("4" or "4,2"); nothing sensible counts as not set."""
+    """The first number of OMP_NUM_THREADS ("4" or "4,2"); an invalid value counts as not set."""
     match = re.fullmatch(r"\s*0*([1-9][0-9]{0,8})\s*(,.*)?", os.environ.get("OMP_NUM_THREADS", ""))
     return int(match[1]) if match else None
 
@@ -91,7 +91,7 @@ def _omp_num_threads() -> int | None:
 def _cgroup_quota(proc: str = "/proc/self") -> int | None:
     """The processors that the container may use, rounded up; None if unlimited or unknown.
 
-    The smallest quota on the way from the process's cgroup up to the root counts.
+    The smallest quota from the process's cgroup up to the root counts.
     """
     quotas = []
     try:
@@ -100,7 +100,7 @@ def _cgroup_quota(proc: str = "/proc/self") -> int | None:
             if quota is not None:
                 quotas.append(quota)
     except (OSError, ValueError):
-        pass  # not Linux, no /proc, or a form unknown to us: no limit that we can see
+        pass  # not Linux, no /proc, or an unknown format: no visible limit
     return min(quotas, default=None)
 
 
