@@ -647,7 +647,7 @@ def test_a_posterior_of_other_parameters_is_not_saved(path, net, change):
         ),
         (
             {"posterior_factor": ("F64", [26, 26], bytes(5408))},
-            r"its posterior cannot be: factor\[0, 0\] is 0; expected a diagonal above 0",
+            r"its posterior is invalid: factor\[0, 0\] is 0; expected a diagonal above 0",
         ),
         (
             {"posterior_factor": ("F64", [26, 26], (-np.eye(26)).tobytes())},

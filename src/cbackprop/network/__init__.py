@@ -1,6 +1,6 @@
-"""What a network is and what it computes: parameters, predictions, derivatives, its file.
+"""The network: its parameters, predictions, derivatives and file format.
 
-This room knows nothing of training: no epochs, no solvers.
+This package knows nothing of training: no epochs, no solvers.
 """
 
 from .network import Network, _Belief  # pickles of 0.1.0 name both here

@@ -1,10 +1,11 @@
-"""Where training starts: the initial parameters of a network.
+"""The initial parameters of a network.
 
-Random numbers are the raw output of NumPy's Philox, whose stream NumPy guarantees for ever, turned
-into uniform and normal numbers here: the same seed gives the same parameters with every version,
-and (rounded) with both dtypes.  They are drawn in the order of the flat array: W1, b1, W2, ...
+Random numbers come from the raw output of NumPy's Philox, whose stream NumPy guarantees for ever,
+and are turned into uniform and normal numbers here: the same seed gives the same parameters with
+every version, and (rounded) with both dtypes.  They are drawn in the order of the flat array: W1,
+b1, W2, ...
 
-This file knows arrays of numbers and specifications of activations, no network.
+This file knows arrays and activation specifications, but no network.
 """
 
 import math
@@ -17,8 +18,8 @@ from ..activations import ACTIVATIONS
 
 __all__ = ["INITIALIZATIONS", "initial_parameters"]
 
-# The upper quarter of Philox's 256-bit counter keeps the uses of one seed apart: whoever shuffles
-# with the seed of a network's weights does so with other numbers than these.
+# The upper quarter of Philox's 256-bit counter keeps the uses of one seed apart: shuffling with the
+# seed of a network's weights uses other random numbers.
 _COUNTER = 1 << 192
 
 
@@ -34,9 +35,10 @@ class Stream:
         return (limit * (2 * unit - 1)).reshape(shape)
 
     def normal(self, shape: tuple[int, ...]) -> np.ndarray:
-        """N(0, 1), by the inverse of its distribution function.
+        """Numbers from N(0, 1), by the inverse of its distribution function.
 
-        52 bits and a half: strictly inside of (0, 1), where the inverse is finite.
+        52 random bits plus one half keep the argument strictly inside (0, 1), where the inverse is
+        finite.
         """
         from scipy.special import ndtri  # 20 ms to import, needed by two of four initializations
 
@@ -44,7 +46,7 @@ class Stream:
         return ndtri(unit).reshape(shape)
 
 
-# Each draws one layer: (stream, n_in, n_out, activation, is it the output layer) -> W, b.
+# Draws one layer: (stream, n_in, n_out, activation, is it the output layer) -> W, b.
 _Draw = Callable[[Stream, int, int, str, bool], tuple[np.ndarray, np.ndarray]]
 
 
@@ -82,8 +84,8 @@ def _nguyen_widrow(
 
     The weights of a hidden unit have random direction and norm 0.7 n_out^(1/n_in); its bias is that
     norm times one of n_out evenly spaced numbers in -1..1, with the sign of its first weight (0 for
-    a single unit).  Nguyen and Widrow 1990; the even spacing is MATLAB's initnw.  It wants biases:
-    without, all units bend at the origin and only directions and norms remain.
+    a single unit).  Nguyen and Widrow 1990; the even spacing is MATLAB's initnw.  It needs biases:
+    without them all units bend at the origin, and only directions and norms are as intended.
     """
     if is_output:
         return stream.uniform((n_in, n_out), 0.5), stream.uniform((n_out,), 0.5)
@@ -114,11 +116,11 @@ def initial_parameters(
     activations : sequence of str
         One name for each layer of weights, the output's last.
     bias : bool
-        Without, the biases are drawn and left out: the weights are the same either way.
+        If False, biases are drawn but not used, so that the weights are the same either way.
     init : str
         "auto", "glorot", "normal" or "nguyen_widrow".
     seed : None, int, numpy.random.SeedSequence or numpy.random.Generator
-        None is fresh entropy.
+        None draws fresh entropy.
 
     Raises
     ------

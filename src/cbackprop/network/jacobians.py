@@ -1,8 +1,8 @@
-"""Derivatives of a network: by its inputs, by its parameters, and a check of its gradient.
+"""Derivatives of a network by its inputs and parameters, and a check of its gradient.
 
 The functions are Network's methods of the same names.  They check and allocate; the compiled core
-computes.  All are derivatives of what ``predict`` returns by what it is given: scaling is part of
-them.  This file promises not to sum derivatives into anything: no Fisher matrix, no solver.
+computes.  All differentiate the values that ``predict`` returns by its inputs or the parameters, so
+scaling is included.  This file promises not to combine derivatives: no Fisher matrix, no solver.
 """
 
 import itertools
@@ -32,15 +32,15 @@ __all__ = [
     "parameter_jacobian_blocks",
 ]
 
-# A block of `parameter_jacobian_blocks`, where its rows are not given.
+# The size of a block of `parameter_jacobian_blocks` if `rows` is not given.
 BLOCK_BYTES = 1 << 25
 
-# An array this small is allocated without asking how much memory there is.
+# Arrays up to this size are allocated without checking the available memory.
 SMALL_BYTES = 1 << 26
 
 
 def jacobian(network: "Network", X: Any, *, n_threads: int | None = None) -> np.ndarray:
-    """Y_hat's derivatives by X: of each output by each input, row by row.
+    """The derivatives of Y_hat by X: each output by each input, row by row.
 
     Parameters
     ----------
@@ -69,14 +69,14 @@ def jacobian(network: "Network", X: Any, *, n_threads: int | None = None) -> np.
 def input_gradient(
     network: "Network", X: Any, dL_dY_hat: Any = None, *, n_threads: int | None = None
 ) -> np.ndarray:
-    """dL/dX of any L whose derivative by Y_hat is known: dL_dY_hat times the Jacobian, row by row.
+    """dL/dX for any L with known derivative by Y_hat: dL_dY_hat times the Jacobian, row by row.
 
     Parameters
     ----------
     X : array-like, (N, n_in)
     dL_dY_hat : array-like, (N, n_out), optional
-        One-dimensional where n_out is 1.  None is 1 for each row of a network with one output,
-        whose gradient by its inputs it then is.
+        One-dimensional where n_out is 1.  None, for a network with one output only, is 1 for each
+        row: the result is then the output's gradient by the inputs.
     n_threads : int, optional
         As in `jacobian`.
 
@@ -111,7 +111,7 @@ def input_gradient(
 def parameter_jacobian(
     network: "Network", X: Any, *, n_threads: int | None = None, out: np.ndarray | None = None
 ) -> np.ndarray:
-    """Y_hat's derivatives by the parameters: of each output by each parameter, row by row.
+    """The derivatives of Y_hat by the parameters: each output by each parameter, row by row.
 
     Parameters
     ----------
@@ -124,7 +124,7 @@ def parameter_jacobian(
     Returns
     -------
     ndarray, (N, n_out, n_parameters), of the network's dtype
-        `out` where it is given.  The last axis has the order of `parameters`.
+        `out` if it is given.  The last axis has the order of `parameters`.
 
     Raises
     ------
@@ -148,13 +148,13 @@ def parameter_jacobian(
 def parameter_jacobian_blocks(
     network: "Network", X: Any, *, rows: int | None = None, n_threads: int | None = None
 ) -> Iterator[tuple[slice, np.ndarray]]:
-    """`parameter_jacobian` a block of rows after the other, for sums over more rows than fit.
+    """`parameter_jacobian` block by block, for sums over more rows than fit in memory.
 
     Parameters
     ----------
     X : array-like, (N, n_in)
     rows : int, optional
-        Of a block; None is as many as 32 megabytes hold.
+        Rows of a block; None is as many as 32 megabytes hold.
     n_threads : int, optional
         As in `jacobian`.
 
@@ -163,7 +163,7 @@ def parameter_jacobian_blocks(
     which : slice
         The rows of X.
     block : ndarray, (len(X[which]), n_out, n_parameters)
-        Their Jacobian, each block an array of its own.  All are of the parameters as they were when
+        Their Jacobian, a new array for each block.  All blocks use the parameters as they were when
         this was called.
 
     Raises
@@ -185,7 +185,7 @@ def parameter_jacobian_blocks(
 def blocks_at(
     network: "Network", parameters: np.ndarray, X: np.ndarray, rows: int, n_threads: int
 ) -> Iterator[tuple[slice, np.ndarray]]:
-    """What `parameter_jacobian_blocks` yields, of a network with these parameters; all checked."""
+    """What `parameter_jacobian_blocks` yields, for these parameters; all arguments are checked."""
     for start in range(0, len(X), rows):
         which = slice(start, min(start + rows, len(X)))
         shape = (which.stop - start, network.sizes[-1], network.n_parameters)
@@ -204,12 +204,12 @@ class GradientCheck:
     Attributes
     ----------
     max_error : float
-        The largest difference, divided by the largest derivative that was looked at; about 1e-10
-        for float64 and 1e-7 for float32 where all is well.  NaN where a loss is not finite.
+        The largest difference, divided by the largest derivative checked; about 1e-10 for float64
+        and 1e-7 for float32 if the gradient is right.  NaN if a loss is not finite.
     worst : str
-        The parameter with that difference, for example "W1[3, 2]".
+        The parameter with the largest difference, for example "W1[3, 2]".
     n_checked : int
-        How many parameters were looked at.
+        How many parameters were checked.
     """
 
     max_error: float
@@ -230,17 +230,18 @@ def check_gradient(
 ) -> GradientCheck:
     """Compare `gradient` with central differences of `loss`, one parameter p at a time.
 
-    (L(p + h) - L(p - h)) / 2h with h = eps^(1/3) max(1, |p|), where rounding and truncation are
-    about equal.  The differences are computed in float64 on a copy of the network, whatever the
-    dtype; the network itself is only read.  Where h moves a unit over relu's kink (or the loss over
-    its own), the two differ though the gradient is right.
+    (L(p + h) - L(p - h)) / 2h with h = eps^(1/3) max(1, |p|), where rounding and truncation errors
+    are about equal.  The differences are computed in float64 on a copy of the network, whatever the
+    dtype; the network itself is only read.  Where h moves a unit across relu's kink (or the loss
+    across its own), the two differ although the gradient is right.
 
     Parameters
     ----------
     X, Y, loss, sample_weight, output_weight, missing
         As in `gradient`.
     per_array : int
-        At most so many parameters, evenly spread, of each W and each b: each costs two losses.
+        Check at most this many evenly spread parameters of each W and each b; each costs two
+        evaluations of the loss.
 
     Returns
     -------
@@ -280,7 +281,7 @@ def check_gradient(
 
 
 def _spread(sizes: tuple[int, ...], bias: bool, most: int) -> Iterator[tuple[str, list[int], int]]:
-    """(name, index, place in `parameters`) of at most `most` entries of W1, b1, W2, ..."""
+    """Yield (name, index, place in `parameters`) of up to `most` entries of each of W1, b1, ..."""
     start = 0
     for layer, (n_in, n_out) in enumerate(itertools.pairwise(sizes), 1):
         for kind, shape in (("W", (n_in, n_out)), ("b", (n_out,)))[: 1 + bias]:
@@ -307,9 +308,9 @@ def _compute(
     n_threads: int | None,
     which: slice = slice(None),
 ) -> None:
-    """Call the core on rows `which` of X and tell what is wrong with them."""
+    """Call the core on rows `which` of X and raise if they are not finite."""
     plan = network._plan
-    # One block of rows is one task: counting the processors, several microseconds, is saved.
+    # One block of rows is one task: this saves the several microseconds of counting processors.
     one_block = len(X) <= plan.block_rows and kernel is not core.parameter_jacobian
     n_threads = 1 if n_threads is None and one_block else threads.resolve(n_threads)
     factor = None
@@ -323,7 +324,7 @@ def _compute(
 
 
 def _new(shape: tuple[int, ...], dtype: np.dtype, advice: str) -> np.ndarray:
-    """A new array, or an error that says how much memory it wants."""
+    """A new array, or an error that says how much memory it needs."""
     n_bytes = dtype.itemsize
     for length in shape:
         n_bytes *= length
@@ -332,7 +333,7 @@ def _new(shape: tuple[int, ...], dtype: np.dtype, advice: str) -> np.ndarray:
     if there is None or n_bytes <= there:
         try:
             return np.empty(shape, dtype)
-        except (MemoryError, ValueError) as caught:  # NumPy's for more bytes than can be counted
+        except (MemoryError, ValueError) as caught:  # NumPy's error for too many bytes
             error = caught
     most = "more than there are" if there is None else f"and {there:,} are available"
     raise InputMemoryError(

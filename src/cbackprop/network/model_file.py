@@ -1,7 +1,7 @@
-"""A network in a file, and out of it.
+"""Writing a network to a file and reading it back.
 
-docs/modelfile.md describes the format.  This file says what describes a network; how texts and
-arrays are laid out, checked and written whole is tensors.py's.
+docs/modelfile.md describes the format.  This file defines what describes a network; tensors.py lays
+out, checks and writes texts and arrays.
 """
 
 import copy
@@ -24,24 +24,24 @@ __all__ = ["FORMAT", "VERSIONS", "Description", "read", "tensors_of", "texts_of"
 
 FORMAT = "cbackprop"
 
-# Of the format, here and in checkpoints.  The second has a posterior; what has none is still
-# written as the first, which older readers know.
+# The format's versions, here and in checkpoints.  Version 2 adds a posterior; networks without one
+# are still written as version 1, which older readers know.
 VERSIONS = range(1, 3)
 WITH_POSTERIOR = 2
 
 
 def write(path: str | os.PathLike[str], network: Network) -> None:
-    """Save a network, whole or not at all.
+    """Save a network, completely or not at all.
 
     Raises
     ------
     InputError, InputTypeError
-        If a parameter is not finite (a file that predicts NaN helps nobody), or `annotations` is
-        not a dict that JSON gives back unchanged.
+        If a parameter is not finite (the saved network would predict NaN), or `annotations` is not
+        a dict that JSON reproduces unchanged.
     OSError
-        If the file cannot be written; a file that was there before stays as it was.
+        If the file cannot be written; an existing file is unchanged.
     """
-    network = copy.copy(network)  # with the parameters of a whole step, should a fit be running
+    network = copy.copy(network)  # a consistent copy of the parameters, even during a fit
     write_tensors(path, {"format": FORMAT, **texts_of(network)}, tensors_of(network))
 
 
@@ -76,7 +76,7 @@ def texts_of(network: Network) -> dict[str, str]:
 
 
 def tensors_of(network: Network) -> dict[str, np.ndarray]:
-    """W1, b1, ..., the shift and scale of each end that has them, and the posterior's numbers."""
+    """W1, b1, ..., the scalings of inputs and outputs, if any, and the posterior's numbers."""
     tensors = {f"W{i}": W for i, W in enumerate(network.weights, 1)}
     tensors |= {f"b{i}": b for i, b in enumerate(network.biases, 1)}
     for name, A in tensors.items():
@@ -97,18 +97,18 @@ def tensors_of(network: Network) -> dict[str, np.ndarray]:
     return tensors
 
 
-# In the order in which they stand in a file.
+# In their order in a file.
 POSTERIOR_NUMBERS = ("alpha", "beta", "effective_parameters")
 
 
 def _posterior(network: Network) -> Posterior | None:
-    """What is saved of it: a posterior of other parameters is of no use, and they are not saved."""
+    """The posterior to save; a stale one is not saved."""
     belief = network._belief
     return None if belief is None or network._is_stale(belief) else belief.posterior
 
 
 def _annotations_text(annotations: Any) -> str:
-    """`annotations` as JSON that reads back the same: no tuple, no integer key."""
+    """`annotations` as JSON that reads back identically: no tuple, no integer key."""
     advice = "expected a dict of str to what JSON holds: numbers, strings, lists, dicts, None"
     if not isinstance(annotations, dict):
         raise InputTypeError(f"annotations is {checks.describe(annotations)}; {advice}")
@@ -125,7 +125,7 @@ def _annotations_text(annotations: Any) -> str:
 
 
 class Description(NamedTuple):
-    """What a file says of a network besides its numbers."""
+    """What a file says about a network besides its arrays."""
 
     sizes: list[int]
     activations: list[str]
@@ -135,7 +135,7 @@ class Description(NamedTuple):
 
     @classmethod
     def read(cls, file: TensorFile) -> "Description":
-        """From a file's metadata; what Network itself checks is left to it."""
+        """The description in a file's metadata; what Network checks itself is not checked here."""
         described = cls(*(file.parsed(key) for key in cls._fields))
         for name, kind, words in (("sizes", int, "integers"), ("activations", str, "names")):
             value = getattr(described, name)
@@ -152,7 +152,7 @@ class Description(NamedTuple):
         return described
 
     def arrays(self, file: TensorFile) -> dict[str, tuple[str, tuple[int, ...]]]:
-        """(dtype, shape) of each array; whether an end is scaled shows in the names there are."""
+        """(dtype, shape) of each array; the names in the file show which scalings there are."""
         arrays: dict[str, tuple[str, tuple[int, ...]]] = {}
         for i, (n_in, n_out) in enumerate(itertools.pairwise(self.sizes), 1):
             arrays[f"W{i}"] = self.dtype, (n_in, n_out)
@@ -169,11 +169,11 @@ class Description(NamedTuple):
 
     @property
     def n_parameters(self) -> int:
-        """Of the network."""
+        """The network's number of parameters."""
         return sum((n_in + self.bias) * n_out for n_in, n_out in itertools.pairwise(self.sizes))
 
     def network(self, tensors: dict[str, np.ndarray]) -> Network:
-        """The network whose arrays, among others, these are."""
+        """The network with these arrays; `tensors` may hold others too."""
         try:
             network = Network(
                 self.sizes,
@@ -207,7 +207,7 @@ def _restored(tensors: dict[str, np.ndarray], parameters: np.ndarray) -> Posteri
     try:
         posterior = Posterior(factor, **numbers, parameters=parameters)
     except InputError as error:
-        raise FlawError(f"its posterior cannot be: {error}") from error
+        raise FlawError(f"its posterior is invalid: {error}") from error
     if not np.array_equal(posterior.factor, factor):
         raise FlawError("posterior_factor has numbers above its diagonal; expected zeros")
     return posterior

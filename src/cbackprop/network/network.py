@@ -2,7 +2,7 @@
 
     Z_0 = (X - shift) * scale   or X        Z_i = sigma_i(Z_{i-1} W_i + b_i)        Y_hat = Z_last
 
-The arithmetic is the compiled core's.  This file checks arguments, allocates results and guards
+The compiled core does the arithmetic.  This file checks arguments, allocates results and guards
 against two fits at once.  It promises to know nothing of training: no epochs, no solvers.
 """
 
@@ -33,7 +33,7 @@ __all__ = ["Network"]
 # The networks that are being trained in this process.
 _busy = claims.busy
 
-# A forked child trains nothing yet, whatever its parent did.
+# A forked child continues none of its parent's fits.
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_busy.clear)
 
@@ -44,37 +44,38 @@ class Network:
     Parameters
     ----------
     sizes : sequence of int
-        Numbers of inputs, of units in each hidden layer (there may be none), and of outputs.
+        The numbers of inputs, of units in each hidden layer (there may be none), and of outputs.
     activation : str or sequence of str
-        Of the hidden layers: "sigmoid", "tanh", "relu", "silu" or another of
+        The activation of the hidden layers: "sigmoid", "tanh", "relu", "silu" or another of
         ``cbackprop.activations.HIDDEN``; a sequence has one for each.  Other libraries' names are
-        taken too ("logsig", "swish", "linear", ...); docs/mathematics.md has the formulas and all
-        names.
+        accepted too ("logsig", "swish", "linear", ...); docs/mathematics.md has the formulas and
+        all names.
     output_activation : str
-        Of the output layer: one of the same, or "softmax" (probabilities of classes) or "exp"
-        (positive rates).
+        The activation of the output layer: one of the same, "softmax" (probabilities of classes) or
+        "exp" (positive rates).
     bias : bool
         Whether each layer has biases.
     dtype : "float64" or "float32"
-        Of the parameters and of all arithmetic; sums over rows are in float64 where it counts.
+        The dtype of the parameters and of all arithmetic; sums over rows are in float64 where
+        precision matters.
     init, seed
         As in `initialize`.
 
     Attributes
     ----------
     parameters : ndarray, (n_parameters,)
-        All parameters, W1, b1, W2, b2, ..., flat and writable; what is written there counts from
-        the next call.
+        All parameters, W1, b1, W2, b2, ..., flat and writable; changes take effect from the next
+        call.
     weights, biases : tuple of ndarray
         Views into `parameters`: W_i (n_{i-1}, n_i) and b_i (n_i,).  Without biases `biases` is ().
     input_scaling : Scaling or None
-        Applied to X by every method and by training; saved with the network.
+        Applied to X by every method and in training; saved with the network.
     output_scaling : Scaling or None
         Saved with the network.
     posterior : Posterior or None
         What ``predict(X, return_std=True)`` needs; saved with the network.
     annotations : dict
-        Yours, of what JSON can hold; saved with the network.
+        Free for the user, for values that JSON can hold; saved with the network.
 
     Raises
     ------
@@ -83,9 +84,9 @@ class Network:
 
     Notes
     -----
-    `predict`, `loss` and `gradient` may be called from many threads.  One fit at a time may train a
-    network; meanwhile they see its parameters between two steps.  Copies and pickles are networks
-    of their own, with their own parameters.
+    `predict`, `loss` and `gradient` may be called from many threads.  Only one fit at a time may
+    train a network; meanwhile they see its parameters between two steps.  Copies and pickles are
+    independent networks with their own parameters.
     """
 
     def __init__(
@@ -158,7 +159,7 @@ class Network:
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """Of the parameters."""
+        """The dtype of the parameters and of all arithmetic."""
         return self._dtype
 
     @property
@@ -190,7 +191,7 @@ class Network:
 
     @property
     def input_scaling(self) -> Scaling | None:
-        """What is done to X first, or None."""
+        """The scaling applied to X first, or None."""
         return self._input_scaling
 
     @input_scaling.setter
@@ -201,7 +202,7 @@ class Network:
 
     @property
     def output_scaling(self) -> Scaling | None:
-        """What is done to Y before it is compared, and undone in predict; or None.
+        """The scaling applied to Y before the loss and undone in predict, or None.
 
         The network computes (y - shift) * scale; `predict` returns y.
         """
@@ -219,17 +220,17 @@ class Network:
                 )
             if not (arrays[1] != 0).all():
                 raise InputError(
-                    "output_scaling has a scale of 0; expected others: it is divided by"
+                    "output_scaling has a scale of 0; expected nonzero: predict divides by it"
                 )
         with self._writing("set output_scaling"):
             self._output_scaling, self._target_scaling = scaling, arrays
 
     @property
     def posterior(self) -> Posterior | None:
-        """How sure the network is of its parameters, where a fit has found that out; or None.
+        """The distribution of the parameters that a fit has estimated, or None.
 
         It belongs to the parameters and scalings that the network had then; later changes make it
-        useless, not None.
+        stale, but do not clear it.
         """
         return None if self._belief is None else self._belief.posterior
 
@@ -239,7 +240,7 @@ class Network:
             self._set_posterior(posterior)
 
     def _set_posterior(self, posterior: Posterior | None) -> None:
-        """The setter, for a fit that has claimed the network."""
+        """The setter's work, for a fit that has claimed the network."""
         if posterior is None:
             self._belief = None
             return
@@ -268,7 +269,7 @@ class Network:
         )
 
     def _posterior_in_use(self) -> Posterior:
-        """The posterior, if there is one and it is of the network as it is."""
+        """The posterior, or an error if there is none or it is stale."""
         remedy = "fit with BayesianRegularization(keep_posterior=True)"
         if self._belief is None:
             raise InputError(f"return_std is True and the network has no posterior; {remedy}")
@@ -288,22 +289,22 @@ class Network:
         targets: str = "standard",
         rows: Any = None,
     ) -> None:
-        """Take the scaling of the inputs, of the targets or of both from data.
+        """Set the scaling of the inputs, of the targets or of both from data.
 
         Parameters
         ----------
         X, Y : array-like, (N, n_in) and (N, n_out), optional
-            What is left out keeps the scaling that it has.
+            If one is None, its scaling is unchanged.
         inputs, targets : "standard" or "minmax"
             Mean 0 and standard deviation 1, or the range mapped to [-1, 1].  A constant column of X
-            becomes 0; one of Y is shifted only.
+            becomes 0; one of Y is only shifted.
         rows : array-like of int, optional
-            The numbers of the rows to take, those that are trained on for example; None is all.
+            The numbers of the rows to use, for example those that are trained on; None is all.
 
         Notes
         -----
-        The scalings are parts of the network: saved with it, applied by `fit`, `loss`, `gradient`
-        and `predict`, whose results are in the units of Y.  The loss is that of scaled targets.
+        The scalings are part of the network: saved with it, applied by `fit`, `loss`, `gradient`
+        and `predict`, whose results are in the units of Y.  The loss is computed on scaled targets.
         """
         found: list[Scaling | None] = [None, None]
         given = (("X", X, self._sizes[0], inputs), ("Y", Y, self._sizes[-1], targets))
@@ -360,13 +361,12 @@ class Network:
         init : str
             "glorot": W uniform in +-sqrt(6 / (n_in + n_out)) of its layer, b = 0.
             "auto": the same for identity, sigmoid and tanh; for every other hidden activation
-            uniform with the variance that keeps the sums H at variance 1 from layer to layer, which
-            is He's +-sqrt(6 / n_in) for relu.
-            "normal": W and b from N(0, 1), as in Nielsen's book.
-            "nguyen_widrow": hidden units spread evenly over inputs in [-1, 1]; it wants biases,
-            without them only directions and norms remain.
+            uniform with the variance that keeps the pre-activations H at variance 1 from layer to
+            layer; for relu this is He's +-sqrt(6 / n_in).  "normal": W and b from N(0, 1), as in
+            Nielsen's book.  "nguyen_widrow": hidden units spread evenly over inputs in [-1, 1];
+            needs biases, since without them only directions and norms are as intended.
         seed : None, int, numpy.random.SeedSequence or numpy.random.Generator
-            The same seed gives the same parameters, rounded to the dtype; None is fresh entropy.
+            The same seed gives the same parameters, rounded to the dtype; None draws fresh entropy.
 
         Raises
         ------
@@ -392,16 +392,16 @@ class Network:
     def predict(
         self, X: Any, *, return_std: bool = False, n_threads: int | None = None
     ) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
-        """Y_hat, the outputs for each row of X; on request, how far off they may be.
+        """Y_hat, the outputs for each row of X; on request, with standard deviations.
 
         Parameters
         ----------
         X : array-like, (N, n_in)
         return_std : bool
             Also return the standard deviation of a new measurement at each row, noise included, as
-            scikit-learn's BayesianRidge does.  It needs the `posterior` that a fit with
-            ``BayesianRegularization(keep_posterior=True)`` leaves, which says how to take the noise
-            out (`Posterior.noise_std`).
+            scikit-learn's BayesianRidge does.  It needs the `posterior` of a fit with
+            ``BayesianRegularization(keep_posterior=True)``; `Posterior.noise_std` explains how to
+            remove the noise.
         n_threads : int, optional
             At most this many threads; None is as many as are available.  No effect on the result.
 
@@ -409,20 +409,20 @@ class Network:
         -------
         Y_hat : ndarray, (N, n_out), of the network's dtype
         std : ndarray, (N, n_out), of the network's dtype
-            With `return_std` alone: sqrt(1 / beta + j^T A^-1 j), in the units of Y_hat, where j are
-            an output's derivatives by the parameters.
+            Only with `return_std`: sqrt(1 / beta + j^T A^-1 j), in the units of Y_hat, where j is
+            an output's gradient by the parameters.
 
         Raises
         ------
         InputError, InputTypeError
             If X is not two-dimensional, of the right width and of finite real numbers; with
-            `return_std`, if there is no posterior or it is of parameters that have changed.
+            `return_std`, if there is no posterior or it is stale.
         """
         plan, parameters = self._plan, self._parameters
         known: Posterior | None = None
         if return_std is not False and checks.boolean("return_std", return_std):
             known = self._posterior_in_use()
-            parameters = known.parameters  # as they are then, should a fit begin meanwhile
+            parameters = known.parameters  # fixed, even if a fit begins meanwhile
         X = checks.as_rows("X", X, self._sizes[0], self._dtype)
         Y_hat = np.empty((len(X), self._sizes[-1]), self._dtype)
         n_threads = self._threads(n_threads, X)
@@ -432,7 +432,7 @@ class Network:
                 good = evaluate.predict(
                     plan, parameters, X, Y_hat, n_threads, scaling, target_scaling
                 )
-        else:  # even a context that does nothing is a part of what one row costs
+        else:  # even a no-op context costs noticeable time for one row
             good = evaluate.predict(plan, parameters, X, Y_hat, n_threads, scaling, target_scaling)
         if not good:
             checks.raise_non_finite(X, dtype=self._dtype)
@@ -460,21 +460,22 @@ class Network:
             One-dimensional where n_out is 1.
         loss : str, Huber or Quantile
             "squared_error", "cross_entropy" or another of ``cbackprop.losses.LOSSES``;
-            docs/mathematics.md has the formulas and the outputs that go with each.
+            docs/mathematics.md has the formulas and the output activations allowed with each.
         sample_weight : array-like, (N,), optional
-            Of at least 0: L = sum_n w_n l_n / sum_n w_n, where l_n is the loss of row n.
+            At least 0: L = sum_n w_n l_n / sum_n w_n, where l_n is the loss of row n.
         output_weight : array-like, (n_out,), optional
-            Of at least 0: column k's loss counts so many times.
+            At least 0; the factor of each column's loss.
         missing : "error" or "ignore"
-            "ignore": a NaN in Y is a missing target and adds nothing; N stays the number of rows.
+            "ignore": a NaN in Y is a missing target and contributes 0; N remains the number of
+            rows.
         n_threads : int, optional
             At most this many threads; None is as many as are available.  No effect on the result.
 
         Returns
         -------
         float
-            Summed in float64, whatever the dtype.  With an `output_scaling`, the loss of scaled
-            targets, which is what training minimises.
+            Summed in float64, whatever the dtype.  With an `output_scaling`, the loss on scaled
+            targets, which training minimises.
 
         Raises
         ------
@@ -520,14 +521,14 @@ class Network:
         X, Y, loss, sample_weight, output_weight, missing, n_threads
             As in `loss`.
         reduction : "mean" or "sum"
-            "sum": the rows' sum, sum_n w_n l_n, and its gradient; not divided by their number or by
-            the sum of their weights.  Sums of parts of the rows may be added.
+            "sum": sum_n w_n l_n and its gradient, not divided by the number of rows or the sum of
+            weights, so that results for parts of the rows can be added.
 
         Returns
         -------
         loss : float
         gradient : ndarray, (n_parameters,), of the network's dtype
-            In the order of `parameters`; an optimiser subtracts it.
+            In the order of `parameters`; an optimiser moves against it.
 
         Raises
         ------
@@ -561,8 +562,8 @@ class Network:
     def backward(self, X: Any, dL_dY_hat: Any, *, n_threads: int | None = None) -> np.ndarray:
         """The gradient of any objective, from its derivative with respect to the predictions.
 
-        sum_n sum_k dL/dy_hat_nk * dy_hat_nk/dparameters: no mean is taken, no factor added.  With
-        it, any objective of `predict`'s result has a gradient, for `scipy.optimize` say.
+        sum_n sum_k dL/dy_hat_nk * dy_hat_nk/dparameters: no mean is taken, no factor applied.  With
+        it, any objective of `predict`'s result has a gradient, for `scipy.optimize` for example.
 
         Parameters
         ----------
@@ -599,7 +600,7 @@ class Network:
             checks.raise_non_finite(X, dtype=self._dtype)
         return gradient
 
-    # Functions of a file of their own, and methods here.
+    # Methods that are implemented in files of their own.
     jacobian = jacobians.jacobian
     input_gradient = jacobians.input_gradient
     parameter_jacobian = jacobians.parameter_jacobian
@@ -626,7 +627,7 @@ class Network:
         return X, Y, sample_weight, objective
 
     def _threads(self, n_threads: int | None, X: np.ndarray) -> int:
-        """Few rows are one task: the several microseconds of `available_threads` are saved then."""
+        """The thread count; 1 for few rows: `available_threads` takes several microseconds."""
         if n_threads is None and len(X) <= self._one_task_rows:
             return 1
         return threads.resolve(n_threads)
@@ -639,7 +640,7 @@ class Network:
         Raises
         ------
         InputError, InputTypeError
-            If a parameter is not finite, or `annotations` is not what JSON can hold.
+            If a parameter is not finite, or `annotations` is nothing that JSON can hold.
         OSError
             If the file cannot be written.
         """
@@ -668,7 +669,7 @@ class Network:
             "activations": self._activations,
             "bias": self._bias,
             "dtype": self._dtype.name,
-            # One memcpy under the GIL, as the core's own: a whole step, even during a fit.
+            # One memcpy under the GIL, as in the core: consistent even during a fit.
             "parameters": np.frombuffer(self._parameters.tobytes(), self._dtype),
             "input_scaling": self._input_scaling,
             "output_scaling": self._output_scaling,
@@ -677,8 +678,8 @@ class Network:
         }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        # Plan and views are made anew and the values copied, so a copy shares nothing with its
-        # original and a read-only array (joblib's memmaps) becomes a writable one.
+        # Plan and views are rebuilt and the values copied, so a copy shares nothing with its
+        # original, and a read-only array (joblib's memmaps) becomes writable.
         dtype = checks.float_dtype("dtype", state["dtype"])
         self._build(state["sizes"], state["activations"], state["bias"], dtype)
         self._parameters[:] = state["parameters"]
@@ -690,10 +691,10 @@ class Network:
     # --------------------------------------------------------------------------- one fit at a time
 
     def _begin_fit(self, what: str, claim: object) -> None:
-        """Claim the network for one writer, in a ``try`` whose ``finally`` calls `_end_fit`.
+        """Claim the network for one writer; the caller's ``finally`` must call `_end_fit`.
 
         A signal may arrive at any moment: `_end_fit` with a claim that was never granted does
-        nothing, so the two need not be entered and left at once.
+        nothing, so no signal can leave the network claimed.
         """
         if _busy.setdefault(id(self), claim) is not claim:
             raise BusyError(
@@ -714,7 +715,7 @@ class Network:
 
 
 class _Belief(NamedTuple):
-    """A posterior, and the scalings with which it was found."""
+    """A posterior, and the scalings for which it was computed."""
 
     posterior: Posterior
     input_scaling: Scaling | None

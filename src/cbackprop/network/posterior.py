@@ -1,12 +1,12 @@
-"""How sure a network is of its predictions: the Laplace approximation about its parameters.
+"""The uncertainty of predictions: the Laplace approximation about the network's parameters.
 
-The posterior of the parameters is taken for a normal distribution about those that a fit found,
-with the inverse of A = beta J^T J + alpha I for its covariance: MacKay, Neural Computation 4, 1992,
-p. 448-472; Foresee and Hagan, ICNN 1997.  J is the Jacobian of the network's scaled outputs by the
+The posterior of the parameters is approximated by a normal distribution about those that a fit
+found, with covariance A^-1, A = beta J^T J + alpha I: MacKay, Neural Computation 4, 1992, p.
+448-472; Foresee and Hagan, ICNN 1997.  J is the Jacobian of the network's scaled outputs by the
 parameters over all rows of the fit.  An output's prediction then has the variance j^T A^-1 j, with
-j its gradient by the parameters, and a new measurement 1 / beta more.
+j its gradient by the parameters; for a new measurement add 1 / beta.
 
-It promises to take what is found and to find nothing: alpha and beta are the solver's.
+This file promises to estimate nothing: the solver determines alpha and beta.
 """
 
 import math
@@ -26,27 +26,27 @@ if TYPE_CHECKING:
 
 __all__ = ["Posterior", "standard_deviations"]
 
-# Of the Jacobian of a block of rows, in float64.
+# The size of the Jacobian of a block of rows, in float64.
 BLOCK_BYTES = 1 << 25
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Posterior:
-    """The normal distribution of a network's P parameters that data leave.
+    """The normal distribution of a network's P parameters, given the data.
 
     Parameters
     ----------
     factor : array-like, (P, P)
         L, the lower Cholesky factor of A = beta J^T J + alpha I = L L^T, the precision of the
-        parameters.  What stands above the diagonal is not looked at.
+        parameters.  Entries above the diagonal are ignored.
     alpha : float
-        The precision of the parameters before there were data; at least 0.
+        The precision of the parameters' prior; at least 0.
     beta : float
         The precision of the noise in the network's own, scaled targets; above 0.
     effective_parameters : float
         How many of the parameters the data determine: P - alpha tr(A^-1), in 0..P.
     parameters : array-like, (P,)
-        Those about which it is: the network's when `factor` was computed.
+        The mean: the network's parameters when `factor` was computed.
 
     Raises
     ------
@@ -56,7 +56,7 @@ class Posterior:
 
     Notes
     -----
-    All are kept, the arrays as read-only copies: `factor`, of P^2 doubles, takes 8 MB for 1,000
+    The arrays are kept as read-only copies: `factor`, of P^2 doubles, takes 8 MB for 1,000
     parameters and 72 MB for 3,000, in memory as in a file.
     """
 
@@ -112,10 +112,10 @@ class Posterior:
 
     @property
     def noise_std(self) -> float:
-        """1 / sqrt(beta): the noise of one measurement, in the network's scaled targets.
+        """1 / sqrt(beta): the noise of one measurement, in units of the scaled targets.
 
-        In the targets' units it is ``noise_std / abs(net.output_scaling.scale)``; its square taken
-        from that of a prediction's standard deviation leaves the square of the mean's.
+        In the targets' units it is ``noise_std / abs(net.output_scaling.scale)``; subtracting its
+        square from the square of a prediction's standard deviation leaves the variance of the mean.
         """
         return 1 / math.sqrt(self.beta)
 
@@ -126,7 +126,7 @@ class Posterior:
         )
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Posterior":
-        return self  # nothing in it changes, and it is large
+        return self  # it is immutable and large
 
     def __reduce__(self) -> tuple[Any, ...]:
         fields = self.factor, self.alpha, self.beta, self.effective_parameters, self.parameters
@@ -157,7 +157,7 @@ def standard_deviations(
     variance = np.empty((len(X), n_out))
     blocks = jacobians.blocks_at(network, posterior.parameters, X, rows, threads.resolve(n_threads))
     for which, block in blocks:
-        J = block.reshape(-1, P).astype(np.float64, copy=False)  # a block is ours to overwrite
+        J = block.reshape(-1, P).astype(np.float64, copy=False)  # a block may be overwritten
         with blas_threads.single_threaded():
             V = solve_triangular(
                 posterior.factor, J.T, lower=True, overwrite_b=True, check_finite=False

@@ -1,6 +1,6 @@
 """The scaling of a network's inputs: x -> (x - shift) * scale, column by column.
 
-A part of the model: it is saved with the network and applied by predict, loss, gradient and fit, to
+It is part of the model: saved with the network and applied by predict, loss, gradient and fit to
 each block of rows as it is read, never to a copy of the data.  It promises to stay affine.
 """
 
@@ -15,7 +15,7 @@ from ..errors import InputError
 
 __all__ = ["Scaling"]
 
-# The statistics read this many numbers at a time.
+# The statistics are computed from this many numbers at a time.
 _CHUNK = 1 << 16
 
 
@@ -66,13 +66,13 @@ class Scaling:
         ----------
         X : array-like, (N, n_in)
         rows : array-like of int, optional
-            The numbers of the rows to take; None is all.  X is not copied.
+            The numbers of the rows to use; None is all.  X is not copied.
         """
         X = checks.as_rows("X", X, None)
         rows = _checked(rows, len(X))
         n, mean, squares = 0, np.zeros(X.shape[1]), np.zeros(X.shape[1])
         low, high = np.full_like(mean, np.inf), np.full_like(mean, -np.inf)
-        # Chan, Golub and LeVeque 1983: the sums of squares about the mean of two parts joined.
+        # Chan, Golub and LeVeque 1983: merging the sums of squares about the means of two parts.
         with np.errstate(over="ignore", invalid="ignore"):
             for chunk in _chunks(X, rows):
                 m, mean_m = len(chunk), chunk.mean(axis=0)
@@ -86,7 +86,7 @@ class Scaling:
 
     @classmethod
     def minmax(cls, X: Any, *, rows: Any = None) -> "Scaling":
-        """Each column of X (N, n_in) onto [-1, 1].  A constant column becomes 0.
+        """Map each column of X (N, n_in) onto [-1, 1].  A constant column becomes 0.
 
         Parameters
         ----------
@@ -112,8 +112,8 @@ class Scaling:
     ) -> "Scaling":
         if not (np.isfinite(low).all() and np.isfinite(high).all()):
             checks.raise_non_finite(X)
-        # No spread, or one too small to divide by: the column says nothing.  Its mean may have been
-        # rounded, so the shift is the value itself, and the result exactly 0.
+        # With no spread, or one too small to divide by, the column carries no information.  Its
+        # mean may be rounded, so the shift is the value itself and the result exactly 0.
         with np.errstate(divide="ignore", over="ignore"):
             constant = (low == high) | np.isinf(1 / spread)
         middle, spread = np.where(constant, low, middle), np.where(constant, 1.0, spread)
@@ -132,7 +132,7 @@ def _checked(rows: Any, n_rows: int) -> np.ndarray | None:
 
 
 def _chunks(X: np.ndarray, rows: np.ndarray | None) -> Iterator[np.ndarray]:
-    """Runs of rows, or of those that `rows` numbers, as float64."""
+    """Yield chunks of the rows, or of the rows numbered in `rows`, as float64."""
     step = max(1, _CHUNK // X.shape[1])
     for start in range(0, len(X) if rows is None else len(rows), step):
         which = slice(start, start + step)

@@ -1,4 +1,4 @@
-"""Every array of the formulas, by name: Network.trace, for those who learn or look for an error.
+"""Every array of the formulas, by name: Network.trace, for learning and debugging.
 
     H = X W1 + b1     Z = sigma(H)     O = Z W2 + b2     Y_hat = sigma(O)
 
@@ -7,10 +7,10 @@
     delta_H = (delta_O W2^T) * sigma'(H)
     grad W1 = 1/N  X^T delta_H                  (2)
 
-The way forward and delta_O are made by the functions of the compiled step, so that they have its
-bits; the products of the way back stand here as on the page, in NumPy, and equal the step's to
-rounding.  trace_shown.py prints what is found.  This file promises to stay slow and plain: nothing
-is kept small, nothing is fused, and training never comes here.
+The forward pass and delta_O are computed by the functions of the compiled step, so they are bitwise
+identical to it; the products of the backward pass are written here as on the page, in NumPy, and
+equal the step's to rounding.  trace_shown.py formats the result.  This file promises to stay slow
+and plain: nothing is optimised or fused, and training never calls it.
 """
 
 import itertools
@@ -42,11 +42,11 @@ class LayerTrace:
     ----------
     activation : str
     A : ndarray, (N, n_in)
-        What enters: X, or Z of the layer before.
+        The layer's input: X, or Z of the previous layer.
     W, b : ndarray, (n_in, n_out) and (n_out,)
         The parameters; b is None without biases.
     H, Z : ndarray, (N, n_out)
-        Before and after the activation; of the output layer O and Y_hat.
+        The values before and after the activation; O and Y_hat in the output layer.
     sigma_prime : ndarray, (N, n_out), or None
         sigma'(H); None for softmax, whose outputs depend on each other.
     delta : ndarray, (N, n_out)
@@ -72,26 +72,26 @@ class LayerTrace:
 
 
 class Trace:
-    """All arrays of a network's loss and gradient; `Network.trace` makes it.
+    """All arrays of a network's loss and gradient, as returned by `Network.trace`.
 
-    With one hidden layer they are attributes by the names of docs/mathematics.md: ``X``, ``W1``,
+    With one hidden layer they are attributes named as in docs/mathematics.md: ``X``, ``W1``,
     ``b1``, ``H``, ``Z``, ``W2``, ``b2``, ``O``, ``Y_hat``, ``Y``, ``delta_O``, ``grad_W2``,
     ``grad_b2``, ``delta_H``, ``grad_W1``, ``grad_b1``, ``sigma_prime_O``, ``sigma_prime_H``.  With
     more, hidden layer i has ``H1``, ``Z1``, ``delta_H1``, ``sigma_prime_H1``, ...  ``print(trace)``
-    shows them beside their formulas, and so does a notebook.
+    shows them beside their formulas; a notebook does too.
 
     Attributes
     ----------
     layers : tuple of LayerTrace
         The same arrays layer by layer, the output layer last.
     X, Y : ndarray, (N, n_in) and (N, n_out)
-        As the network takes them: in its dtype, scaled where it has a scaling.
+        As the network uses them: in its dtype, scaled if it has a scaling.
     loss : float
         L.
     N : float
         What the sums over rows are divided by: the number of rows, or the sum of `sample_weight`.
     weight : ndarray, (N, n_out), or None
-        How often each target counts; None where all count once.
+        The weight of each target; None if all weights are 1.
     gradient : ndarray, (n_parameters,)
         grad_W1, grad_b1, grad_W2, ... in one flat array, in the order of `Network.parameters`.
     network : str
@@ -151,7 +151,7 @@ class Trace:
         yield "O", "Y_hat"
 
     def __getattr__(self, name: str) -> Any:
-        # Reached for what is not there: mypy reads it as "any name may be".
+        # Called for missing attributes only; mypy concludes that any name may exist.
         known = [key for key in self.__dict__ if key[0] != "_"]
         if name[:1] == "_" or not known:
             raise AttributeError(name)
@@ -184,7 +184,7 @@ def trace(
     output_weight: Any = None,
     missing: str = "error",
 ) -> Trace:
-    """Every array of the formulas that lead to the loss and its gradient, to learn and to debug.
+    """Every array of the formulas for the loss and its gradient, for learning and debugging.
 
     ``print(network.trace(X, Y))`` shows the formulas with their matrices, in the order of
     docs/mathematics.md: H, Z, O, Y_hat, L, delta_O, (1), delta_H, (2).
@@ -197,8 +197,8 @@ def trace(
     Returns
     -------
     Trace
-        Whose ``H``, ``Z``, ``delta_O``, ``grad_W1``, ... are NumPy arrays; its ``loss`` and
-        ``gradient`` are those of `gradient` to rounding.
+        Its ``H``, ``Z``, ``delta_O``, ``grad_W1``, ... are NumPy arrays; its ``loss`` and
+        ``gradient`` equal those of `gradient` to rounding.
 
     Raises
     ------
@@ -216,7 +216,7 @@ def trace(
     check_memory(
         numbers * dtype.itemsize, f"a trace of {n_rows:,} rows", "pass fewer rows: a few show all"
     )
-    # One memcpy under the GIL: a whole step's, even during a fit.
+    # One memcpy under the GIL: consistent even during a fit.
     parameters = np.frombuffer(network.parameters.tobytes(), dtype)
     shapes = list(itertools.pairwise(sizes))
 
@@ -290,7 +290,7 @@ def _output_delta(
     sigma_prime: np.ndarray | None,
     sample_weight: np.ndarray | None,
 ) -> tuple[np.ndarray, np.ndarray, float]:
-    """How often each target counts, delta_O, and N times L."""
+    """The weight of each target, delta_O, and N times L."""
     plan = network._plan
     last = Plan(network.sizes[-2:], plan.activations[-1:], network.bias, plan.dtype)
     of_rows = None if sample_weight is None else sample_weight.astype(network.dtype)

@@ -1,7 +1,7 @@
 """How a trace is shown: its formulas with their matrices, as text and as MathML for a notebook.
 
-Formulas are written once, in the letters of docs/mathematics.md ("delta_H = (delta_O W2^T) *
-sigma'(H)"; * is elementwise): as they stand in text, and by `mathml` in a notebook.  Nothing is
+Formulas are written once, in the symbols of docs/mathematics.md ("delta_H = (delta_O W2^T) *
+sigma'(H)"; * is elementwise): verbatim in text, and through `mathml` in a notebook.  Nothing is
 computed here.
 """
 
@@ -21,21 +21,21 @@ if TYPE_CHECKING:
 
 __all__ = ["as_html", "as_text", "mathml"]
 
-# A printed trace has about so many lines at most, and a matrix so many rows and columns.
+# The most lines of a printed trace, about, and rows and columns of a matrix.
 MOST_LINES = 80
-EDGES = (3, 2, 1)  # rows and columns at each end of a matrix that is cut, the more the better
+EDGES = (3, 2, 1)  # rows and columns at each end of a cut matrix: the largest that fits
 
 
 @dataclass(frozen=True)
 class Step:
-    """A line of a trace: a formula, what it gave, and a remark in words."""
+    """A line of a trace: a formula, its value, and a remark in words."""
 
     formula: str
     value: np.ndarray | float | None = None
     remark: str = ""
     given: bool = False  # an input or a parameter, the first to be left out
 
-    hidden: bool = False  # the matrix is not shown, its shape is
+    hidden: bool = False  # only the matrix's shape is shown
 
 
 def as_text(trace: "Trace") -> str:
@@ -54,10 +54,10 @@ def as_html(trace: "Trace") -> str:
 
 
 def _fitting(trace: "Trace") -> tuple[list[Step], int]:
-    """The steps, and how much of each matrix, that can be shown in so many lines of text."""
+    """The steps, and how much of each matrix, that fit in the allowed number of lines."""
     for edge, given, skipped in _ways(trace):
         steps = list(_steps(trace, skipped))
-        if not given:  # of those with a remark, about a scaling say, the rest of the line stays
+        if not given:  # steps with a remark, for example about a scaling, keep the rest of the line
             steps = [replace(s, hidden=s.given) for s in steps if s.remark or not s.given]
         if 1 + sum(len(_lines(step, edge)) for step in steps) <= MOST_LINES:
             break
@@ -65,7 +65,7 @@ def _fitting(trace: "Trace") -> tuple[list[Step], int]:
 
 
 def _ways(trace: "Trace") -> Iterator[tuple[int, bool, range]]:
-    """What may be left out, more and more: edges, the matrices given, layers in the middle."""
+    """Yield what to leave out, more and more: edges, the given matrices, middle layers."""
     n_layers = len(trace.layers)
     for given in (True, False):
         for edge in EDGES:
@@ -123,7 +123,7 @@ def _loss_steps(trace: "Trace") -> Iterator[Step]:
     layer = trace.layers[-1]
     name = losses.name_of(trace._kind)
     spec = losses.spec_of(trace._kind)
-    assert spec is not None  # `Network.trace` takes no function of Python
+    assert spec is not None  # `Network.trace` takes no Python function
     L, delta, where = spec.formulas_for(layer.activation)
     w = "w * " if trace.weight is not None else ""
     parameter = spec.parameter_of(trace._kind)
@@ -145,7 +145,7 @@ def _loss_steps(trace: "Trace") -> Iterator[Step]:
 
 
 def _derivative(named: "tuple[tuple[str, str], LayerTrace]") -> Step:
-    """The line of a layer's sigma', in the layer's own letters."""
+    """The line of a layer's sigma', in the layer's own symbols."""
     (H, Z), layer = named
     formula = ACTIVATIONS[layer.activation].derivative
     formula = re.sub(r"\b[hz]\b", lambda letter: H if letter[0] == "h" else Z, formula)

@@ -1,4 +1,4 @@
-"""The founding page's formulas as public functions: equations (1) and (2), and what leads to them.
+"""Equations (1) and (2) of the two-layer sigmoid network, and their terms, as public functions.
 
     H = X W1          Z = sigma(H)
     O = Z W2          Y_hat = sigma(O)
@@ -10,8 +10,8 @@
     grad W1 = 1/N  X^T delta_H                 (2)
 
 float32 in, float32 out; anything else, mixtures included, is computed in float64.  This file checks
-and allocates; the compiled core computes.  It promises not to grow further formulas: networks of
-other shapes, activations and losses are `Network`'s.
+and allocates; the compiled core computes.  It promises not to gain further formulas: `Network`
+handles other shapes, activations and losses.
 
 Source: "Calculation of Gradients", sections 1 and 2.
 """
@@ -157,7 +157,7 @@ def gradients(X: Any, Y: Any, W1: Any, W2: Any) -> tuple[float, np.ndarray, np.n
     largest = N * n_hidden * max(n_in, n_out)
     with blas_threads.single_threaded(largest > blas_threads.THREADED_ABOVE):
         loss = two_layer.gradients(X, Y, W1, W2, grad_W1, grad_W2, Z, Y_hat, delta_H)
-    # NaN anywhere reaches the loss, infinity the loss or a gradient: only then is it looked for.
+    # Any NaN reaches the loss, any infinity the loss or a gradient: only then are inputs searched.
     if not (math.isfinite(loss) and np.isfinite(grad_W1).all() and np.isfinite(grad_W2).all()):
         if not (np.isfinite(X).all() and np.isfinite(Y).all()):
             checks.raise_non_finite(X, Y)
@@ -192,9 +192,9 @@ def _expect(name: str, A: np.ndarray, shape: tuple[int, ...], expected: str) -> 
 
 
 def _flat(A: np.ndarray, overwritten: np.ndarray | None = None) -> np.ndarray:
-    """All elements in C order as one row of memory: a view where A is contiguous, else a copy.
+    """All elements in C order, one-dimensional: a view if A is contiguous, else a copy.
 
-    A copy, too, where A overlaps what will be overwritten without being the very same elements.
+    Also a copy if A overlaps `overwritten` without being exactly the same elements.
     """
     flat = _contiguous(A).reshape(-1)
     if overwritten is None or not np.may_share_memory(flat, overwritten):
