@@ -1,1 +1,1 @@
-"""Training: the trainer, and what a fit watches, records, keeps and resumes."""
+"""Training: the trainer, early stopping, history, checkpoints and restarts."""

@@ -1,6 +1,6 @@
-"""What Python does at an epoch's end: metrics and losses of its own, callbacks.
+"""The Python code that runs at an epoch's end: custom metrics and losses, callbacks.
 
-Only where there is such a thing does the core come back after each epoch.
+Only if there is any does the core return to Python after each epoch.
 """
 
 from collections.abc import Callable, Sequence
@@ -30,19 +30,19 @@ def checked_callbacks(callbacks: Any) -> tuple[Any, ...]:
 
 
 class Hook:
-    """One fit's part in Python, called by the core after each epoch.
+    """The Python part of a fit, called by the core after each epoch.
 
     Parameters
     ----------
     held_out : list of (name, Y, outputs)
-        Validation and test, each with its targets and with the array that holds Y_hat after an
-        epoch: both as the network computes them.
+        Validation and test, each with its targets and the array that holds Y_hat after an epoch,
+        both scaled as in the network.
     loss, metric : callable, optional
-        Of ``(Y, Y_hat)``; the metric's are in the targets' own units.
+        Functions of ``(Y, Y_hat)``; for the metric, both are in the targets' own units.
     to_units : callable
-        Takes an array of targets or outputs to their own units.
+        Converts an array of targets or outputs to the targets' own units.
     tell : callable
-        ``tell(epoch)`` after the epoch is recorded; True ends the training.
+        ``tell(epoch)`` is called after the epoch is recorded; True ends the training.
     """
 
     def __init__(

@@ -1,8 +1,9 @@
-"""Checkpoints: a training in a file, from which it goes on as if nothing had happened.
+"""Checkpoints: the state of a training in a file, from which it resumes bitwise identically.
 
-A checkpoint holds what a model file holds and, beside it, the trainer's settings, its place in time
-(core/fit/fit.pyx) and its history; docs/modelfile.md describes it.  Functions cannot be stored and
-are handed over again.  It promises not to know what a solver or a stopping rule remembers.
+A checkpoint holds what a model file holds and also the trainer's settings, state
+(core/fit/state.pyx) and history; docs/modelfile.md describes it.  Functions cannot be stored and
+are passed again on loading.  This file promises not to interpret the state of solvers and early
+stopping.
 """
 
 import copy
@@ -36,8 +37,8 @@ Kinds = dict[str, tuple[type, ...]]
 
 FORMAT = "cbackprop checkpoint"
 
-# What is stored as JSON, and as what: attributes of the trainer and of its history, and what is no
-# array of its place in time; floats of the latter in hexadecimal.
+# What is stored as JSON, with its types: attributes of the trainer and of its history, and those of
+# its state that are not arrays; the state's floats in hexadecimal.
 SETTINGS: Kinds = {
     "solver": (dict,),
     "loss": (str, dict),
@@ -60,7 +61,7 @@ PLACE: Kinds = {
 }
 ARRAYS = [name for name, value in FRESH.items() if value is None]
 
-# Of the losses that are objects of settings, by the names of their classes.
+# The losses that are objects with settings, by their class names.
 LOSSES = {cls.__name__: cls for cls in LOSS_SETTINGS}
 
 
@@ -74,11 +75,11 @@ class Checkpoint:
     Parameters
     ----------
     path : path-like
-        Of the file.  The one before it is kept, as the same name with ".previous" added.
+        The file.  The previous one is kept, under the same name with ".previous" appended.
     every_epochs : int, optional
-        Save when so many epochs have been done since the last time.
+        Save when this many epochs have been done since the last save.
     every_seconds : float, optional
-        Save when so many seconds have passed since the last time; 60 where neither is given.
+        Save when this many seconds have passed since the last save; 60 if neither is given.
 
     Raises
     ------
@@ -87,8 +88,8 @@ class Checkpoint:
 
     Notes
     -----
-    It is looked at some twenty times a second: shorter epochs are not saved one by one.  The end
-    of a fit is saved too.  `Trainer.load` shows how to go on.
+    Whether to save is checked some twenty times a second, so shorter epochs are not saved one by
+    one.  The end of a fit is saved too.  `Trainer.load` shows how to resume.
     """
 
     path: str | os.PathLike[str]
@@ -109,27 +110,27 @@ class Checkpoint:
             set_(self, "every_seconds", checks.positive_float("every_seconds", self.every_seconds))
 
     def _saver(self, epoch: int) -> "Saver":
-        """For a fit that begins after so many epochs."""
+        """The saver of a fit that begins after `epoch` epochs."""
         return Saver(self, epoch)
 
 
 class Saver:
-    """What saves a trainer during one fit.
+    """Saves a trainer during one fit.
 
     Parameters
     ----------
     checkpoint : Checkpoint
     epoch : int
-        Whole epochs done when the fit begins.
+        Complete epochs done when the fit begins.
 
     Raises
     ------
     InputError
-        If there is no such folder: better now than after the first hour.
+        If the folder does not exist; checked here so as not to fail after an hour of training.
     """
 
     def __init__(self, checkpoint: Checkpoint, epoch: int) -> None:
-        self._path = os.path.abspath(checkpoint.path)  # whatever becomes the current folder
+        self._path = os.path.abspath(checkpoint.path)  # even if the current folder changes
         folder = os.path.dirname(self._path)
         if not os.path.isdir(folder):
             raise InputError(
@@ -139,19 +140,19 @@ class Saver:
         self._epoch, self._time = epoch, time.monotonic()
 
     def due(self, epoch: int, now: float) -> bool:
-        """Whether to save, `epoch` epochs done and `now` on the clock of `time.monotonic`."""
+        """Whether to save now, after `epoch` epochs; `now` is from `time.monotonic`."""
         epochs, seconds = self._checkpoint.every_epochs, self._checkpoint.every_seconds
         return (epochs is not None and epoch - self._epoch >= epochs) or (
             seconds is not None and now - self._time >= seconds
         )
 
     def save(self, trainer: Trainer) -> None:
-        """Save the trainer, whose fit is between two steps.
+        """Save the trainer while its fit is between two steps.
 
         Raises
         ------
         OSError
-            If the file cannot be written; the last checkpoint stays as it was.
+            If the file cannot be written; the last checkpoint is unchanged.
         """
         write(self._path, trainer)
         self._epoch, self._time = trainer.epoch, time.monotonic()
@@ -161,14 +162,14 @@ class Saver:
 
 
 def write(path: str | os.PathLike[str], trainer: Trainer) -> None:
-    """Save a trainer, whole or not at all; the file before is kept.
+    """Save a trainer, completely or not at all, and keep the previous file.
 
     Raises
     ------
     InputError, InputTypeError
         If the network cannot be saved (`model_file.write`).
     OSError
-        If the file cannot be written; a file that was there before stays as it was.
+        If the file cannot be written; an existing file is unchanged.
     """
     network = copy.copy(trainer.network)
     state, history = trainer._state.as_dict(), trainer.history
@@ -187,7 +188,7 @@ def write(path: str | os.PathLike[str], trainer: Trainer) -> None:
 
 
 def _described(setting: Any) -> Any:
-    """A trainer's setting as JSON; of a function only the name."""
+    """A trainer's setting as JSON; for a function, only its name."""
     if isinstance(setting, solvers.SOLVERS):
         return solvers.describe(setting)
     if not isinstance(setting, str) and spec_of(setting) is not None:
@@ -206,20 +207,20 @@ def read(
     loss: Callable[..., Any] | None = None,
     shuffle: Callable[[int], Any] | None = None,
 ) -> Trainer:
-    """Make the trainer that `write` saved.
+    """Rebuild the trainer that `write` saved.
 
     Parameters
     ----------
     path : path-like
     loss, shuffle : callable
-        Those of the trainer that was saved, where they were functions, which no file can hold.
+        The saved trainer's, if they were functions, which no file can hold.
 
     Raises
     ------
     ModelFormatError
-        If the file is no checkpoint, is damaged, or is of a newer version.
+        If the file is not a checkpoint, is damaged, or is of a newer version.
     InputError
-        If a function is missing, or one is given and none was there.
+        If a function is missing, or one is given although the trainer had none.
     OSError
         If the file cannot be read.
     """
@@ -235,7 +236,7 @@ def read(
 
 
 def _trainer(file: TensorFile, functions: dict[str, Any]) -> Trainer:
-    """The trainer in an open checkpoint."""
+    """The trainer stored in an open checkpoint."""
     described = Description.read(file)
     settings = _settings(_members(file, "trainer", SETTINGS), functions)
     place = _members(file, "state", PLACE)
@@ -258,7 +259,7 @@ def _trainer(file: TensorFile, functions: dict[str, Any]) -> Trainer:
 
 
 def _members(file: TensorFile, key: str, kinds: Kinds) -> dict[str, Any]:
-    """The JSON object of that key, its members of these kinds and its integers at least 0."""
+    """The JSON object `key`, after checking that its members have these kinds, integers >= 0."""
     members = file.parsed(key)
     if not (isinstance(members, dict) and members.keys() == kinds.keys()):
         raise FlawError(f"{key} in its metadata does not hold just {', '.join(kinds)}")
@@ -277,7 +278,7 @@ def _state(place: dict[str, Any], arrays: dict[str, Any]) -> State:
         }
         state = restore_state(place | arrays)
     except (ValueError, OverflowError) as error:
-        raise FlawError(f"state in its metadata cannot be: {error}") from error
+        raise FlawError(f"state in its metadata is invalid: {error}") from error
     if state.position > state.n_rows:
         raise FlawError(f"position {state.position} lies behind the {state.n_rows} rows")
     return state
@@ -286,7 +287,7 @@ def _state(place: dict[str, Any], arrays: dict[str, Any]) -> State:
 def _arrays(
     described: Description, columns: list[str], file: TensorFile
 ) -> dict[str, tuple[str, tuple[int, ...]]]:
-    """(dtype, shape) of each array; how many vectors and numbers there are is free."""
+    """(dtype, shape) of each array; how many vectors and numbers there are is not fixed."""
     arrays, shapes, n_parameters = described.arrays(file), file.shapes, described.n_parameters
     for name in shapes.keys() & set(ARRAYS):
         length = shapes[name][0]
@@ -300,7 +301,7 @@ def _arrays(
 
 
 def _settings(described: dict[str, Any], functions: dict[str, Any]) -> dict[str, Any]:
-    """A trainer's settings from their descriptions, with the functions where they were."""
+    """A trainer's settings from their descriptions, with the given functions inserted."""
     settings = dict(described)
     for name, given in functions.items():
         value = described[name]

@@ -1,7 +1,7 @@
-"""Rules of training that a front end may set in place of a trainer's own.
+"""Rules of training with which a front end may replace a trainer's own.
 
-The estimators train by scikit-learn's rules, the restarts ask between slices whether to go on.  A
-trainer reads these settings where it would follow its own rule; nothing of it is overridden.
+The estimators train by scikit-learn's rules; restarts check between slices whether to continue.  A
+trainer reads these settings at the points where its rules differ; no method is overridden.
 """
 
 import warnings
@@ -13,41 +13,40 @@ import numpy as np
 
 __all__ = ["Conventions"]
 
-# From (loss, X_name, X, Y_name, Y) to X and Y as the core reads them.
+# (loss, X_name, X, Y_name, Y) -> X and Y as the core reads them.
 DataCheck = Callable[[Any, str, Any, str, Any], tuple[Any, np.ndarray]]
 
 
 def _warn_the_caller(message: str) -> None:
-    """A warning at the line that called `Trainer.fit`, two functions above."""
+    """Warn at the line that called `Trainer.fit`, two stack frames up."""
     warnings.warn(message, UserWarning, stacklevel=4)
 
 
 @dataclass
 class Conventions:
-    """How a trainer trains where that is not its own way; by default everything is.
+    """The rules in which a trainer may be changed; the defaults are its own.
 
     Parameters
     ----------
     l2_shared : bool
-        Divide l2 by the rows of each batch (scikit-learn's meaning).  The penalty is then a part of
-        each batch's loss and no column of the history.  Read when the trainer's settings are
+        Divide l2 by the rows of each batch (scikit-learn's convention).  The penalty is then part
+        of each batch's loss and not a column of the history.  Read when the trainer's settings are
         checked, as is `weight_mean`.
     weight_mean : float, optional
-        The mean of the rows' weights, where they are numbers of rows and a solver by J'J is to
-        count them as such.
+        The mean of the row weights, if a solver by J'J is to treat weights as numbers of rows.
     check_data : callable, optional
         ``check_data(loss, X_name, X, Y_name, Y)`` returns X and Y as the core reads them.
     warn : callable
-        ``warn(message)`` tells the user.
+        ``warn(message)`` warns the user.
     order : callable, optional
-        ``order(epoch)`` returns a permutation of the rows, int64, which is not looked at again.
+        ``order(epoch)`` returns a permutation of the rows, int64, which is not checked.
     rates : callable, optional
-        The learning rates of an array of epochs.
+        Returns the learning rates for an array of epochs.
     monitor : object, optional
-        What `early_stopping.Monitor` is: when to stop, and what is remembered for it.
+        Replaces `early_stopping.Monitor`, with the same interface.
     between_slices : callable, optional
-        Called with the epochs done, also within a long step; what it raises ends the fit at a whole
-        step.
+        Called with the number of epochs done, also within a long step; an exception from it ends
+        the fit at a complete step.
     """
 
     l2_shared: bool = False

@@ -1,4 +1,4 @@
-"""When a fit stops before its epochs are done: settings, and what the core makes of them."""
+"""When a fit stops before its last epoch: the settings, and their translation for the core."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -20,7 +20,7 @@ from ..errors import InputError, InputTypeError
 
 __all__ = ["EarlyStopping", "Monitor", "monitor_for"]
 
-# In a watch's key, which checkpoints hold: no column that can be monitored has a higher number.
+# Part of a monitor's key, which checkpoints hold: no monitored column has a higher number.
 MOST_COLUMNS = 12
 
 MONITORED = ("validation_loss", "validation_metric", "loss")
@@ -28,24 +28,24 @@ MONITORED = ("validation_loss", "validation_metric", "loss")
 
 @dataclass(frozen=True, kw_only=True)
 class EarlyStopping:
-    """Stop when a monitored value has not become better for some epochs.
+    """Stop when a monitored value has not improved for some epochs.
 
     Parameters
     ----------
     monitor : "validation_loss", "validation_metric" or "loss"
-        Which column of the history.
+        Which column of the history to monitor.
     patience : int
-        Training stops after so many epochs in a row that did not better, by more than `min_delta`,
-        the last value that did.
+        Training stops after this many epochs in a row without an improvement by more than
+        `min_delta` over the last improved value.
     min_delta : float
         At least 0.
     mode : "auto", "min" or "max"
-        Whether small or large is good; "auto" knows it of losses, accuracy and R2.
+        Whether small or large is good; "auto" knows it for losses, accuracy and R2.
     restore_best : bool
-        Give the network the parameters of its best epoch when the fit ends, whatever ends it.  The
-        best is the best value that was seen, by however little.
+        Give the network the parameters of its best epoch when the fit ends, for whatever reason.
+        The best epoch has the best value seen; `min_delta` does not matter for it.
     start_epoch : int
-        Epochs before this number (from 0) are not looked at.
+        Epochs before this number (from 0) are ignored.
 
     Raises
     ------
@@ -79,7 +79,7 @@ class EarlyStopping:
 
 
 def monitor_for(solver: Any, request: Any, n_validation: int) -> "Monitor | None":
-    """What a fit watches, where it watches anything; what was asked for is checked."""
+    """The monitor of a fit, or None if nothing is monitored; checks the request."""
     early_stopping, target_loss = request.early_stopping, request.target_loss
     plateau = getattr(solver, "learning_rate", None)
     if not getattr(plateau, "adaptive", False):
@@ -97,7 +97,7 @@ def monitor_for(solver: Any, request: Any, n_validation: int) -> "Monitor | None
 
 
 class Monitor:
-    """What one fit watches; the numbers it keeps are in the trainer's state.
+    """What one fit monitors; its numbers are kept in the trainer's state.
 
     Parameters
     ----------
@@ -105,11 +105,11 @@ class Monitor:
     target_loss : float, optional
         Stop when the training loss is at most this.
     plateau : schedule, optional
-        A learning rate that falls on a plateau (`schedules.ReduceOnPlateau`).
+        A learning rate that is reduced on a plateau (`schedules.ReduceOnPlateau`).
     metric : None, str or callable
-        Of the validation.
+        The metric of the validation rows.
     n_validation : int
-        Rows of the validation; 0 without.
+        The number of validation rows; 0 without validation.
     """
 
     def __init__(
@@ -169,10 +169,10 @@ class Monitor:
                 )
 
     def adopt(self, state: Any, parameters: np.ndarray, same_plateau: bool) -> None:
-        """Give the state the memory that this watching needs; keep in it what still holds.
+        """Give the state the memory that this monitor needs, and keep what is still valid.
 
-        The best value is kept for the same kind of watching on as many validation rows.  Patience
-        that an earlier fit used up begins anew.
+        The best value is kept if the same quantity is monitored on as many validation rows.
+        Patience that an earlier fit used up starts again.
         """
         if state.stopping is None:
             state.stopping = nothing_remembered()
@@ -189,6 +189,6 @@ class Monitor:
 
 
 def best_epoch(state: Any) -> int | None:
-    """The number of the best epoch, where one was monitored."""
+    """The number of the best epoch, or None if nothing was monitored."""
     best = None if state.stopping is None else best_of(state.stopping)
     return None if best is None else best[0]

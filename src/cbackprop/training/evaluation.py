@@ -1,4 +1,4 @@
-"""The validation and test rows of one fit, checked and as the core takes them."""
+"""The validation and test rows of one fit, checked and prepared for the core."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -28,10 +28,10 @@ class Evaluations:
         self._trainer, self._objective, self._missing = trainer, objective, missing
         self.metric = metric
         self.names: list[str] = []
-        self.in_python = False  # whether a loss or metric of Python's is to be called
+        self.in_python = False  # whether a Python loss or metric is to be called
         self.n_rows = [0, 0]
         self.data: dict[str, tuple[np.ndarray, np.ndarray, np.ndarray | None]] = {}
-        # Validation and test, as the core takes them.
+        # Validation and test, as the core expects them.
         self.in_core: tuple[Evaluation | None, Evaluation | None] = (None, None)
         self._held_out: list[tuple[str, np.ndarray, np.ndarray]] = []
 
@@ -44,7 +44,7 @@ class Evaluations:
         Y: np.ndarray,
         weight: np.ndarray | None,
     ) -> None:
-        """One set of rows: of the fit's own data, or ``given`` as a tuple."""
+        """Add one set of rows: of the fit's own data, or ``given`` as a tuple."""
         if given is None:
             return
         trainer, network = self._trainer, self._trainer.network
@@ -96,14 +96,14 @@ class Evaluations:
         return X, Y, weight
 
     def raise_non_finite(self, name: str) -> NoReturn:
-        """The error about a NaN or an infinity that the core has met in these rows."""
+        """Raise the error about a NaN or an infinity that the core has found in these rows."""
         X, Y, rows = self.data[name]
         names = (f"{name}_data[0]", f"{name}_data[1]") if rows is None else ("X", "Y")
         dtype = self._trainer.network.dtype
         checks.raise_non_finite(X, Y, dtype, names=names, missing=self._missing == "ignore")
 
     def hook(self, tell: Callable[[int], bool]) -> Hook:
-        """What Python does after each epoch."""
+        """The Python code to run after each epoch."""
         trainer = self._trainer
         scaling = trainer.network._target_scaling
 
@@ -117,5 +117,5 @@ class Evaluations:
         return Hook(self._held_out, loss, metric, to_units, tell)
 
 
-# Of every fit without any: another would be part of its fixed cost.  Nothing is added to it.
+# Shared by all fits without evaluations, to keep their fixed cost low.  Nothing is added to it.
 NO_EVALUATIONS = Evaluations(None, None, None, "error")  # type: ignore[arg-type]

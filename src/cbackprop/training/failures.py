@@ -1,4 +1,4 @@
-"""The errors of a training that the core has left: what it met, and what may help."""
+"""The errors of a training that the core has ended: what was found, and what may help."""
 
 import math
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -17,7 +17,7 @@ __all__ = ["divergence", "raise_failure"]
 def raise_failure(
     trainer: "Trainer", request: FitRequest, evaluations: Evaluations, failure: tuple[Any, ...]
 ) -> NoReturn:
-    """Raise the error that the core's answer stands for (core/fit/fit.pyx, `run_fit`)."""
+    """Raise the error for a failure that `run_fit` (core/fit/fit.pyx) has returned."""
     if failure[0] == "diverged":
         raise divergence(trainer, *failure[1:])
     if failure[0] == "rows":

@@ -1,8 +1,8 @@
-"""One call of `Trainer.fit`: from its request to the core's settings, and on to its history.
+"""One call of `Trainer.fit`: from its request to the core's settings and then to its history.
 
-Whatever can be wrong with the arguments is found while a `FitRun` is made; nothing has begun then.
-Its ``run`` claims the network, calls the core's loop and brings the records home.  It promises to
-know no solver's formula and to compute nothing.
+All errors in the arguments are found while a `FitRun` is made, before anything is changed.  Its
+``run`` claims the network, calls the core's loop and adds the records to the history.  This file
+promises to know no solver's formula and to compute nothing.
 """
 
 import math
@@ -34,17 +34,17 @@ if TYPE_CHECKING:
 
 __all__ = ["FitRun", "core_rate"]
 
-# A mini-batch where none is asked for, as in scikit-learn's MLP.
+# The default mini-batch size, as in scikit-learn's MLP.
 MINI_BATCH = 200
 
 
 class FitRun:
-    """One fit, prepared: everything is checked and nothing has begun.
+    """One fit, prepared: everything is checked and nothing is changed yet.
 
     Parameters
     ----------
     trainer : Trainer
-        Its settings are checked.
+        The trainer; its settings are checked.
     request : FitRequest
     """
 
@@ -93,7 +93,7 @@ class FitRun:
     def _evaluated(
         self, held_out: list[np.ndarray | None] | None, weight: np.ndarray | None
     ) -> Evaluations:
-        """The validation and test rows, by number or as data of their own."""
+        """The validation and test rows, given by number or as separate data."""
         request = self._request
         if held_out is None and request.metric is None and not request.callbacks:
             return NO_EVALUATIONS
@@ -107,7 +107,7 @@ class FitRun:
         return evaluations
 
     def _rows_of_a_step(self) -> int:
-        """The rows of a batch, the last one of an epoch aside."""
+        """The rows of a batch, except for an epoch's last one."""
         trainer, n_rows = self._trainer, self._n_rows
         if trainer.solver.full_batch:
             return n_rows
@@ -123,20 +123,20 @@ class FitRun:
         return batch_rows
 
     def _threads(self) -> int | None:
-        """``n_threads`` for this fit; one where no batch repays a team: counting takes a while."""
+        """``n_threads`` for this fit; 1, without counting processors, if no batch repays a team."""
         trainer = self._trainer
         if trainer.n_threads is not None:
             return trainer.n_threads
         most_rows = max(self._batch_rows, *self._evaluations.n_rows)
         if trainer._of_system:
-            # A row of J'J costs as many rows of backpropagation.
+            # In J'J, a row costs about as much as this many rows of backpropagation.
             most_rows *= 1 + trainer.network.n_parameters // 8
         return None if worth_a_team(trainer.network._plan, most_rows) else 1
 
     # --- the run -----------------------------------------------------------------------------
 
     def run(self) -> History:
-        """Train; the history of this call.  Raises what `Trainer.fit` says."""
+        """Train and return the history of this call; raises what `Trainer.fit` documents."""
         trainer, request, network = self._trainer, self._request, self._trainer.network
         columns = columns_of(
             trainer,
@@ -181,7 +181,7 @@ class FitRun:
         return self._told(recorder.history, outcome[1])
 
     def _settings(self, losses: "array[float]", most_threads: int) -> dict[str, Any]:
-        """As `run_fit` takes them."""
+        """The settings of `run_fit`."""
         trainer, request, network = self._trainer, self._request, self._trainer.network
         ways, monitor = trainer._conventions, self._monitor
         return {
@@ -208,7 +208,7 @@ class FitRun:
         }
 
     def _order(self) -> Any:
-        """The rows' order as the core takes it: a seed, or a callable that is checked here."""
+        """The row order as the core expects it: a seed, or a callable whose results are checked."""
         shuffle, n_rows = self._trainer.shuffle, self._n_rows
         if not callable(shuffle):
             return self._trainer.seed
@@ -227,18 +227,18 @@ class FitRun:
         return checked
 
     def _listener(self, losses: "array[float]") -> Callable[[], None]:
-        """What is asked in the middle of a long step: whether to go on."""
+        """The function called within a long step to check whether to continue."""
         go_on = self._trainer._conventions.between_slices
         assert go_on is not None
         return lambda: go_on(len(losses))
 
     def _hook(self, recorder: Recorder) -> Any:
-        """What Python does after each epoch."""
+        """The Python code to run after each epoch."""
         callbacks = self._callbacks
         return self._evaluations.hook(lambda epoch: recorder.tell(epoch, callbacks))
 
     def _leave_posterior(self, n_threads: int) -> None:
-        """Give the network the posterior about the parameters that the fit has reached."""
+        """Give the network the posterior about its final parameters."""
         trainer, request = self._trainer, self._request
         assert trainer._state.numbers is not None
         posterior = posterior_of_fit(
@@ -255,7 +255,7 @@ class FitRun:
         trainer.network._set_posterior(posterior)
 
     def _told(self, history: History, reason: str) -> History:
-        """The history of the call, which says why it ended; so does the trainer's."""
+        """Record why the call ended in its history and in the trainer's."""
         best = None if self._monitor is None else best_epoch(self._trainer._state)
         for record in (history, self._trainer.history):
             record.stop_reason = reason
@@ -264,7 +264,7 @@ class FitRun:
 
 
 def core_rate(solver: Any) -> Any:
-    """The learning rate as the core takes it: a number, or a function of epochs."""
+    """The learning rate as the core expects it: a number, or a function of epochs."""
     rate = getattr(solver, "learning_rate", math.nan)  # full-batch solvers have none
     if isinstance(rate, float):
         return rate
@@ -272,7 +272,7 @@ def core_rate(solver: Any) -> Any:
 
 
 def _saver_for(checkpoint: Any, epoch: int) -> Any:
-    """What saves the trainer in a fit that begins after so many epochs."""
+    """The saver for a fit that begins after `epoch` epochs, or None."""
     from .checkpoint import Checkpoint
 
     if not isinstance(checkpoint, Checkpoint):

@@ -1,6 +1,6 @@
-"""One update of a trainer's solver from a gradient that was made elsewhere: `Trainer.step`.
+"""One update of a trainer's solver from a gradient computed elsewhere: `Trainer.step`.
 
-Arguments are checked here, and the history is told; the step is the core's (core/fit/step.pyx).
+Arguments are checked and the history updated here; the core makes the step (core/fit/step.pyx).
 """
 
 import math
@@ -25,7 +25,7 @@ __all__ = ["make_step"]
 
 
 def make_step(trainer: "Trainer", gradient: Any, loss: Any) -> None:
-    """What `Trainer.step` does and raises, the settings being checked."""
+    """The work of `Trainer.step`, after the settings have been checked."""
     network = trainer.network
     plateau = getattr(trainer.solver, "learning_rate", None)
     if not getattr(plateau, "adaptive", False):
@@ -94,7 +94,7 @@ def _checked_gradient(trainer: "Trainer", gradient: Any) -> np.ndarray:
 
 
 def _checked_loss(trainer: "Trainer", loss: Any, plateau: Any) -> float:
-    """The loss, NaN where it is not known; an error where the step depends on it."""
+    """The loss, or NaN if it is not given; an error if the step depends on it."""
     if loss is not None:
         return checks.number("loss", loss)
     if trainer.solver.looks_at_the_loss or plateau is not None:

@@ -1,6 +1,6 @@
-"""What happened in each epoch: named columns of one number an epoch.
+"""The record of training: named columns with one number per epoch.
 
-It records and hands out, as arrays, JSON or a data frame; it promises not to decide anything.
+It stores and exports numbers, as arrays, JSON or a data frame; it promises to decide nothing.
 """
 
 import importlib
@@ -25,40 +25,40 @@ _ALWAYS = ("loss", "learning_rate", "seconds")
 _EMPTY = array("d")
 _NAN = array("d", [math.nan])
 
-# What stands in JSON, whose numbers are finite, for the others.
+# JSON's numbers are finite; these strings represent the others.
 _WORDS = {None: math.nan, "inf": math.inf, "-inf": -math.inf}
 
 
 class History(Mapping[str, np.ndarray]):
     """The record of training, a mapping from a column's name to a 1-D float64 array.
 
-    The columns have one length, `n_epochs`.  A column that has no number for an epoch (a validation
-    loss, where some epochs had no validation data) holds NaN there.
+    All columns have the length `n_epochs`.  A column without a number for an epoch (for example the
+    validation loss of an epoch without validation data) holds NaN there.
 
     Columns
     -------
     "loss"
-        The running mean of the loss over the rows of the epoch, each row taken before the step it
-        belongs to, accumulated in float64; without the penalty.
+        The mean of the loss over the rows of the epoch, each evaluated before the step it belongs
+        to, accumulated in float64; without the penalty.
     "learning_rate"
-        Of the epoch; NaN for the solvers that have none.
+        The learning rate of the epoch; NaN for solvers without one.
     "seconds"
         How long the epoch took.
     "penalty"
-        (l2/2) |W|^2 + l1 |W|_1, or the evidence's alpha / (2 beta N) |W|^2; present where there is
-        one.
+        (l2/2) |W|^2 + l1 |W|_1, or alpha / (2 beta N) |W|^2 with `BayesianRegularization`; present
+        if there is a penalty.
     "gradient_norm"
-        The norm of the whole gradient, present where it was computed; with Levenberg-Marquardt
-        that of the point where the epoch began.
+        The norm of the full gradient, present if it was computed; with Levenberg-Marquardt, at the
+        point where the epoch began.
     "mu", "rejected"
-        Levenberg-Marquardt's damping after the epoch, and how many trials it did not take.
+        Levenberg-Marquardt's damping after the epoch, and the number of rejected trial steps.
     "alpha", "beta", "effective_parameters"
-        Of `BayesianRegularization`: the precisions of the epoch's objective, and the gamma that
-        they come from.
+        With `BayesianRegularization`: the precisions in the epoch's objective, and the gamma from
+        which they are computed.
     "validation_loss", "validation_metric", "test_loss", "test_metric"
-        After the epoch, present once there was such data or a metric.
+        Computed after the epoch; present if there were such data or a metric.
     "loss_in_units", "validation_loss_in_units", "test_loss_in_units"
-        The losses in the unscaled targets' units, present where the targets are scaled.
+        The losses in the unscaled targets' units, present if the targets are scaled.
 
     Attributes
     ----------
@@ -67,27 +67,27 @@ class History(Mapping[str, np.ndarray]):
         reset: row k is epoch ``first_epoch + k``.
     stop_reason : str or None
         Why training ended: "epochs", "seconds", "target_loss", "early_stopping", "callback",
-        "converged", "no_descent", "gradient_tolerance", "step_tolerance", "mu_max", and "diverged"
-        of a restart; None where nothing ended it yet.
+        "converged", "no_descent", "gradient_tolerance", "step_tolerance", "mu_max", and, for a
+        restart, "diverged"; None if training has not ended yet.
     best_epoch : int or None
-        The number, counted as `first_epoch` is, of the epoch with the best monitored value; None
-        where nothing was monitored.
+        The number, counted as `first_epoch` is, of the epoch with the best monitored value; None if
+        nothing was monitored.
     restarts : list of History, or None
-        Of a fit with `restarts`: every one's, diverged ones included.  Not in JSON.
+        For a fit with `restarts`: the history of each, including diverged ones.  Not in JSON.
     best_restart : int or None
-        Which of them is this one's.
+        The index of this history's restart among them.
 
     Notes
     -----
-    Two histories are equal if they are so in each bit, NaN included.
+    Two histories are equal if bitwise identical, including NaN.
     """
 
-    # Of the class, where there are none: setting them would be part of the fixed cost of a fit.
+    # Class attributes, since setting them on each instance would add to a fit's fixed cost.
     restarts: "list[History] | None" = None
     best_restart: int | None = None
 
     def __init__(self, first_epoch: int = 0, *, columns: Iterable[str] = _ALWAYS) -> None:
-        # A slice takes a third of the time of array("d"); each column is one of its own.
+        # A slice takes a third of the time of array("d"); each column is a new array.
         self._columns: dict[str, array[float]] = {name: _EMPTY[:] for name in columns}  # noqa: C420
         self.first_epoch = first_epoch
         self.stop_reason: str | None = None
@@ -100,7 +100,7 @@ class History(Mapping[str, np.ndarray]):
 
     @property
     def epochs(self) -> np.ndarray:
-        """The epochs' numbers, int64, shape (n_epochs,)."""
+        """The numbers of the epochs, int64, shape (n_epochs,)."""
         return np.arange(self.first_epoch, self.first_epoch + self.n_epochs, dtype=np.int64)
 
     def _extend(
@@ -110,16 +110,16 @@ class History(Mapping[str, np.ndarray]):
         seconds: Sequence[float] = (),
         **others: Sequence[float],
     ) -> None:
-        """Append some epochs, as many as there are losses; what another column lacks is NaN.
+        """Append as many epochs as there are losses; missing columns are filled with NaN.
 
-        A new column appears with its first number.
+        A new column is added with its first number.
         """
         columns = self._columns
         n_before = len(columns["loss"])
         columns["loss"].extend(loss)
         columns["learning_rate"].extend(learning_rate)
         columns["seconds"].extend(seconds)
-        # Most calls end here, and are part of the fixed cost of a fit.
+        # Most calls end here; they are part of a fit's fixed cost.
         if others or len(columns) > 3 or not len(loss) == len(learning_rate) == len(seconds):
             self._extend_others(n_before, others)
 
@@ -134,7 +134,7 @@ class History(Mapping[str, np.ndarray]):
             column.extend(_NAN * (self.n_epochs - len(column)))
 
     def _columns_with(self, names: Iterable[str]) -> "dict[str, array[float]]":
-        """The columns, and beside them those of other names: NaN for the epochs so far."""
+        """The columns and new ones with other names, which are NaN for the epochs so far."""
         new = {name: _NAN * self.n_epochs for name in names if name not in self._columns}
         return {**self._columns, **new}
 
@@ -157,7 +157,7 @@ class History(Mapping[str, np.ndarray]):
         return name in self._columns
 
     def __eq__(self, other: object) -> bool:
-        # Mapping's own compares arrays, whose truth is ambiguous.
+        # Mapping's own __eq__ compares arrays, whose truth value is ambiguous.
         if not isinstance(other, History):
             return NotImplemented
         return self._bits() == other._bits()
@@ -177,9 +177,9 @@ class History(Mapping[str, np.ndarray]):
     # --- in other forms ----------------------------------------------------------------------
 
     def to_json(self) -> str:
-        """The history as strict JSON (RFC 8259), which `from_json` reads back to the bit.
+        """The history as strict JSON (RFC 8259), which `from_json` reads back exactly.
 
-        NaN is null, whatever its bits, and the infinities are the strings "inf" and "-inf".
+        NaN becomes null, and infinities the strings "inf" and "-inf".
         """
         return json.dumps(
             {
@@ -198,7 +198,7 @@ class History(Mapping[str, np.ndarray]):
 
     @classmethod
     def from_json(cls, text: str) -> "History":
-        """The history that `to_json` wrote.
+        """Read a history that `to_json` wrote.
 
         Raises
         ------
@@ -241,12 +241,12 @@ class History(Mapping[str, np.ndarray]):
         return history
 
     def to_frame(self, library: str | None = None) -> Any:
-        """The history as a data frame: a column "epoch" of integers, then the history's own.
+        """The history as a data frame: an integer column "epoch", then the history's columns.
 
         Parameters
         ----------
         library : "pandas", "polars" or None
-            None is pandas, or polars where pandas is not installed.
+            None is pandas, or polars if pandas is not installed.
 
         Raises
         ------
@@ -302,14 +302,14 @@ def _columns(found: Any) -> "dict[str, array[float]]":
 
 
 def _number(value: Any) -> float:
-    """A JSON value as a float; KeyError, TypeError or OverflowError if it stands for none."""
+    """A JSON value as a float; KeyError, TypeError or OverflowError if it is not a number."""
     if type(value) is float and math.isfinite(value):  # 1e999 is read as an infinity
         return value
     return float(value) if type(value) is int else _WORDS[value]
 
 
 def _epoch_number(name: str, value: Any) -> int:
-    # Larger integers are not the same to every reader of JSON.
+    # Not every JSON reader represents larger integers exactly.
     if type(value) is not int or not 0 <= value < 1 << 53:
         raise InputError(f"{name} is {checks.describe(value)}; expected an integer of 0..2**53 - 1")
     return value

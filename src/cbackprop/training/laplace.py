@@ -1,9 +1,9 @@
-"""The posterior that a fit by `BayesianRegularization` leaves: Laplace's approximation.
+"""The posterior after a fit by `BayesianRegularization`: Laplace's approximation.
 
     A = beta J'J + alpha I = L L'           gamma = P - alpha trace A^-1
 
 with the alpha and beta of the fit's last epoch and the J of its final parameters (MacKay, Neural
-Computation 4, 1992).  J'J is the core's (core/gauss_newton/assemble.pyx).
+Computation 4, 1992).  The core computes J'J (core/gauss_newton/assemble.pyx).
 """
 
 from typing import Any
@@ -23,7 +23,7 @@ __all__ = ["posterior_of_fit", "wants_posterior"]
 
 
 def wants_posterior(solver: Solver, output_weight: Any) -> bool:
-    """Whether a fit is to leave a posterior; what does not go with that is an error."""
+    """Whether a fit is to compute a posterior; raises if other settings do not allow it."""
     if not solver.keep_posterior:
         return False
     if output_weight is not None:
@@ -46,18 +46,18 @@ def posterior_of_fit(
     n_threads: int,
     weight_mean: float = 1.0,
 ) -> Posterior | None:
-    """The posterior about the network's parameters; None where no epoch has found alpha and beta.
+    """The posterior about the network's parameters; None if no epoch has set alpha and beta.
 
     Parameters
     ----------
     numbers : ndarray
-        What the solver keeps in the trainer's state.
+        The solver's numbers in the trainer's state.
     weight : ndarray (N,), optional
-        Of the rows, of the network's dtype, with mean 1.
+        The row weights, in the network's dtype, with mean 1.
     rows : ndarray of int64, optional
-        Those that were trained on; None is all.
+        The rows that were trained on; None is all.
     weight_mean : float
-        The weights' own mean, where they count rows.
+        The mean of the original weights, if they are numbers of rows.
     """
     alpha, beta = (float(numbers[EVIDENCE[name]]) for name in ("alpha", "beta"))
     if not beta > 0:
@@ -72,7 +72,7 @@ def posterior_of_fit(
     A *= beta * weight_mean
     A[np.diag_indices(P)] += alpha
     with blas_threads.single_threaded():
-        # Rounding may leave A short of positive definite, where alpha is next to nothing beside it.
+        # With rounding, A may not be positive definite if alpha is tiny.
         floor = np.finfo(np.float64).eps * P * A.diagonal().max()
         for ridge in (0.0, floor):
             A[np.diag_indices(P)] += ridge

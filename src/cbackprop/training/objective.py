@@ -1,4 +1,4 @@
-"""What a fit minimises: its loss, weights of outputs, missing targets, units."""
+"""What a fit minimises: loss, output weights, missing targets, units."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,7 @@ __all__ = ["objective_of", "python_loss"]
 
 
 def objective_of(trainer: "Trainer", request: FitRequest) -> tuple[Objective, float]:
-    """The objective, and the one factor to the targets' units (0: none, or one for each output)."""
+    """The objective, and the factor to the targets' units (0: none, or a factor per output)."""
     network = trainer.network
     output_weight = checks.as_weights(
         "output_weight", request.output_weight, network.sizes[-1], what="an output"
@@ -40,13 +40,13 @@ def objective_of(trainer: "Trainer", request: FitRequest) -> tuple[Objective, fl
 
 
 def python_loss(trainer: "Trainer", request: FitRequest, *, weighted: bool) -> Any:
-    """The trainer's loss, a function, as the core calls it.
+    """The trainer's loss, if it is a function, wrapped for the core.
 
     weighted : whether the rows have weights
     """
     if weighted or request.output_weight is not None or request.missing == "ignore":
         raise InputError(
-            "loss is a function and weights or missing targets are given; expected the "
-            "function to deal with them, since it alone knows what they mean to it"
+            "loss is a function and weights or missing targets are given; expected none of "
+            "them: a custom loss must apply weights and skip missing targets itself"
         )
     return losses.checked_call(trainer.loss, trainer.network.dtype)

@@ -1,4 +1,4 @@
-"""A progress bar for a terminal, by tqdm where it is installed; nothing anywhere else."""
+"""A progress bar for terminals, if tqdm is installed; otherwise nothing is shown."""
 
 import sys
 from collections.abc import Callable, Sequence
@@ -13,16 +13,16 @@ class Progress:
     Parameters
     ----------
     wanted : bool
-        Off, nothing is imported or shown.
+        If False, nothing is imported or shown.
     epochs : int
-        Of this call.
+        The epochs of this call.
     losses : sequence of float
-        The caller's, which grows while the training goes on; its last is shown.
+        The caller's list, which grows during training; its last entry is shown.
 
     Attributes
     ----------
     on_slice : callable or None
-        To be called with the number of epochs done; None where nothing is shown.
+        To be called with the number of epochs done; None if nothing is shown.
     """
 
     def __init__(self, wanted: bool, epochs: int, losses: Sequence[float]) -> None:
@@ -44,6 +44,6 @@ class Progress:
         self._bar.update(epochs_done - self._bar.n)
 
     def close(self) -> None:
-        """Leave the bar as it stands."""
+        """Close the bar and leave it visible."""
         if self._bar is not None:
             self._bar.close()

@@ -1,4 +1,4 @@
-"""From the core's records to histories, callbacks, progress and checkpoints, while a fit runs."""
+"""Passes the core's records to histories, callbacks, progress and checkpoints during a fit."""
 
 import time
 from collections.abc import Callable, Iterable
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..core.fit.records import Delivery
+from ..core.fit.records import RecordKeeper
 from .evaluation import Evaluations
 from .history import History
 from .progress import Progress
@@ -20,9 +20,9 @@ __all__ = ["Recorder", "columns_of", "on_slice"]
 def columns_of(
     trainer: "Trainer", evaluations: Evaluations, *, gradient_norm: bool, in_units: bool
 ) -> list[str]:
-    """What is recorded in each epoch.
+    """The columns recorded in each epoch.
 
-    in_units : whether the loss is also known in the targets' own units
+    in_units : whether the loss is also recorded in the targets' own units
     """
     wanted = ["loss", "learning_rate", "seconds"]
     if (trainer.l1 or trainer.l2) and not trainer._conventions.l2_shared:
@@ -41,11 +41,12 @@ def columns_of(
     return wanted
 
 
-class Recorder(Delivery):
-    """From the core's records to the two histories: this call's and the trainer's.
+class Recorder(RecordKeeper):
+    """Adds the core's records to two histories: this call's and the trainer's.
 
-    `records` are this call's history itself, which grows with them.  `deliver(trainer)` brings the
-    trainer's to where they are, in one piece: a signal that arrives finds both alike.
+    `records` are the columns of this call's history, which grows with them.  `deliver(trainer)`
+    brings the trainer's history up to date in one uninterruptible call: a signal finds both
+    consistent.
     """
 
     def __init__(self, trainer: "Trainer", columns: Iterable[str]) -> None:
@@ -56,7 +57,7 @@ class Recorder(Delivery):
         super().__init__(self.records)
 
     def tell(self, epoch: int, callbacks: tuple[Any, ...]) -> bool:
-        """Call the callbacks; whether one of them wants to stop."""
+        """Call the callbacks; return whether one of them wants to stop."""
         self.deliver(self.trainer)
         stop = False
         for callback in callbacks:
@@ -70,7 +71,7 @@ class Recorder(Delivery):
 def on_slice(
     trainer: "Trainer", bar: Progress | None, saver: Any, recorder: Recorder
 ) -> Callable[[int, bool], None] | None:
-    """What is done between slices, where there is anything to do."""
+    """The function to call between slices, or None if there is nothing to do."""
     show = trainer._conventions.between_slices
     if show is None and bar is not None:
         show = bar.on_slice

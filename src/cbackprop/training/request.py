@@ -1,4 +1,4 @@
-"""What one call of `Trainer.fit` asks for, in one object that its helpers hand on."""
+"""The arguments of one call of `Trainer.fit`, in one object that its helpers pass on."""
 
 from dataclasses import dataclass, fields
 from typing import Any
@@ -14,8 +14,8 @@ __all__ = ["FitRequest"]
 class FitRequest:
     """The arguments of one call of `Trainer.fit`, whose docstring describes them.
 
-    X and Y are checked, and so are the numbers and flags that need no other argument.  Nobody
-    writes to it.  It is not frozen, because a frozen one takes 1.7 us to make instead of 0.25, of
+    X and Y are checked, and so are the numbers and flags that depend on no other argument.  It is
+    never modified, but not frozen, because a frozen one takes 1.7 us to make instead of 0.25, of
     the 8 us that a short fit takes (timeit).
     """
 
@@ -41,15 +41,15 @@ class FitRequest:
     callbacks: Any = ()
     checkpoint: Any = None
     progress: bool = False
-    # No more steps than this; negative is without limit.  Not an argument of `fit`.
+    # At most this many steps; negative means no limit.  Not an argument of `fit`.
     steps: int = -1
 
     @property
     def is_plain(self) -> bool:
-        """Whether every output counts once and none is missing."""
+        """Whether there are no output weights and no missing targets."""
         return self.output_weight is None and self.missing == "error"
 
     def arguments(self, **others: Any) -> dict[str, Any]:
-        """As `Trainer.fit` takes them; some may be others."""
+        """The arguments of `Trainer.fit`, with some replaced."""
         names = (field.name for field in fields(self) if field.name != "steps")
         return {name: getattr(self, name) for name in names} | others

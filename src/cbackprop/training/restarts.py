@@ -1,13 +1,13 @@
-"""Several trainings from parameters drawn anew, the best of which is kept.
+"""Several trainings from newly drawn parameters, of which the best is kept.
 
-`Trainer.fit` comes here when it is asked for `restarts`.  Each restart is an ordinary fit, on one
-thread, of a copy of the network by a copy of the trainer; the network itself is written once, at
-the end.  The restarts differ in their first parameters alone: split and order of the rows follow
-from the trainer's own seed, so that later fits, checkpoints and resumed trainings go on with the
-bits of a trainer that had made the best restart itself.
+`Trainer.fit` calls this file for `restarts`.  Each restart is an ordinary fit, on one thread, of a
+copy of the network by a copy of the trainer; the network itself is written once, at the end.  The
+restarts differ only in their initial parameters: the split and the order of the rows follow from
+the trainer's seed, so that later fits, checkpoints and resumed trainings are bitwise identical to
+those of a trainer that had run only the best restart.
 
-It promises to know no solver, and to draw nothing but first parameters.  The threads (`Pool`) know
-not even what a restart is, and are the estimators' as well.
+This file promises to know no solver, and to draw only initial parameters.  The threads (`Pool`) are
+generic, and the estimators use them too.
 """
 
 import contextvars
@@ -35,8 +35,8 @@ from .trainer import Trainer
 
 __all__ = ["Pool", "fit_restarts"]
 
-# Seconds: how often the calling thread looks at progress (and, on Windows, at signals), and how
-# long it waits for restarts that were told to stop, which they do within a slice.
+# Seconds: how often the calling thread checks progress (and, on Windows, signals), and how long it
+# waits for restarts to stop, which they normally do within a slice.
 GLANCE = 0.05
 GRACE = 0.13
 
@@ -45,7 +45,7 @@ THREAD_NAME = "cbackprop restart"
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one restart: what was returned, or the error."""
+    """The result of one restart: its return value or its error."""
 
     index: int
     result: Any
@@ -54,7 +54,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class _Fit:
-    """One restart that was made."""
+    """One completed restart."""
 
     trainer: Trainer
     history: History
@@ -62,16 +62,16 @@ class _Fit:
 
 
 class _StoppedError(Exception):
-    """Another restart has failed, or the call was interrupted."""
+    """Raised in a restart when another has failed or the call was interrupted."""
 
 
 def fit_restarts(trainer: Trainer, restarts: Any, request: FitRequest) -> History:
-    """`Trainer.fit` with `restarts`, whose docstring says what is returned and raised.
+    """`Trainer.fit` with `restarts`; its docstring says what is returned and raised.
 
     Parameters
     ----------
     restarts : int
-        How many.
+        The number of restarts.
     request : FitRequest
         The fit's other arguments.
     """
@@ -103,7 +103,7 @@ def fit_restarts(trainer: Trainer, restarts: Any, request: FitRequest) -> Histor
             if fit.error is not None:
                 continue
             score = _score(fit.history, request.early_stopping)
-            # Of equal ones the first by number, whichever is done first.
+            # Among equal ones the lowest number wins, in whatever order they finish.
             if best < 0 or (score, index) < (best_score, best):
                 best, best_score = index, score
                 losses[:] = fit.history["loss"][-1:]
@@ -113,14 +113,14 @@ def fit_restarts(trainer: Trainer, restarts: Any, request: FitRequest) -> Histor
     finally:
         try:
             pool.stop()
-        finally:  # a second Ctrl-C may come while it waits
+        finally:  # a second Ctrl-C may arrive while it waits
             network._end_fit(claim)
             if bar is not None:
                 bar.close()
 
 
 def _check(trainer: Trainer, restarts: int, request: FitRequest) -> None:
-    """What does not go together with restarts."""
+    """Raise for arguments that cannot be combined with restarts."""
     came = f"restarts is {restarts} and"
     if request.checkpoint is not None:
         raise InputError(
@@ -143,8 +143,8 @@ def _check(trainer: Trainer, restarts: int, request: FitRequest) -> None:
 
 
 def _score(history: History, early_stopping: EarlyStopping | None) -> float:
-    """How bad the network is that a restart ended with; infinite where that is unknown."""
-    if not history.n_epochs:  # by max_seconds
+    """The value by which restarts are compared, small is good; infinite if unknown."""
+    if not history.n_epochs:  # stopped by max_seconds
         return math.inf
     at, name, sign = -1, "validation_loss", 1.0
     if early_stopping is not None:
@@ -164,7 +164,7 @@ def _score(history: History, early_stopping: EarlyStopping | None) -> float:
 def _restart(
     trainer: Trainer, request: FitRequest, index: int, go_on: Callable[[int], None]
 ) -> _Fit:
-    """One training from the start; the same whoever makes it, and when."""
+    """One training from the start; independent of the thread and of the order."""
     child = copy.copy(trainer)
     child.network = copy.copy(trainer.network)
     child.n_threads = 1
@@ -201,32 +201,32 @@ def _all_diverged(fits: list[_Fit]) -> DivergenceError:
 
 
 def _keep(trainer: Trainer, best: int, fits: list[_Fit]) -> History:
-    """The best restart becomes the network's and the trainer's."""
+    """Copy the best restart to the network and the trainer."""
     child = fits[best].trainer
-    # In one piece under the GIL: who predicts meanwhile sees the old or the new parameters.
+    # One copy under the GIL: concurrent predictions see the old or the new parameters.
     trainer.network.parameters.data[:] = child.network.parameters.data
     trainer._state, trainer._plateau = child._state, child._plateau
     trainer.history = child.history
     trainer.network._belief = child.network._belief
-    history = copy.copy(fits[best].history)  # a copy: it would hold itself otherwise
+    history = copy.copy(fits[best].history)  # a copy, which does not contain itself
     history.restarts, history.best_restart = [fit.history for fit in fits], best
     return history
 
 
 class Pool:
-    """Threads that make numbered things, each one after the other, until they are told to stop.
+    """Threads that work through numbered tasks until they are told to stop.
 
     Parameters
     ----------
     make : callable
-        ``make(index, go_on)`` makes one and returns what there is to know of it.  It calls
-        ``go_on(epochs_done)`` again and again, as a trainer calls `Conventions.between_slices`;
-        this raises where it is to end.
+        ``make(index, go_on)`` does one task and returns its result.  It calls
+        ``go_on(epochs_done)`` regularly, as a trainer calls `Conventions.between_slices`; that
+        raises if the task is to end.
 
     Attributes
     ----------
     epochs_done : list of int
-        Of each, as it told.
+        For each task, as last reported.
     """
 
     def __init__(self, make: Callable[[int, Callable[[int], None]], Any]) -> None:
@@ -238,14 +238,14 @@ class Pool:
         self.epochs_done: list[int] = []
 
     def start(self, n: int, n_threads: int) -> None:
-        """Begin with the first of n."""
+        """Start the threads on tasks 0 to n - 1."""
         self.epochs_done = [0] * n
         for index in range(n):
             self._to_do.put(index)
         for _ in range(n_threads):
-            # With the caller's np.errstate, for a loss or a metric in Python.
+            # Keep the caller's np.errstate for a loss or a metric in Python.
             context = contextvars.copy_context()
-            # A daemon: it may be left behind (`stop`), and nobody should wait for it at exit.
+            # A daemon: `stop` may leave it running, and exit should not wait for it.
             thread = threading.Thread(
                 target=context.run, args=(self._work,), name=THREAD_NAME, daemon=True
             )
@@ -253,17 +253,17 @@ class Pool:
             thread.start()
 
     def wait(self) -> Outcome | None:
-        """The next that is done; None if there is none within a glance."""
+        """The next finished task's outcome; None if there is none within a short time."""
         try:
             return self._outcomes.get(timeout=GLANCE)
         except queue.Empty:
             return None
 
     def stop(self) -> None:
-        """End what goes on.
+        """Stop the running tasks.
 
-        All threads are gone afterwards, except one that is in a factorisation longer than the time
-        in which Ctrl-C is to be answered: it ends after that, on a network of its own.
+        All threads have ended afterwards, except one in a factorisation that takes longer than the
+        time allowed for Ctrl-C: it continues in the background, on its own copy of the network.
         """
         self._stopping.set()
         latest = time.monotonic() + GRACE
@@ -271,7 +271,7 @@ class Pool:
             while thread in threading.enumerate() and (left := latest - time.monotonic()) > 0:
                 if thread.is_alive():
                     thread.join(left)
-                else:  # it is just starting, and its start was interrupted
+                else:  # its start was interrupted
                     time.sleep(0.001)
 
     def _work(self) -> None:

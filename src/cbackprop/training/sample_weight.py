@@ -1,8 +1,8 @@
-"""How often each row counts: sample weights, class weights, and their mean.
+"""The weight of each row: sample weights, class weights, and their mean.
 
-Row i of a batch counts w_i / mean(w over the fit's rows) / rows of the batch.  A batch is never
-divided by its own weights: then its expectation over shuffles would be another objective's, and
-another one for each batch size.
+Row i of a batch has the weight w_i / mean(w over the fit's rows) / rows of the batch.  A batch is
+never divided by the sum of its own weights: the expectation over shuffles would then be the
+gradient of another objective, which would depend on the batch size.
 """
 
 from collections.abc import Mapping
@@ -19,17 +19,17 @@ __all__ = ["row_weights"]
 def row_weights(
     sample_weight: Any, class_weight: Any, Y: np.ndarray, rows: np.ndarray | None
 ) -> np.ndarray | None:
-    """A weight for each row with mean 1 over ``rows``, or None where all are alike.
+    """A weight for each row, with mean 1 over ``rows``, or None if all are equal.
 
     Parameters
     ----------
     sample_weight : array-like (N,) or None
     class_weight : None, "balanced" or a mapping
-        From a class to the weight of its rows (1 where it has none).  The classes are the values of
-        a single column of Y, else the columns' numbers.  "balanced": inverse to the classes'
-        frequencies among ``rows``.
+        A mapping gives the weight of a class (1 if missing).  The classes are the values of a
+        single column of Y, else the column numbers.  "balanced": inversely proportional to the
+        classes' frequencies among ``rows``.
     rows : ndarray or None
-        Those that are trained on; all without.
+        The rows that are trained on; None is all.
     """
     weights = checks.as_weights("sample_weight", sample_weight, len(Y))
     if class_weight is not None:

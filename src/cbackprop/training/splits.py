@@ -1,6 +1,6 @@
-"""Which rows are trained on, validated on and tested on, where data are to be split.
+"""Splits data into rows for training, validation and test.
 
-Rows are chosen by number: no row is copied.  The choice is a function of the seed, the fractions
+Rows are selected by number; none is copied.  The choice is a function of the seed, the fractions
 and, for classes, the targets.
 """
 
@@ -21,7 +21,7 @@ __all__ = ["classes_of", "rows_of", "split", "training_rows"]
 def training_rows(
     trainer: "Trainer", request: FitRequest
 ) -> tuple[np.ndarray | None, list[np.ndarray | None]]:
-    """The rows to train on (None: all); those of validation and test (None: no rows of X)."""
+    """The rows to train on (None: all), and those of validation and test (None: not from X)."""
     Y = request.Y
     parts = [
         rows_of("validation_data", request.validation_data, len(Y)),
@@ -33,18 +33,18 @@ def training_rows(
 
 
 def _stratified_by(trainer: "Trainer", Y: np.ndarray) -> np.ndarray | None:
-    """A class for each row, where the targets are classes."""
+    """A class for each row if the targets are classes, else None."""
     spec = losses.spec_of(trainer.loss)
     if spec is None or not spec.class_distribution or not np.isfinite(Y).all():
         return None
     distribution = spec.class_distribution[trainer.network.activations[-1]]
     if distribution == "Bernoulli" and Y.shape[1] > 1:
-        return None  # several yes-or-no answers
+        return None  # several independent yes/no outputs
     return classes_of(Y)
 
 
 def rows_of(name: str, value: Any, n_rows: int) -> np.ndarray | float | None:
-    """Checked row numbers, a fraction, or None where ``value`` is data of its own."""
+    """Checked row numbers, a fraction, or None if ``value`` is separate data."""
     if value is None or isinstance(value, tuple):
         return None
     if isinstance(value, (float, np.floating)):
@@ -56,7 +56,7 @@ def rows_of(name: str, value: Any, n_rows: int) -> np.ndarray | float | None:
 
 
 def classes_of(Y: np.ndarray) -> np.ndarray:
-    """A class number for each row: the largest output, or which of a column's values."""
+    """A class number for each row: its largest output, or the index of a column's value."""
     if Y.shape[1] == 1:
         return np.unique(Y[:, 0], return_inverse=True)[1].reshape(-1)
     return np.asarray(Y.argmax(axis=1))
@@ -70,17 +70,17 @@ def split(
     *,
     names: tuple[str, str] = ("validation_data", "test_data"),
 ) -> tuple[np.ndarray | None, list[np.ndarray | None]]:
-    """The rows to train on (None: all), and those of each part.
+    """The rows to train on (None: all), and the rows of each part.
 
     Parameters
     ----------
     parts : list
         For validation and test: row numbers, a fraction of all rows, or None for neither.
     classes : ndarray (N,), optional
-        A class for each row: fractions take each class in proportion, and at least one row of each
+        A class for each row: fractions are stratified by class, with at least one row of each class
         that has a row for every part.
     names : tuple of str
-        What the user calls the two parts.
+        The argument names of the two parts, for messages.
     """
     taken = np.zeros(n_rows, bool)
     chosen: list[np.ndarray | None] = []
@@ -89,7 +89,7 @@ def split(
             if taken[part].any():
                 raise InputError(f"{' and '.join(names)} share a row; expected none")
             taken[part] = True
-    # Sorting the raw output of NumPy's Philox, a stream that its policy keeps.
+    # Sort the raw output of NumPy's Philox, whose stream NumPy keeps stable.
     raw = np.random.Philox(key=np.array([seed, 2**64 - 1], dtype=np.uint64)).random_raw(n_rows)
     order = np.argsort(raw, kind="stable")
     for name, part in zip(names, parts, strict=True):
@@ -125,7 +125,7 @@ def split(
 def _of_each_class(free: np.ndarray, classes: np.ndarray, count: int) -> np.ndarray:
     """About ``count`` of the rows in ``free``, each class in proportion.
 
-    Of a class with two rows or more at least one is taken, and one left.
+    From a class with two rows or more, at least one row is taken and one left.
     """
     labels, sizes = np.unique(classes, return_counts=True)
     wanted = count * sizes / free.size

@@ -1,8 +1,8 @@
-"""Trainer: the training loop.  Settings, the place in time, `fit` and `step`.
+"""Trainer: the training loop.  Settings, state, `fit` and `step`.
 
 The loop over epochs is compiled (core/fit/fit.pyx) and runs without the GIL.  Here settings are
-checked and kept; one call of `fit` is prepared, run and told in fit_run.py.  No arithmetic of
-training stands in either.
+checked and kept; fit_run.py prepares, runs and records one call of `fit`.  Neither file does
+arithmetic of training.
 """
 
 import math
@@ -30,58 +30,60 @@ from .request import FitRequest
 
 __all__ = ["Trainer"]
 
-# Best or near it, untuned, on five measured data sets, four networks and three lengths of training
-# (docs/mathematics.md, "Which solver").
+# The best or nearly the best untuned solver on five measured data sets, four networks and three
+# lengths of training (docs/mathematics.md, "Which solver").
 DEFAULT_SOLVER = Adam(learning_rate=0.01)
 
-# The rules of a trainer that no front end has, and the settings of one that has checked none.
+# The rules of a trainer without a front end, and the settings before any check.
 OWN = Conventions()
 UNCHECKED: tuple[Any, ...] = (None,) * 7
-# The range of an output activation that reaches every target.
+# The range of an output activation that can reach every target.
 EVERYTHING = (-math.inf, math.inf)
 
 
 class Trainer:
-    """Trains a network, in one call of `fit` or in many.
+    """Trains a network, in one or more calls of `fit`.
 
     Parameters
     ----------
     network : Network
         Trained in place.
     solver : solver
-        One of `cbackprop.solvers`: how a step is made; ``Adam(learning_rate=0.01)`` by default.
-        May be replaced between two fits: a changed learning rate is honoured, another kind of
-        solver starts afresh.
+        One of `cbackprop.solvers`; ``Adam(learning_rate=0.01)`` by default.  May be replaced
+        between two fits: a changed learning rate takes effect, another kind of solver starts from
+        scratch.
     loss : str, Huber, Quantile or callable
         "squared_error", "cross_entropy" or another of ``cbackprop.losses.LOSSES``: the mean over
         the rows of a batch of the sum over its outputs (docs/mathematics.md).  Or a function
         ``loss(Y, Y_hat)`` that returns the loss of a batch and its derivative with respect to
-        ``Y_hat``, an array of its shape; called once a batch, nothing is multiplied to it.
+        ``Y_hat``, an array of its shape; called once per batch, and used without any further
+        factor.
     batch_size : int, optional
         Rows of a step; 1 is one row at a time, the number of rows (or more) is full batch.  None is
-        min(200, N), and all rows for the solvers whose ``full_batch`` is True, which take no other.
-        The last batch of an epoch may be shorter; its gradient is divided by its own rows.
+        min(200, N), or all rows for solvers whose ``full_batch`` is True, which accept nothing
+        else.  The last batch of an epoch may be shorter; its gradient is divided by its own number
+        of rows.
     shuffle : bool, "window" or callable
         True: each epoch visits the rows in an order that depends on the seed and the epoch's number
         alone.  False: in their own order.  "window": blocks of rows in random order, shuffled
         within a window of several, so that a memory-mapped file is read almost in sequence.  A
-        callable gives the order: ``shuffle(epoch)`` returns a permutation of 0 .. N - 1, N the rows
-        that are trained on.  A full batch is read in the rows' own order.
+        callable gives the order: ``shuffle(epoch)`` returns a permutation of 0 .. N - 1, N the
+        number of training rows.  A full batch is read in the rows' own order.
     l1, l2 : float
-        (l2/2) |W|^2 + l1 |W|_1 is added to the mean loss of every step: of weights, not of biases,
-        and whatever the batch size.
+        (l2/2) |W|^2 + l1 |W|_1 is added to the mean loss of every step: for weights, not for
+        biases, and independent of the batch size.
     seed : None, int, numpy.random.SeedSequence or numpy.random.Generator
-        None is fresh entropy; `seed` then holds what was drawn.
+        None draws fresh entropy; `seed` then holds the drawn number.
     n_threads : int, optional
-        None is as many as there are, shared out over the fits that run in the process.  The result
-        has the same bits whatever the number.
+        None is as many as are available, shared among the fits that run in the process.  Results
+        are bitwise identical for any number.
 
     Attributes
     ----------
     epoch : int
         Whole epochs done.
     history : History
-        Of all epochs since the trainer was made or reset.
+        All epochs since the trainer was made or reset.
 
     Raises
     ------
@@ -90,8 +92,8 @@ class Trainer:
 
     Notes
     -----
-    ``fit`` with k epochs and k times ``fit`` with one give the same bits.  After Ctrl-C the
-    parameters are those of the last whole step, and the next ``fit`` on the same rows goes on
+    One ``fit`` with k epochs and k calls with one epoch are bitwise identical.  After Ctrl-C the
+    parameters are those of the last complete step, and the next ``fit`` on the same rows continues
     there: the interrupted epoch is then its first.
     """
 
@@ -127,7 +129,7 @@ class Trainer:
         self.reset()
 
     def reset(self) -> None:
-        """Forget the epochs done, the solver's state and the history, but not the network."""
+        """Discard the epochs done, the solver's state and the history, but keep the network."""
         self._state = State()
         self._plateau: Any = None
         self.history = History()
@@ -148,7 +150,7 @@ class Trainer:
         )
 
     def __getstate__(self) -> dict[str, Any]:
-        # The core's settings are made anew where they are wanted.
+        # The core's settings are rebuilt when they are needed.
         state = {**self.__dict__, "_checked": UNCHECKED}
         for name in ("_rule", "_plain", "_memory"):
             state.pop(name, None)
@@ -157,7 +159,7 @@ class Trainer:
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        # A pickle of 0.1.0 has two attributes that are gone, and lacks one.
+        # A pickle of 0.1.0 has two attributes that no longer exist, and lacks one.
         gone = ("_most_steps", "_between_slices")
         state = {name: value for name, value in state.items() if name not in gone}
         self.__dict__.update({"_conventions": OWN} | state)
@@ -189,83 +191,83 @@ class Trainer:
         Parameters
         ----------
         X : array-like, (N, n_in)
-            float32 and float64 with contiguous rows are read where they stand (a read-only memmap
-            may be larger than memory); the network computes in its own dtype.
+            float32 and float64 arrays with contiguous rows are read without a copy (a read-only
+            memmap may be larger than memory); the network computes in its own dtype.
         Y : array-like, (N, n_out)
             One-dimensional where n_out is 1.
         epochs : int
-            At least 0; an epoch visits each row once (an iteration of LBFGS, LevenbergMarquardt
-            and BayesianRegularization).
+            At least 0; an epoch visits each row once (with LBFGS, LevenbergMarquardt and
+            BayesianRegularization it is one iteration).
         validation_data, test_data : tuple, float or array of int, optional
-            ``(X, Y)`` or ``(X, Y, sample_weight)``; or a fraction of the rows, drawn by the seed
-            and, with cross-entropy on classes, from each class in proportion; or the numbers of
-            rows.  Such rows are not trained on, and nothing is copied.  Their loss is computed
-            after each epoch; the test's is recorded and decides nothing.
+            ``(X, Y)`` or ``(X, Y, sample_weight)``; or a fraction of the rows, drawn with the seed
+            and, with cross-entropy on classes, stratified by class; or row numbers.  These rows are
+            not trained on, and nothing is copied.  Their loss is computed after each epoch; the
+            test loss is only recorded and never used for decisions.
         sample_weight : array-like, (N,), optional
-            Of at least 0.  Row i of a batch counts w_i / mean(w) / rows of the batch, the mean over
-            all rows that are trained on: unbiased for every batch size.
+            At least 0.  Row i of a batch has the weight w_i / mean(w) / rows of the batch, with the
+            mean over all training rows, which is unbiased for every batch size.
         class_weight : mapping or "balanced", optional
-            A weight for the rows of each class: of each value of a single target column, else of
-            each column that is the largest.  Multiplied by the sample weights.
+            A weight for the rows of each class, multiplied by the sample weights.  A row's class is
+            the value of a single target column, else the number of its largest column.
         output_weight : array-like, (n_out,), optional
-            How often each output's loss counts.
+            The factor of each output's loss.
         missing : "error" or "ignore"
-            "ignore": a NaN in Y is a missing target and adds nothing to loss and gradient.
+            "ignore": a NaN in Y is a missing target and contributes 0 to loss and gradient.
         metric : "accuracy", "r2" or callable, optional
-            Of the validation and test rows after each epoch; a function takes ``(Y, Y_hat)`` in the
-            targets' units and returns a number.
+            Computed on the validation and test rows after each epoch; a function takes ``(Y,
+            Y_hat)`` in the targets' units and returns a number.
         early_stopping : EarlyStopping, optional
         max_seconds : float, optional
-            Stop at the first step after so long.
+            Stop at the first step after this time.
         target_loss : float, optional
             Stop after the first epoch whose loss is at most this.
         gradient_norm : bool
-            Record the norm of the whole gradient; in mini-batches it is computed for this, after
-            each epoch.  Solvers that have it always do (LevenbergMarquardt: of where the
-            epoch began).  In full batch a step of plain
-            SGD is then made from the whole gradient, which may change its last bits.
+            Record the norm of the full gradient; with mini-batches it is computed additionally,
+            after each epoch.  Solvers that compute it anyway always record it (LevenbergMarquardt:
+            at the start of the epoch).  A full-batch step of plain SGD is then made from the stored
+            gradient, which may change its last bits.
         callbacks : object or sequence of objects
-            After each epoch ``on_epoch_end(trainer, record)`` is called, record a dict of the
-            epoch's numbers and "epoch"; True stops the training, and what is raised ends it at the
-            end of the epoch.
+            After each epoch ``on_epoch_end(trainer, record)`` is called, where record is a dict of
+            "epoch" and the epoch's numbers; returning True stops the training, and an exception
+            ends it at the end of the epoch.
         checkpoint : Checkpoint, optional
             Where and how often the trainer is saved.
         progress : bool
-            Show a progress bar, where tqdm is installed and standard error is a terminal.
+            Show a progress bar if tqdm is installed and standard error is a terminal.
         restarts : int, optional
-            Make so many trainings from parameters drawn anew and keep the best: that of the best
-            monitored value with `early_stopping`, else of the lowest last validation loss, or
-            training loss with penalty where there is no validation.  The network's parameters so
-            far are not used.  Restart i draws them by the seed
+            Train this many times from newly drawn parameters and keep the best: by the best
+            monitored value with `early_stopping`, else by the lowest final validation loss, or by
+            the training loss with penalty if there is no validation.  The network's current
+            parameters are not used.  Restart i draws them with the seed
             ``numpy.random.SeedSequence(trainer.seed).spawn(restarts)[i]``, "auto" or as the solver
             prefers; everything else is the same for all.  They run side by side, one thread each;
             `max_seconds` holds for each.  A loss, a metric or a shuffle in Python is called from
-            their threads.  Only of a new trainer, or one after `reset`; without `callbacks` and
+            their threads.  Only for a new trainer, or after `reset`; not with `callbacks` or
             `checkpoint`.
 
         Returns
         -------
         History
-            Of this call: ``history["loss"]``, ``history["validation_loss"]``, ...; its
-            ``stop_reason`` says why training stopped.  With `restarts` the best one's, and
-            ``history.restarts`` has all of them.
+            The history of this call: ``history["loss"]``, ``history["validation_loss"]``, ...; its
+            ``stop_reason`` says why training stopped.  With `restarts` it is the best restart's,
+            and ``history.restarts`` has all of them.
 
         Raises
         ------
         InputError, InputTypeError
-            An argument does not fit, or a NaN or an infinity was met (finiteness is checked while
+            An argument does not fit, or a NaN or an infinity was found (finiteness is checked while
             the first epoch reads the rows).  Network and trainer are as before the call.
         DivergenceError
             The loss or a parameter became infinite or NaN.  Network and trainer are as they were at
-            the start of the epoch, or some 50 ms before where epochs are shorter.  With `restarts`:
-            every one diverged; network and trainer are as before the call.
+            the start of the epoch, or some 50 ms before if epochs are shorter.  With `restarts`:
+            all diverged; network and trainer are as before the call.
         BusyError
             The network is being trained by another call.
         OSError
-            A checkpoint could not be written; training has stopped at a whole step.
+            A checkpoint could not be written; training has stopped at a complete step.
         KeyboardInterrupt
-            Within 0.2 s of Ctrl-C; network and trainer hold the last whole step.  With `restarts`
-            they are as before the call.
+            Within 0.2 s of Ctrl-C; network and trainer are at the last complete step.  With
+            `restarts` they are as before the call.
         """
         self._check_settings()
         epochs = checks.positive_int("epochs", epochs, at_least=0)
@@ -302,7 +304,7 @@ class Trainer:
         return prepared.run()
 
     def _fit(self, X: Any, Y: Any, epochs: int, *, steps: int, **settings: Any) -> History:
-        """`fit`, but no more than ``steps`` steps of it; the settings are not checked."""
+        """`fit`, but at most ``steps`` steps; the settings are not checked."""
         self._check_settings()
         X, Y = self._data("X", X, "Y", Y)
         prepared = FitRun(self, FitRequest(X, Y, epochs, steps=steps, **settings))
@@ -310,24 +312,24 @@ class Trainer:
         return prepared.run()
 
     def step(self, gradient: Any, loss: float | None = None) -> None:
-        """Make one step of the solver from a gradient that was made elsewhere.
+        """Make one step of the solver from a gradient computed elsewhere.
 
         Parameters
         ----------
         gradient : array-like, (n_parameters,)
-            Of the mean loss with respect to ``network.parameters``, in their order, as
+            The gradient of the mean loss with respect to ``network.parameters``, as
             `Network.gradient` and `Network.backward` return it.  Cast to the network's dtype.  The
             trainer's l1 and l2 and the solver's clipping and weight decay are applied to it here,
             as in a fit.
         loss : float, optional
-            The mean loss that the gradient is of, without penalties.  RProp and
-            `schedules.ReduceOnPlateau` need it; else it is recorded, NaN where it is not given.
+            The mean loss that belongs to the gradient, without penalties.  RProp and
+            `schedules.ReduceOnPlateau` need it; otherwise it is only recorded, as NaN if not given.
 
         Raises
         ------
         InputError, InputTypeError
             An argument does not fit or is not finite; or the solver is LBFGS, LevenbergMarquardt or
-            BayesianRegularization, which one gradient is not enough for: use `fit`.
+            BayesianRegularization, for which one gradient is not enough: use `fit`.
         DivergenceError
             A parameter became infinite or NaN.
         BusyError
@@ -337,32 +339,33 @@ class Trainer:
         -----
         After each of these errors, network and trainer are as before the call.
 
-        A step is an epoch of one step: schedules go on by it, and the history has a line for it,
-        whose seconds are those of the step alone.  The rest of an epoch that a fit was interrupted
-        in is dropped, as it is by a fit on other rows.
+        A step counts as an epoch of one step: schedules advance, and the history gets an entry,
+        whose seconds are those of the step alone.  The rest of an interrupted epoch is dropped, as
+        by a fit on other rows.
 
-        With the loss and the gradient of all rows a step has the bits of an epoch of a full-batch
-        ``fit``, with two exceptions.  A fit with plain SGD may subtract the gradient while it is
-        made, which rounds differently; not so with ``gradient_norm=True``.  And RProp's fit rounds
-        its loss differently, which matters where the loss before agrees with it in all but the last
-        digit.
+        With the loss and the gradient of all rows a step is bitwise identical to an epoch of a
+        full-batch ``fit``, with two exceptions.  A fit with plain SGD may subtract the gradient
+        while it is computed, which rounds differently, unless ``gradient_norm=True``.  And RProp's
+        fit rounds its loss differently, which matters only if it equals the previous loss except
+        for the last digit.
         """
         self._check_settings()
         make_step(self, gradient, loss)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write network, settings, place in time and history to a file; keep the file before.
+        """Write network, settings, state and history to a file; keep the previous file.
 
-        The one before is `path` with ".previous" added.  At every moment a complete file is there.
+        The previous file is `path` with ".previous" appended.  A complete file exists at every
+        moment.
 
         Raises
         ------
         InputError, InputTypeError
-            If a parameter is not finite, or the network's `annotations` are not what JSON can hold.
+            If a parameter is not finite, or JSON cannot hold the network's `annotations`.
         OSError
-            If the file cannot be written; what was there before stays as it was.
+            If the file cannot be written; an existing file is unchanged.
         BusyError
-            While the network is being trained: ``fit(checkpoint=...)`` saves then.
+            While the network is being trained; use ``fit(checkpoint=...)`` instead.
         """
         from . import checkpoint
 
@@ -379,8 +382,8 @@ class Trainer:
     ) -> "Trainer":
         """Read a trainer from a file that `save` or a fit's checkpoint wrote.
 
-        Its next fit goes on where the saved one stood, with the bits of a training that was not
-        interrupted.  The fit's arguments are given again::
+        Its next fit continues where the saved one was, bitwise identical to a training that was not
+        interrupted.  The fit's arguments must be given again::
 
             trainer = Trainer.load(path)
             trainer.fit(X, Y, epochs=total - trainer.epoch, checkpoint=Checkpoint(path), ...)
@@ -389,7 +392,7 @@ class Trainer:
         ----------
         path : path-like
         loss, shuffle : callable, optional
-            The trainer's own, where they were functions: these are not stored.
+            The trainer's own, if they were functions, which are not stored.
 
         Raises
         ------
@@ -407,13 +410,13 @@ class Trainer:
     # --- settings --------------------------------------------------------------------------
 
     def _follow(self, conventions: Conventions) -> None:
-        """Train by the rules of a front end from now on."""
+        """Use the rules of a front end from now on."""
         self._conventions, self._checked = conventions, UNCHECKED
 
     def _check_settings(self) -> None:
-        """The attributes, if any has been set since they were checked."""
+        """Check the attributes, if any has been set since the last check."""
         solver, loss, batch_size, shuffle, l1, l2, n_threads = self._checked
-        if (  # one by one: a part of what a fit costs
+        if (  # one by one: this is part of a fit's fixed cost
             self.solver is solver
             and self.loss is loss
             and self.batch_size is batch_size
@@ -432,7 +435,7 @@ class Trainer:
         self._checked = (*sizes, self.n_threads)
 
     def _check_each(self) -> None:
-        """Each setting alone, and those that do not go together."""
+        """Check each setting alone, and combinations that are not allowed."""
         if not isinstance(self.solver, SOLVERS):
             raise InputTypeError(
                 f"solver is {checks.describe(self.solver)}; expected "
@@ -457,7 +460,7 @@ class Trainer:
             threads.resolve(self.n_threads)
 
     def _core_rule(self) -> RuleSettings:
-        """Solver and penalties as the core reads them."""
+        """The solver and the penalties as the core reads them."""
         rule, ways = self.solver.rule_settings(self.loss, self.l1, self.l2), self._conventions
         if ways.l2_shared and self.l2:
             rule = rule.but(l2_shared=True)
@@ -469,7 +472,7 @@ class Trainer:
         network, check_data = self.network, self._conventions.check_data
         if check_data is not None:
             return check_data(self.loss, X_name, X, Y_name, Y)
-        sizes, dtype = network._sizes, network._dtype  # a property would cost a part of a fit
+        sizes, dtype = network._sizes, network._dtype  # properties would add to a fit's cost
         X = checks.as_rows(X_name, X, sizes[0], dtype)
         Y = checks.as_rows(Y_name, Y, sizes[-1], dtype, allow_1d=True)
         checks.same_rows(X_name, X, Y_name, Y)
@@ -484,7 +487,7 @@ class Trainer:
         if self._warned or (low, high) == EVERYTHING or network._target_scaling is not None:
             return
         smallest, largest = extent(Y)  # missing targets, NaN, aside
-        # Infinities are the core's to find, and an error.
+        # Infinities are an error, which the core reports.
         if -np.inf < smallest < low or high < largest < np.inf:
             self._warned = True
             self._conventions.warn(
@@ -493,7 +496,7 @@ class Trainer:
             )
 
     def _state_for(self, monitor: Monitor | None) -> State:
-        """The state with what the solver's rule needs; another rule's memory is forgotten."""
+        """The state with the memory that the solver's rule needs; another rule's is discarded."""
         state, network = self._state, self.network
         n_vectors, n_numbers, kind = self._memory
         if not (n_vectors or n_numbers):

@@ -1,6 +1,6 @@
 from array import array
 from typing import Any
 
-class Delivery:
+class RecordKeeper:
     def __init__(self, columns: dict[str, array[float]]) -> None: ...
     def deliver(self, trainer: Any) -> None: ...

@@ -1,7 +1,7 @@
-"""A call's records on their way to its trainer's history: whole, whatever signal arrives.
+"""Transfers a call's records to its trainer's history, without interruption by signals.
 
-Python looks for signals as it enters a function written in Python.  This one is compiled, so that a
-signal at the end of a fit cannot part the history from the epochs that the trainer has done.
+Python runs signal handlers when it enters a function written in Python.  This one is compiled, so
+that a signal at the end of a fit cannot leave the history inconsistent with the epochs done.
 """
 
 from array import array
@@ -9,13 +9,13 @@ from array import array
 cdef object A_NAN = array("d", [float("nan")])
 
 
-cdef class Delivery:
-    """From the columns of one call to those of a history.
+cdef class RecordKeeper:
+    """Copies the columns of one call to those of a history.
 
     Parameters
     ----------
     columns : dict of array.array("d")
-        They grow while the call goes on, and become shorter when it is rolled back.
+        They grow during the call, and become shorter when it is rolled back.
     """
     cdef dict columns
     cdef Py_ssize_t delivered
@@ -24,10 +24,10 @@ cdef class Delivery:
         self.columns = columns
 
     def deliver(self, trainer not None):
-        """Bring the history of the trainer to where the columns are, back as well as forth.
+        """Make the trainer's history match the columns, by adding or removing epochs.
 
-        A column that the history has not had begins with NaN, and one that this call has not goes
-        on with NaN.
+        A column that is new in the history begins with NaN, and one that this call lacks continues
+        with NaN.
         """
         cdef dict to = trainer.history._columns
         cdef Py_ssize_t n = len(self.columns["loss"])
