@@ -1,7 +1,7 @@
-"""The activations: one specification each, from which all else takes what it needs.
+"""The activations, each specified once.
 
-The formulas stand in core/simd (compiled) and in reference/network.py (the specification in NumPy);
-here is what a user may ask for, and what the rest of the package has to know of it.
+The formulas are in core/simd (compiled) and in reference/network.py (the specification in NumPy);
+this file has the public names and the properties that the rest of the package needs.
 """
 
 import math
@@ -15,32 +15,33 @@ __all__ = ["ACTIVATIONS", "HIDDEN", "ActivationSpec", "canonical", "every_name"]
 
 @dataclass(frozen=True, kw_only=True)
 class ActivationSpec:
-    """What is known of an activation sigma.
+    """The specification of an activation sigma.
 
     Parameters
     ----------
     name : str
     code : int
-        The core's number for it (core/simd/simd.h).
+        Its number in the core (core/simd/simd.h).
     formula : str
         sigma(h).
     derivative : str
-        sigma'(h), in z = sigma(h) where it is taken from that; empty of softmax, where it is a
+        sigma'(h), in terms of z = sigma(h) if computed from it; empty for softmax, where it is a
         matrix.
     keeps_slope : bool
-        sigma'(H) cannot be had from Z alone: the layer keeps it from the forward pass.
+        Whether sigma'(H) cannot be computed from Z alone, so that the forward pass stores it.
     range : tuple of float
-        The values that an output can take: the infimum and the supremum.
+        The infimum and the supremum of its values.
     hidden : bool
-        Whether it may stand in a hidden layer.
+        Whether it may be used in a hidden layer.
     elementwise : bool
         Whether an output depends on its own h alone.
     gain_squared : float or None
-        For initialisation: W has the variance ``gain_squared / n_in``, which keeps the sums H at
-        variance 1 from layer to layer.  It is 1 / E[sigma(u)^2] with u from N(0, 1) (He et al.
-        2015, section 2.2, for any activation).  None: Glorot's, which looks at n_out as well.
+        For initialisation: W has the variance ``gain_squared / n_in``, which keeps the
+        pre-activations H at variance 1 from layer to layer.  It is 1 / E[sigma(u)^2] with u from
+        N(0, 1) (He et al.  2015, section 2.2, for any activation).  None: Glorot's, which also
+        depends on n_out.
     aliases : tuple of str
-        What other libraries call it: MATLAB, FANN, scikit-learn, Keras, PyTorch.
+        Its names in other libraries: MATLAB, FANN, scikit-learn, Keras, PyTorch.
     """
 
     name: str
@@ -188,30 +189,30 @@ _SPECS = (
 ACTIVATIONS = {spec.name: spec for spec in _SPECS}
 HIDDEN = tuple(spec.name for spec in _SPECS if spec.hidden)
 
-# Other libraries' names, and ours.
+# From other libraries' names to ours.
 _ALIASES = {alias: spec.name for spec in _SPECS for alias in spec.aliases}
 
 
 def every_name(*, hidden: bool) -> set[str]:
-    """Ours and other libraries' names: of hidden activations, or of all that are elementwise."""
+    """All accepted names of hidden activations, or of all elementwise ones."""
     specs = [spec for spec in _SPECS if (spec.hidden if hidden else spec.elementwise)]
     return {name for spec in specs for name in (spec.name, *spec.aliases)}
 
 
 def canonical(argument: str, value: Any, *, hidden: bool) -> str:
-    """Our name of the activation that ``value`` names, be it another library's name for it.
+    """Our name of an activation, from ours or another library's name.
 
     Parameters
     ----------
     argument : str
-        Whose value it is, for the error.
+        The argument's name, for the error.
     hidden : bool
-        Whether it is to stand in a hidden layer.
+        Whether it is for a hidden layer.
 
     Raises
     ------
     InputError, InputTypeError
-        If there is no such activation, or it is for outputs only.
+        If there is no such activation, or it is for output layers only.
     """
     name = _ALIASES.get(value, value) if isinstance(value, str) else value
     allowed = HIDDEN if hidden else tuple(ACTIVATIONS)

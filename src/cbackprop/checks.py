@@ -1,11 +1,11 @@
-"""The checks of arguments: every error about bad input is raised here, in one wording.
+"""Checks of arguments, which raise errors in a uniform wording.
 
-A message names the argument, says what came and what was expected, and how to mend it.  Good input
-passes first and at once: a float32 or float64 array with contiguous rows is handed on uncopied
-after a few comparisons.  Nothing here reads a whole array of data to check it: the core looks for
-NaN and infinity while it reads the rows, and `raise_non_finite` finds the place afterwards.
+A message names the argument, the value given and what was expected, and says how to fix it.  Valid
+input takes the fastest path: a float32 or float64 array with contiguous rows is passed on uncopied
+after a few comparisons.  Nothing here reads a whole data array to check it: the core looks for NaN
+and infinity while it reads the rows, and `raise_non_finite` finds the place afterwards.
 
-It promises not to compute anything and to know no network, trainer or file.
+This file promises not to compute anything and to know no network, trainer or file.
 """
 
 import difflib
@@ -44,18 +44,18 @@ __all__ = [
 FLOAT64 = np.dtype(np.float64)
 FLOAT32 = np.dtype(np.float32)
 
-# What as_rows hands on unseen: memmap differs from ndarray in nothing that the core looks at.
+# The types that as_rows passes on directly: for the core, memmap is the same as ndarray.
 PLAIN_ARRAYS = (np.ndarray, np.memmap)
 
-# raise_non_finite looks at this many numbers at a time: its temporaries stay small.
+# raise_non_finite reads this many numbers at a time to keep its temporaries small.
 CHUNK = 1 << 17
 
-# Parameters of one network are one array, whose bytes a Py_ssize_t must count.
+# The parameters of a network are one array, whose size in bytes must fit a Py_ssize_t.
 MOST_BYTES = sys.maxsize
 
 
 def describe(value: object) -> str:
-    """What a value is, in a few words, for a message."""
+    """A short description of a value, for messages."""
     if isinstance(value, np.ndarray):
         return f"an array of shape {value.shape} and dtype {value.dtype}"
     if value is None or isinstance(value, (bool, int, float, complex, str, bytes, np.generic)):
@@ -69,9 +69,9 @@ def describe(value: object) -> str:
 
 
 def positive_int(name: str, value: Any, *, at_least: int = 1) -> int:
-    """`value` as an int, at least `at_least`.  Integers of any kind pass; 2.0 and True do not."""
+    """`value` as an int, at least `at_least`.  Integers of any type pass; 2.0 and True do not."""
     if type(value) is int and at_least <= value <= sys.maxsize:
-        return value  # most, and a part of what a fit costs
+        return value  # fast path, since checks are part of a fit's cost
     if not isinstance(value, (bool, np.bool_)):
         try:
             number = operator.index(value)
@@ -88,7 +88,7 @@ def positive_int(name: str, value: Any, *, at_least: int = 1) -> int:
 def positive_float(name: str, value: Any, *, zero: bool = False, below: float = math.inf) -> float:
     """`value` as a finite float above 0 (or 0 itself where `zero`), and below `below`."""
     if type(value) is float and (0 < value < below or (zero and value == 0)) and value < math.inf:
-        return value  # most, and a part of what making a trainer costs
+        return value  # fast path, since checks are part of a trainer's cost
     expected = "a finite number " + ("of at least 0" if zero else "above 0")
     if below < math.inf:
         expected += f" and below {below:g}"
@@ -121,7 +121,7 @@ def whole_numbers(name: str, value: Any) -> np.ndarray:
     """`value` as an int64 array of numbers of at least 0, of any shape."""
     try:
         numbers = np.asarray(value)
-    except Exception as error:  # whatever __array__ of a foreign type raises
+    except Exception as error:  # a foreign type may raise anything
         raise InputTypeError(
             f"{name} is {describe(value)} that cannot be read as an array ({error}); "
             "expected integers of at least 0"
@@ -138,7 +138,7 @@ def whole_numbers(name: str, value: Any) -> np.ndarray:
 
 
 def boolean(name: str, value: Any) -> bool:
-    """`value` as a bool; 0, 1 and "yes" are refused, since they are mostly mistakes of position."""
+    """`value` as a bool; 0, 1 and "yes" are refused, since they are mostly misplaced arguments."""
     if value is True or value is False or isinstance(value, np.bool_):
         return bool(value)
     raise InputTypeError(f"{name} is {describe(value)}; expected True or False")
@@ -172,10 +172,10 @@ def float_dtype(name: str, value: Any) -> np.dtype:
 
 
 def seed_number(name: str, value: Any) -> int:
-    """A seed as an integer of 64 bits, a key of counter-based generators.
+    """A seed as a 64-bit integer, the key of counter-based generators.
 
-    None takes fresh entropy from the system, an integer of 0..2**64 - 1 is itself, a
-    `numpy.random.SeedSequence` gives its state, and a `numpy.random.Generator` gives (and moves on
+    None takes fresh entropy from the system, an integer of 0..2**64 - 1 is used as it is, a
+    `numpy.random.SeedSequence` gives its state, and a `numpy.random.Generator` gives (and advances
     by) two raw numbers.
     """
     if value is None:
@@ -183,7 +183,7 @@ def seed_number(name: str, value: Any) -> int:
     if isinstance(value, np.random.SeedSequence):
         return int(value.generate_state(1, np.uint64)[0])
     if isinstance(value, np.random.Generator):
-        # Of some bit generators a raw number has 32 random bits: take 32 of each.
+        # Some bit generators' raw numbers have only 32 random bits: take 32 of each.
         low, high = (int(raw) & 0xFFFFFFFF for raw in value.bit_generator.random_raw(2))
         return low | high << 32
     if not isinstance(value, (bool, np.bool_)):
@@ -202,7 +202,7 @@ def seed_number(name: str, value: Any) -> int:
 
 
 def layer_sizes(sizes: Any, *, bias: bool, itemsize: int) -> tuple[int, ...]:
-    """The layer sizes (n_in, hidden..., n_out) as ints, their parameters countable in bytes."""
+    """The layer sizes (n_in, hidden..., n_out) as ints, checked against addressable memory."""
     try:
         if isinstance(sizes, (str, bytes, Mapping)):
             raise TypeError
@@ -230,7 +230,7 @@ def layer_sizes(sizes: Any, *, bias: bool, itemsize: int) -> tuple[int, ...]:
 
 
 def as_numbers(name: str, value: Any, dtype: Any) -> np.ndarray:
-    """`value` as a float32 or float64 array in native byte order, of any shape; uncopied if it is.
+    """`value` as a native float32 or float64 array of any shape; not copied if it is one.
 
     Integers, booleans, float16 and longdouble are cast to `dtype`.
     """
@@ -251,7 +251,7 @@ def as_numbers(name: str, value: Any, dtype: Any) -> np.ndarray:
         )
     try:
         X = np.asarray(value)
-    except Exception as error:  # whatever __array__ of a foreign type raises
+    except Exception as error:  # a foreign type may raise anything
         raise _unreadable(name, value, error) from error
     kind = X.dtype.kind
     if kind == "f":
@@ -280,15 +280,15 @@ def as_rows(
     Parameters
     ----------
     name : str
-        What the caller calls the argument.
+        The argument's name, for messages.
     value : array-like, (n_rows, n_columns)
         Arrays of float32 or float64 with contiguous rows (or one column) are returned as they are,
-        whatever the distance of the rows, read-only or not, aligned or not.  Others are copied:
+        whatever the row stride, read-only or not, aligned or not.  Others are copied:
         integers, booleans, float16 and longdouble are cast to `dtype`.
     n_columns : int or None
-        The width that is expected; None takes any.
+        The expected width; None accepts any.
     allow_1d : bool
-        One-dimensional input is taken as one column.
+        Whether one-dimensional input is accepted as one column.
 
     Raises
     ------
@@ -334,7 +334,7 @@ def as_output(out: Any, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
 
 
 def same_rows(name: str, X: np.ndarray, other_name: str, other: np.ndarray) -> None:
-    """Both arrays have the same number of rows."""
+    """Check that both arrays have the same number of rows."""
     if len(X) != len(other):
         raise InputError(
             f"{name} has {len(X)} rows and {other_name} has {len(other)}; "
@@ -371,10 +371,10 @@ def as_weights(name: str, value: Any, n_rows: int, *, what: str = "a row") -> np
 def row_numbers(
     name: str, value: Any, n_rows: int, *, expected: str = "the numbers of some rows"
 ) -> np.ndarray:
-    """`value` as row numbers (int64), each of 0 .. n_rows - 1 and there once; or a mask of rows."""
+    """`value`, row numbers or a mask of rows, as distinct numbers (int64) of 0 .. n_rows - 1."""
     try:
         rows = np.asarray(value)
-    except ValueError:  # rows of different lengths: a list [X, Y], say
+    except ValueError:  # rows of different lengths, for example a list [X, Y]
         rows = np.empty(0)
     if rows.dtype == bool and rows.shape == (n_rows,):
         rows = np.flatnonzero(rows)
@@ -400,8 +400,8 @@ def raise_non_finite(
     """Find the first row that holds NaN or infinity and raise InputError about it.
 
     `dtype` is the network's: a float64 number too large for a float32 network is found too.  With
-    `missing`, NaN in the second array are no errors.  Called
-    after the core has met such a number, it reads a chunk of rows at a time and always raises.
+    `missing`, NaN in the second array is no error.  Called after the core has found such a number,
+    it reads a chunk of rows at a time and always raises.
     """
     arrays = [(names[0], X)] if Y is None else [(names[0], X), (names[1], Y)]
     widest = max(A.shape[1] for _, A in arrays)
@@ -459,7 +459,7 @@ def _not_numbers(name: str, value: Any, X: np.ndarray) -> Exception:
         )
     if X.ndim == 0:
         return InputTypeError(f"{name} is {describe(value)}; {expected}")
-    if hasattr(value, "columns") and hasattr(value, "dtypes"):  # a data frame of mixed columns
+    if hasattr(value, "columns") and hasattr(value, "dtypes"):  # a data frame with mixed columns
         columns = [
             f"{column!r} ({dtype})"
             for column, dtype in zip(value.columns, value.dtypes, strict=False)

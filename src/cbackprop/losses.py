@@ -1,10 +1,10 @@
-"""The losses, each defined once: what a user may ask for, and what follows from each.
+"""The losses, each specified once.
 
-``LOSSES`` has a specification of every loss, and all that knows losses reads it: the checks, the
-core's objective, the solvers, the estimators, checkpoints and the command line.
+``LOSSES`` holds the specification of every loss; all code that depends on the loss reads it: the
+checks, the core's objective, the solvers, the estimators, checkpoints and the command line.
 docs/mathematics.md has the formulas.
 
-A new loss is its specification here, its code in core/simd/simd.h, its loop in core/simd/loss.h,
+A new loss needs its specification here, its code in core/simd/simd.h, its loop in core/simd/loss.h,
 its formula in reference/losses.py and, if it has one, its curvature in
 core/gauss_newton/factors.pyx.
 """
@@ -41,14 +41,15 @@ __all__ = [
 
 @dataclass(frozen=True, kw_only=True)
 class Huber:
-    """The loss of Huber (Annals of Mathematical Statistics 35, 1964).
+    """Huber's loss (Annals of Mathematical Statistics 35, 1964).
 
     d^2 / 2 where |d| <= threshold, else threshold (|d| - threshold / 2), with d = y_hat - y.
 
     Parameters
     ----------
     threshold : float
-        Above 0, in the units of the targets as the network sees them (scaled, if they are).
+        Above 0, in the units of the targets inside the network (scaled targets, if they are
+        scaled).
     """
 
     threshold: float = 1.0
@@ -81,14 +82,14 @@ class Quantile:
 
 @dataclass(frozen=True)
 class Domain:
-    """The targets that a loss is defined for.
+    """The targets for which a loss is defined.
 
     Parameters
     ----------
     words : str
-        What an error expects: "expected targets <words>".
+        The wording in an error: "expected targets <words>".
     outside : callable
-        From an array of targets to whether each is none; NaN, a missing target, never is.
+        Maps an array of targets to whether each is outside; NaN, a missing target, never is.
     """
 
     words: str
@@ -99,52 +100,51 @@ UNIT_INTERVAL = Domain("in [0, 1]", lambda Y: (Y < 0) | (Y > 1))
 NOT_NEGATIVE = Domain("at least 0", lambda Y: Y < 0)
 POSITIVE = Domain("above 0", lambda Y: Y <= 0)
 
-# A row of targets that are probabilities of classes sums to 1, by this.
+# The tolerance with which a row of class probabilities must sum to 1.
 SUM_TOLERANCE = 1e-4
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class LossSpec:
-    """One loss.
+    """The specification of one loss.
 
     Parameters
     ----------
     name : str
-        What users call it.
+        Its public name.
     code : int
         Its number in the core, ``CBP_...`` in core/simd/simd.h.
     summary : str
-        What it is, in a few words for a list of losses.
+        A description in a few words for a list of losses.
     outputs : tuple of str
-        The output activations that it goes with; the first is the default where "identity" is none
-        of them.
+        The output activations that it supports; the first is the default if "identity" is not among
+        them.
     reason : str
-        Why it goes with no others.
+        Why it supports no others.
     from_O : bool
-        It is taken from O, to which the output layer's activation has not been applied, instead of
-        y_hat.
+        Whether it is computed from O, before the output activation, instead of from y_hat.
     domain : Domain, optional
-        The targets that it is defined for; None is all numbers.
+        The targets for which it is defined; None is all numbers.
     settings : class, optional
-        The dataclass of its one number, with the default; an instance of it is a loss too.
+        The dataclass of its one parameter, with the default; an instance of it is a loss too.
     curvature : str, optional
-        The formula of its second derivative, d2l/dO2 with ``from_O`` and else d2l/dy_hat2, of which
-        Levenberg-Marquardt makes its matrix: ``factors.curvature`` computes it, which is nowhere
-        negative.  None: that solver does not take the loss.
+        The formula of its second derivative, d2l/dO2 with ``from_O`` and else d2l/dy_hat2, from
+        which Levenberg-Marquardt builds its matrix; ``factors.curvature`` computes it, and it is
+        never negative.  None: that solver does not support the loss.
     only_grows : bool
-        No l as the core computes it is below 0, be it by rounding, so that a sum of some rows is
-        never above that of all.
+        Whether no l as computed by the core is below 0, even by rounding, so that a sum over some
+        rows never exceeds that over all.
     unit_power : int, optional
-        p where the loss of targets and outputs times c is c^p times the loss: in other units of the
-        targets it is the same loss (Huber's threshold scales along).  None where it is not.
+        p, if multiplying targets and outputs by c multiplies the loss by c^p, so that changing the
+        targets' units does not change the objective (Huber's threshold is scaled too).  Else None.
     formulas : mapping
-        As `Network.trace` shows them: L, delta_O, and what their letters stand for.  A key is an
-        output activation, or "" for all others; "{w}" is where weights stand, "{parameter}" the
-        number of the settings.
+        As `Network.trace` shows them: L, delta_O, and the meaning of their symbols.  A key is an
+        output activation, or "" for all others; "{w}" is the place of weights, "{parameter}" that
+        of the parameter.
     class_distribution : mapping
-        Where the targets are classes, for each output activation what a row's outputs are:
-        "Bernoulli", each output the probability of a yes, or "categorical", the probabilities of
-        classes that exclude each other.
+        If the targets are classes: for each output activation the distribution of a row's targets,
+        "Bernoulli" (each output is an independent probability) or "categorical" (the probabilities
+        of mutually exclusive classes).
     """
 
     name: str
@@ -162,14 +162,14 @@ class LossSpec:
     class_distribution: Mapping[str, str] = field(default_factory=dict)
 
     def parameter_of(self, loss: Any) -> float:
-        """The number of the loss's settings, of a name the default; 0 where it has none."""
+        """The loss's parameter, for a name the default; 0 if it has none."""
         if self.settings is None:
             return 0.0
         settings = self.settings() if isinstance(loss, str) else loss
         return float(getattr(settings, fields(self.settings)[0].name))
 
     def formulas_for(self, output_activation: str) -> tuple[str, str, str]:
-        """The formulas with this output activation."""
+        """The formulas for this output activation."""
         return self.formulas.get(output_activation) or self.formulas[""]
 
     def output_for(self, given: str | None = None) -> str:
@@ -307,12 +307,12 @@ LOSSES: dict[str, LossSpec] = {
     )
 }
 
-# The losses that are objects of settings, by their classes.
+# The losses that are objects with settings, by their classes.
 SETTINGS: dict[type[Any], LossSpec] = {
     spec.settings: spec for spec in LOSSES.values() if spec.settings is not None
 }
 
-# A loss that is a function of Python: the core is handed its derivative.
+# The specification of a loss that is a Python function: the core is given its derivative.
 GIVEN = LossSpec(
     name="given",
     code=6,
@@ -323,7 +323,7 @@ GIVEN = LossSpec(
 
 
 def spec_of(loss: Any) -> LossSpec | None:
-    """The specification of a loss; None of a function of Python, and of what is no loss."""
+    """The specification of a loss; None for a Python function and for anything else."""
     if isinstance(loss, str):
         return LOSSES.get(loss)
     for settings, spec in SETTINGS.items():
@@ -333,7 +333,7 @@ def spec_of(loss: Any) -> LossSpec | None:
 
 
 def name_of(loss: Any) -> str:
-    """The loss's name; "given" for a function of Python."""
+    """The loss's name; "given" for a Python function."""
     return (spec_of(loss) or GIVEN).name
 
 
@@ -341,12 +341,12 @@ def name_of(loss: Any) -> str:
 
 
 def check_loss(loss: Any, output_activation: str, *, callables: bool) -> None:
-    """The loss is known and goes with the output activation.
+    """Check that the loss is known and supports the output activation.
 
     Parameters
     ----------
     callables : bool
-        Whether a function ``(Y, Y_hat) -> (loss, dloss_dY_hat)`` is taken too.
+        Whether a function ``(Y, Y_hat) -> (loss, dloss_dY_hat)`` is accepted too.
     """
     if callables and callable(loss) and not isinstance(loss, type):
         return
@@ -389,9 +389,9 @@ def objective_for(
 
 
 def unit_factors(loss: Any, scale: np.ndarray) -> np.ndarray | None:
-    """What turns each column's loss for targets y * scale into that for y; None where nothing does.
+    """The factor of each column's loss from targets y * scale to y; None if there is none.
 
-    Huber's threshold is taken along: it stands in scaled units.
+    Huber's threshold is in scaled units and is converted too.
     """
     spec = spec_of(loss)
     if spec is None or spec.unit_power is None:
@@ -400,7 +400,7 @@ def unit_factors(loss: Any, scale: np.ndarray) -> np.ndarray | None:
 
 
 def check_targets(loss: Any, output_activation: str, name: str, Y: np.ndarray) -> None:
-    """The targets are such as the loss is defined for; NaN is left to others."""
+    """Check that the loss is defined for the targets; NaN is checked elsewhere."""
     spec = spec_of(loss)
     if spec is None or spec.domain is None:
         return
@@ -428,7 +428,7 @@ CustomLoss = Callable[[np.ndarray, np.ndarray], tuple[float, np.ndarray]]
 
 
 def checked_call(loss: CustomLoss, dtype: np.dtype[Any]) -> CustomLoss:
-    """The user's loss, with what it returns checked."""
+    """The user's loss, wrapped so that its results are checked."""
 
     def call(Y: np.ndarray, Y_hat: np.ndarray) -> tuple[float, np.ndarray]:
         shape = Y_hat.shape

@@ -1,7 +1,7 @@
-"""The specification in NumPy: docs/mathematics.md as code, complex-safe, the tests' oracle.
+"""The specification in NumPy: docs/mathematics.md as code, for the tests to compare with.
 
 `network` has the layers and their gradients, `losses` the losses and output activations.  The
-package never imports this room at run time.
+package never imports this folder at run time.
 """
 
 from .network import (

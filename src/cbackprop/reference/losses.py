@@ -1,7 +1,7 @@
-"""The losses of cbackprop in NumPy: the specification and the tests' oracle, beside network.py.
+"""The losses of cbackprop in NumPy: the specification, with which tests compare the core.
 
 l is the loss of one output of one row: before weights, the sum over outputs and the mean over rows.
-Symbols and complex numbers as in network.py: what is compared is the real part, and targets are
+Symbols and complex numbers are as in network.py: comparisons use the real part, and targets are
 real.  `raw` is O, to which the output layer's activation is applied.
 
 It promises to stay plain, under 140 lines, and unused by the package at run time.
@@ -37,7 +37,7 @@ OUTPUTS["softmax"] = (
 )
 
 
-# l and dl/dY_hat, of the network's output.
+# l and dl/dY_hat, for losses of the network's output.
 def squared_error(Y, Y_hat):
     """(y_hat - y)^2 / 2."""
     d = Y_hat - Y
@@ -75,11 +75,11 @@ def log_cosh(Y, Y_hat):
 
 
 def given(dL_dY_hat, Y_hat):
-    """No loss, but the derivative of one."""
+    """Not a loss, but the given derivative of one."""
     return 0 * Y_hat, dL_dY_hat
 
 
-# l and dl/dO, of what the output layer's activation is applied to.
+# l and dl/dO, for losses of O, before the output activation.
 def cross_entropy_sigmoid(Y, raw):
     """-y log sigma(o) - (1 - y) log(1 - sigma(o)) = max(o, 0) - y o + log(1 + exp(-|o|))."""
     minus_abs = np.where(raw.real < 0, raw, -raw)
@@ -118,7 +118,7 @@ def loss(name, activation, Y, raw, weight=None, **parameter):
     """(sum of weight l, its derivative with respect to raw): Y, raw and weight are (N, n_out)."""
     w = np.ones_like(Y) if weight is None else weight
     if (name, activation) == ("cross_entropy", "softmax"):
-        Y, w = w * Y, np.ones_like(Y)  # the weight is that of a term of the sum over classes
+        Y, w = w * Y, np.ones_like(Y)  # each term of the sum over classes has its own weight
     if name in FROM_Y_HAT:
         sigma, to_O = OUTPUTS[activation]
         Y_hat = sigma(raw)

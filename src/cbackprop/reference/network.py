@@ -1,12 +1,12 @@
-"""The mathematics of cbackprop in NumPy: the specification and the tests' oracle.
+"""The mathematics of cbackprop in NumPy: the specification, with which tests compare the core.
 
 Read this first.  Rows are examples, and symbols are identifiers.  Every function takes complex
-numbers too (no absolute value, no conjugate), so that a derivative can be had by a complex step:
-f'(x) = imag(f(x + ih)) / h with h = 1e-30, exact to rounding.
+numbers too (no absolute value, no conjugate), so that derivatives can be computed by a complex
+step: f'(x) = imag(f(x + ih)) / h with h = 1e-30, exact to rounding.
 
 It promises to stay plain, under 150 lines, and unused by the package at run time.
 """
-# The formulas are for real and complex numbers alike; types would hide them.
+# The formulas hold for real and complex numbers; type hints would obscure them.
 # mypy: ignore-errors
 
 import numpy as np
@@ -50,7 +50,7 @@ def _silu_prime(h, z):
     return s * (1 + h * (1 - s))
 
 
-# The activation z = sigma(h), and sigma'(h) by h and z: from z alone where that is possible.
+# The activation z = sigma(h), and sigma'(h) as a function of h and z, using z alone where possible.
 ACTIVATIONS = {
     "identity": (lambda h: h, lambda h, z: np.ones_like(z)),
     "sigmoid": (sigmoid, lambda h, z: z * (1 - z)),

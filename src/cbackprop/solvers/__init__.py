@@ -1,8 +1,8 @@
 """The solvers: how a training step is made.
 
-Their settings are frozen dataclasses, checked when they are made, without state; base.py says what
-a solver declares.  Here is the list of them, and `describe` and `restore`, which turn a solver into
-plain JSON values and back.
+Solvers are frozen dataclasses of settings, checked when made, without state; base.py says what a
+solver declares.  This file lists them and defines `describe` and `restore`, which turn a solver
+into plain JSON values and back.
 """
 
 from collections.abc import Sequence
@@ -36,23 +36,23 @@ BY_SHORT_NAME = {cls.short_name: cls for cls in SOLVERS}
 
 
 def describe(solver: Solver) -> dict[str, Any]:
-    """A solver as JSON values: {"solver": its class, each setting's name: its value}.
+    """A solver as JSON values: {"solver": class name, name of each setting: value}.
 
-    A schedule among the settings is such a dict too, with "schedule" for its class.
+    A schedule among the settings is such a dict too, with the key "schedule" for its class name.
     """
     return _described("solver", solver)
 
 
 def restore(described: Any) -> Solver:
-    """The solver that `describe` described.
+    """Rebuild the solver from the output of `describe`.
 
     Raises
     ------
     InputError, InputTypeError
-        Something else than what `describe` returns: an unknown class, a setting too many, missing,
-        of the wrong type or out of range.
+        If `described` is not an output of `describe`: an unknown class, or a setting that is
+        unknown, missing, of the wrong type or out of range.
     """
-    # A schedule may stand in a solver or in another schedule, and no deeper.
+    # A schedule may be nested in a solver or in another schedule, but no deeper.
     solver: Solver = _restored("solver", described, SOLVERS, SCHEDULES, SCHEDULES)
     return solver
 

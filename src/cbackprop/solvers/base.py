@@ -1,10 +1,10 @@
-"""What a solver declares, and how the settings of a solver are kept and checked.
+"""What a solver declares, and how its settings are stored and checked.
 
-The trainer, the estimators and the command line ask a solver for what they have to know of it, and
-know no solver by its class.  To add a first-order solver: a class in first_order.py, its line in
-the core's table of rules (core/gradient/update_rules.pyx), and the loop if it has a new one.
+The trainer, the estimators and the command line use only these attributes and methods, never a
+solver's class.  To add a first-order solver, add a class in first_order.py, a line in the core's
+table of rules (core/gradient/update_rules.pyx), and a loop if it needs a new one.
 
-A solver holds no state; `fill` sets what its rule remembers in the trainer.
+A solver holds no state; `fill` initialises its rule's memory in the trainer.
 """
 
 from typing import Any, ClassVar
@@ -21,26 +21,26 @@ __all__ = ["Solver", "check_steps", "keep", "step_options"]
 
 
 class Solver:
-    """What the solvers have in common: the answers of one that makes steps from the gradient.
+    """The base class of the solvers; the defaults are those of a first-order solver.
 
     Attributes
     ----------
     short_name : str
-        What the command line calls it.
+        Its name on the command line.
     full_batch : bool
         Whether a step always takes all rows.
     steps_from_a_gradient : bool
-        Whether a gradient made elsewhere is all that a step needs, but for the loss.
+        Whether a step needs only a gradient computed elsewhere and, possibly, its loss.
     looks_at_the_loss : bool
-        Whether a step depends on the loss that the gradient is of.
+        Whether a step depends on the loss that belongs to the gradient.
     solves_a_system : bool
-        Whether a step is solved from J'J: a row then costs as many rows of backpropagation.
+        Whether a step solves a system with J'J, which costs far more per row.
     columns : tuple of str
-        What it adds to the history.
+        The columns that it adds to the history.
     preferred_init : str
-        The initialization that suits the solver, where a network is drawn for it.
+        The initialization used when a network is drawn for this solver.
     keep_posterior : bool
-        Whether a fit leaves the posterior of the network's parameters.
+        Whether a fit sets the posterior of the network's parameters.
     """
 
     short_name: ClassVar[str]
@@ -54,7 +54,7 @@ class Solver:
 
     @property
     def rule(self) -> str:
-        """The core's name of the update rule."""
+        """The core's name for the update rule."""
         raise NotImplementedError
 
     @property
@@ -69,35 +69,35 @@ class Solver:
 
     @property
     def memory_kind(self) -> str:
-        """Whose these are: a solver of the same kind and sizes goes on with what another left."""
+        """What the state means: a solver of the same kind and sizes continues with another's."""
         return self.rule
 
     def core_options(self, loss: Any) -> dict[str, Any]:
-        """The rule's options, for one loss, by the names that the core's table has."""
+        """The rule's options for one loss, by their names in the core's table."""
         raise NotImplementedError
 
     def fill(self, vectors: np.ndarray | None, numbers: np.ndarray | None) -> None:
-        """Give fresh memory, zeros so far, its first values."""
+        """Initialise new state, which is all zeros."""
 
     def check_goes_with(self, loss: Any, l1: float, l2: float) -> None:
-        """Raise an InputError if the solver does not go with the loss or the penalties."""
+        """Raise an InputError if the solver does not support the loss or the penalties."""
 
     def check_room(self, rule: RuleSettings, plan: Plan, n_rows: int) -> None:
-        """Raise an error if there is not the memory that a fit needs; asked before it is taken."""
+        """Raise an error if a fit needs more memory than there is; called before allocation."""
 
     def rule_settings(self, loss: Any, l1: float, l2: float) -> RuleSettings:
-        """The core's rule for this solver, with the penalties."""
+        """The core's rule for this solver, including the penalties."""
         return RuleSettings(self.rule, l1=l1, l2=l2, **self.core_options(loss))
 
 
 def keep(solver: Any, **checked: Any) -> None:
-    """Set what was checked, frozen or not."""
+    """Set checked values, although the dataclass is frozen."""
     for name, value in checked.items():
         object.__setattr__(solver, name, value)
 
 
 def check_steps(solver: Any) -> None:
-    """The settings that the solvers with a learning rate share."""
+    """Check the settings shared by the solvers with a learning rate."""
     keep(
         solver,
         learning_rate=number_or_schedule("learning_rate", solver.learning_rate),
@@ -117,5 +117,5 @@ def check_steps(solver: Any) -> None:
 
 
 def step_options(solver: Any) -> dict[str, Any]:
-    """The core's options for what `check_steps` checks; the learning rate is the trainer's."""
+    """The core's options for the settings of `check_steps`, except the learning rate."""
     return {"weight_decay": solver.weight_decay, "max_norm": solver.max_gradient_norm or 0.0}

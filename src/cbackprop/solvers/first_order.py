@@ -1,11 +1,11 @@
-"""The solvers that make steps from the gradient: one small frozen dataclass each.
+"""First-order solvers: one small frozen dataclass each.
 
 Such an object holds settings, checked when it is made, and no state; the state a solver needs (a
 velocity, say) lives in the trainer.  So one object may serve many trainers, and replacing it in a
-trainer changes the learning rate from the next call on.  base.py has what each declares.
+trainer changes the learning rate from the next call on.  base.py says what each declares.
 
-g is the gradient of the batch's objective: of the mean loss, and of the trainer's penalties if it
-has any.  Weight decay and penalties act on weights, never on biases.
+g is the gradient of the batch's objective: the mean loss plus the trainer's penalties, if any.
+Weight decay and penalties act on weights, never on biases.
 """
 
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ _LEAST_EPSILON = float(np.finfo(np.float32).tiny)
 
 
 def _check_moments(solver: Any) -> None:
-    """The settings that Adam and its kin share."""
+    """Check the settings that Adam and its variants share."""
     check_steps(solver)
     keep(
         solver,
@@ -64,10 +64,10 @@ class SGD(Solver):
     momentum : float
         mu, at least 0 and below 1.
     nesterov : bool
-        Look ahead (Sutskever, Martens, Dahl and Hinton, ICML 2013, in the form that evaluates the
-        gradient at the point looked ahead to); needs a momentum.
+        Nesterov's momentum (Sutskever, Martens, Dahl and Hinton, ICML 2013, in the form that
+        evaluates the gradient at the look-ahead point); needs a momentum.
     weight_decay : float
-        Before the step, W *= 1 - lr weight_decay, of weights and not of biases (decoupled weight
+        Before the step, W *= 1 - lr weight_decay, for weights, not for biases (decoupled weight
         decay: Loshchilov and Hutter, ICLR 2019).  At least 0, and lr weight_decay below 1.
     max_gradient_norm : float, optional
         A longer g, weights and biases together, is scaled to this Euclidean length (Pascanu,
@@ -111,7 +111,7 @@ class SGD(Solver):
 
     @property
     def memory_kind(self) -> str:
-        """Nesterov's velocity is also that of the momentum."""
+        """Momentum and Nesterov share the velocity, so each can continue the other's state."""
         return "momentum" if self.momentum else "sgd"
 
     def core_options(self, loss: Any) -> dict[str, Any]:
@@ -147,7 +147,7 @@ class Adam(Solver):
         Under the root, v_max, the largest v so far (Reddi, Kale and Kumar, ICLR 2018; before the
         correction by 1 - beta_2^t, as in PyTorch).
     weight_decay : float
-        Before the step, W *= 1 - lr weight_decay, of weights and not of biases: AdamW (Loshchilov
+        Before the step, W *= 1 - lr weight_decay, for weights, not for biases: AdamW (Loshchilov
         and Hutter, ICLR 2019).  At least 0, and lr weight_decay below 1.
     max_gradient_norm : float, optional
         A longer g, weights and biases together, is scaled to this Euclidean length.
@@ -213,7 +213,7 @@ class AdamW(Adam):
     Parameters
     ----------
     learning_rate, beta_1, beta_2, epsilon, epsilon_form, amsgrad, max_gradient_norm
-        As `Adam`'s.
+        As in `Adam`.
     weight_decay : float
         Before the step, W *= 1 - lr weight_decay, of weights and not of biases.  At least 0, and lr
         weight_decay below 1.
@@ -294,7 +294,7 @@ class NAdam(Solver):
         return 2
 
     def fill(self, vectors: np.ndarray | None, numbers: np.ndarray | None) -> None:
-        """The product of no mu is 1."""
+        """The product of the mu_t starts at 1."""
         assert numbers is not None
         numbers[1] = 1.0
 
@@ -311,9 +311,10 @@ class NAdam(Solver):
 
 @dataclass(frozen=True, kw_only=True)
 class RProp(Solver):
-    """Resilient backpropagation, iRPROP+: the signs of the gradient alone, and a step a parameter.
+    """Resilient backpropagation, iRPROP+: gradient signs only, a step size for each parameter.
 
-    Each step takes all rows.  By the sign of the product of g and the g before, for each parameter:
+    Each step takes all rows.  For each parameter, by the sign of the product of g and the previous
+    g:
 
         > 0    step = min(increase step, max_step)     W -= sign(g) step
         = 0                                            W -= sign(g) step
@@ -332,8 +333,8 @@ class RProp(Solver):
     decrease : float
         Above 0 and below 1.
     min_step : float
-        Above 0: a step that has shrunk to nothing would never grow again.  1e-6 is that of
-        Riedmiller and Braun (ICNN 1993).
+        Above 0, since a step size of 0 could never grow again.  1e-6 is from Riedmiller and Braun
+        (ICNN 1993).
     max_step : float
         At least `min_step`.
 
@@ -377,16 +378,16 @@ class RProp(Solver):
 
     @property
     def n_vectors(self) -> int:
-        """Vectors as long as the parameters in the trainer's state: the g before, step, move."""
+        """Vectors as long as the parameters in the trainer's state: the previous g, step, move."""
         return 3
 
     @property
     def n_numbers(self) -> int:
-        """Single numbers in the trainer's state: the loss before, and whether there was one."""
+        """Single numbers in the trainer's state: the previous loss, and whether there was one."""
         return 2
 
     def fill(self, vectors: np.ndarray | None, numbers: np.ndarray | None) -> None:
-        """The first step of each parameter."""
+        """Set the initial step size of each parameter."""
         assert vectors is not None
         vectors[1] = self.initial_step
 

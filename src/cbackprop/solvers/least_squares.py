@@ -1,7 +1,7 @@
-"""The solvers whose step is solved from J'J: Levenberg-Marquardt, Bayesian regularisation.
+"""The solvers whose step solves a system with J'J: Levenberg-Marquardt, Bayesian regularisation.
 
-J holds the derivative of each residual by each parameter.  In core/gauss_newton
-assemble.pyx makes J'J, damped.pyx solves the system and levenberg_marquardt.pyx takes the step.
+J holds the derivative of each residual by each parameter.  In core/gauss_newton, assemble.pyx
+computes J'J, damped.pyx solves the system and levenberg_marquardt.pyx makes the step.
 """
 
 from dataclasses import dataclass
@@ -20,16 +20,16 @@ from .base import Solver, keep
 # Every class named here is a solver, and a public name of cbackprop.
 __all__ = ["LevenbergMarquardt", "BayesianRegularization"]
 
-# So many bytes are there, or nothing works.
+# Memory up to this many bytes is assumed to be available.
 UNASKED = 32 * 1024 * 1024
 
-# The losses with a second derivative by the output that J'J can be weighted by.
+# The losses with a second derivative by the output, which can weight J'J.
 CURVED = tuple(spec.name for spec in LOSSES.values() if spec.curvature)
 
 
 @dataclass(frozen=True, kw_only=True)
 class _GaussNewton(Solver):
-    """What the two share; the defaults are Levenberg-Marquardt's."""
+    """What both solvers share; the defaults are Levenberg-Marquardt's."""
 
     full_batch: ClassVar[bool] = True
     solves_a_system: ClassVar[bool] = True
@@ -37,7 +37,7 @@ class _GaussNewton(Solver):
     columns: ClassVar[tuple[str, ...]] = ("mu", "rejected")
     preferred_init: ClassVar[str] = "nguyen_widrow"
 
-    # The losses that the solver takes, and why no others.
+    # The losses that the solver supports, and the reason in messages.
     takes: ClassVar[tuple[str, ...]] = CURVED
     reason: ClassVar[str] = "its matrix is made of curvatures"
 
@@ -82,7 +82,7 @@ class _GaussNewton(Solver):
 
     def core_options(self, loss: Any) -> dict[str, Any]:
         """The rule's options, by the names that the core's table has."""
-        # J J' instead of J'J where it is the smaller: it wants residuals, and one mu for all.
+        # J J' instead of J'J if smaller, which needs residuals and the same mu for all parameters.
         plain = self.scaling == "identity" and not self.geodesic
         names = (
             *("mu", "mu_increase", "mu_decrease", "mu_max", "geodesic"),
@@ -93,7 +93,8 @@ class _GaussNewton(Solver):
             "nielsen": self.damping == "nielsen",
             "diagonal": self.scaling == "diagonal",
             "dual": plain and loss == "squared_error",
-            # Of the rows' weights; the estimators let them count rows (sklearn/training.py).
+            # The mean row weight; the estimators treat weights as numbers of rows
+            # (sklearn/training.py).
             "weight_mean": 1.0,
             "counts_rows": False,
         }
@@ -126,7 +127,7 @@ class _GaussNewton(Solver):
         P = plan.n_parameters
         needed = assemble.memory_needed(plan, n_rows, rule.options["dual"])
         if self.keep_posterior:
-            # When the fit has given its memory back: A, its factor, the inverse, what is kept.
+            # After the fit has freed its memory: A, its factor, the inverse, the kept copy.
             needed = max(needed, 4 * 8 * P * P)
         if needed > UNASKED:
             memory.check_memory(
@@ -144,34 +145,34 @@ class LevenbergMarquardt(_GaussNewton):
         (J'J + R + mu D) s = -(J'r + R W)        W += s
 
     with J the derivative of the residuals r by the parameters W, in sums over the rows, and R the
-    ridge of an ``l2`` penalty.  mu grows while the step is not taken and shrinks when it is.  For
-    least squares with up to a few thousand parameters nothing is faster; an iteration costs
-    N P^2 + P^3 / 3 operations and 16 P^2 bytes for P parameters.  With fewer residuals than
-    parameters a system of the residuals' size is solved instead.
+    ridge of an ``l2`` penalty.  mu grows while steps are rejected and shrinks when one is accepted.
+    For least squares with up to a few thousand parameters nothing is faster; an iteration costs N
+    P^2 + P^3 / 3 operations and 16 P^2 bytes for P parameters.  With fewer residuals than
+    parameters, a system in the number of residuals is solved instead.
 
-    With other losses that have a curvature, as "cross_entropy" and "poisson", J'J is the
-    generalised Gauss-Newton matrix (Schraudolph, Neural Computation 14, 2002).
+    With other losses that have a second derivative, such as "cross_entropy" and "poisson", J'J is
+    the generalised Gauss-Newton matrix (Schraudolph, Neural Computation 14, 2002).
 
     Parameters
     ----------
     mu : float
-        The first mu, above 0; beside J'J summed over all rows.  With ``damping="nielsen"`` and
-        ``scaling="identity"`` it is taken times the largest entry of diag(J'J).
+        The initial mu, above 0, relative to J'J summed over all rows.  With ``damping="nielsen"``
+        and ``scaling="identity"`` it is multiplied by the largest entry of diag(J'J).
     mu_increase, mu_decrease : float
-        Marquardt's rule: mu is multiplied by the first (above 1) after a step that was not taken
-        and by the second (below 1) after one that was.
+        Marquardt's rule: mu is multiplied by the first (above 1) after a rejected step and by the
+        second (below 1) after an accepted one.
     mu_max : float
         Training ends when mu would be larger: no step lowers the loss.
     damping : "marquardt" or "nielsen"
         Marquardt (1963), with the factors of Hagan and Menhaj (1994); or Nielsen's rule
-        (IMM-REP-1999-05), by how good the quadratic model was.
+        (IMM-REP-1999-05), by the quality of the quadratic model.
     scaling : "identity" or "diagonal"
-        D: 1, or diag(J'J) (Marquardt), which makes steps independent of the units of parameters;
-        no entry is taken for less than 1e-8 times the largest.
+        D: the identity, or diag(J'J) (Marquardt), which makes steps independent of the units of
+        parameters; entries are at least 1e-8 times the largest.
     geodesic : bool
         Add half of the geodesic acceleration to a step (Transtrum and Sethna, arXiv:1201.5885);
-        needs the squared error.  Two more forward passes an iteration; it pays in narrow, curved
-        valleys.
+        needs the squared error.  It costs two more forward passes per iteration and pays in narrow,
+        curved valleys.
     gradient_tolerance : float
         Training ends when no entry of the mean loss's gradient is larger than this; 0: never.
     step_tolerance : float
@@ -184,8 +185,8 @@ class LevenbergMarquardt(_GaussNewton):
 
     Notes
     -----
-    mu and its factors are those of MATLAB's ``trainlm``; docs/fitnet.md maps the names, and tells
-    what differs.  It is best with inputs and targets scaled to about [-1, 1] and
+    mu and its factors are those of MATLAB's ``trainlm``; docs/fitnet.md maps the names and lists
+    the differences.  It works best with inputs and targets scaled to about [-1, 1] and
     ``init="nguyen_widrow"``.
     """
 
@@ -199,7 +200,7 @@ class LevenbergMarquardt(_GaussNewton):
 
 @dataclass(frozen=True, kw_only=True)
 class BayesianRegularization(_GaussNewton):
-    """Levenberg-Marquardt with a penalty whose strength the data decide.
+    """Levenberg-Marquardt with a penalty whose strength is estimated from the data.
 
         minimise  beta / 2 sum e^2 + alpha / 2 |W|^2
 
@@ -209,19 +210,20 @@ class BayesianRegularization(_GaussNewton):
         gamma = P - alpha trace (beta J'J + alpha)^-1
         alpha = gamma / |W|^2        beta = (number of targets - gamma) / sum e^2
 
-    All parameters are penalised, biases too.  No validation rows are needed: a network with more
-    units than the data support ends with a gamma well below its number of parameters.  The loss is
-    the squared error, and targets are best scaled to about [-1, 1].
+    All parameters are penalised, including biases.  No validation rows are needed: a network with
+    more units than the data support ends with a gamma well below its number of parameters.  The
+    loss is the squared error, and targets are best scaled to about [-1, 1].
 
     Parameters
     ----------
     mu, mu_increase, mu_decrease, mu_max, damping, scaling, geodesic
-        As `LevenbergMarquardt`'s; mu is beside beta J'J.
+        As in `LevenbergMarquardt`; mu is relative to beta J'J.
     gradient_tolerance, step_tolerance : float
-        Likewise, of the loss with the penalty.
+        Likewise, for the loss with the penalty.
     keep_posterior : bool
         At the end of a fit give the network the posterior of its parameters (Laplace's
-        approximation), 8 P^2 bytes for P parameters: `Network.predict` then knows error bars.
+        approximation), 8 P^2 bytes for P parameters; `Network.predict` can then return standard
+        deviations.
 
     Raises
     ------

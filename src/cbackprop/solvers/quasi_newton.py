@@ -1,4 +1,4 @@
-"""The solver that learns the curvature from its own steps: L-BFGS.
+"""The quasi-Newton solver: L-BFGS.
 
 core/quasi_newton has the direction (lbfgs.pyx) and the line search (linesearch.pyx).
 """
@@ -26,12 +26,12 @@ class LBFGS(Solver):
         L(W + a d) <= L(W) + sufficient_decrease a g.d
         |g(W + a d).d| <= curvature |g.d|
 
-    (eq. 3.7; where losses differ by rounding alone, Hager and Zhang's approximate conditions).
+    (eq. 3.7; if losses differ only by rounding, Hager and Zhang's approximate conditions).
 
     Parameters
     ----------
     memory : int
-        Steps remembered, 1 to 100.
+        The number of steps stored, 1 to 100.
     gradient_tolerance : float
         Training has converged when no entry of g is larger than this; at least 0.
     loss_tolerance : float
@@ -39,7 +39,7 @@ class LBFGS(Solver):
     step_tolerance : float
         ... when a step moves the parameters W by no more than this times 1 + |W|; 0: never.
     max_line_search : int
-        Evaluations of loss and gradient in one step at most, at least 1.
+        The most evaluations of loss and gradient in one step, at least 1.
     sufficient_decrease, curvature : float
         0 < sufficient_decrease < curvature < 1, of the Wolfe conditions; the first below a half.
 

@@ -9,8 +9,8 @@
 
 Epochs count from 0, and all steps of an epoch have one rate.  A constant rate is a plain number.  A
 schedule holds no state: its rate is a function of the epoch's number alone, so that a resumed
-training goes on with the same bits.  What a plateau is, ReduceOnPlateau only says; the trainer
-counts.
+training goes on with the same bits.  ReduceOnPlateau only defines a plateau; the trainer counts
+epochs.
 """
 
 import math
@@ -33,9 +33,9 @@ __all__ = [
 
 
 class _Schedule:
-    """What all schedules can do."""
+    """The base class of the schedules."""
 
-    # Whether the trainer changes the rate besides, by what the loss does.
+    # Whether the trainer also changes the rate, depending on the loss.
     adaptive: ClassVar[bool] = False
 
     def _at(self, epoch: int) -> float:
@@ -56,15 +56,15 @@ class _Schedule:
         Raises
         ------
         InputError, InputTypeError
-            Something else than integers of at least 0.
+            If `epochs` are not integers of at least 0.
         """
         numbers = checks.whole_numbers("epochs", epochs)
-        # One by one: a power of an array's element may differ from that of the element alone.
+        # One by one: NumPy's power of an array element may differ from that of the scalar.
         rates = map(self._at, numbers.ravel().tolist())
         return np.fromiter(rates, np.float64, numbers.size).reshape(numbers.shape)
 
     def _keep(self, **checked: Any) -> None:
-        """Set what was checked, frozen or not."""
+        """Set checked values, although the dataclass is frozen."""
         for name, value in checked.items():
             object.__setattr__(self, name, value)
 
@@ -157,7 +157,7 @@ class CosineDecay(_Schedule):
 
     def _at(self, epoch: int) -> float:
         wave = math.cos(math.pi * min(epoch / self.epochs, 1.0))
-        # So written, both ends are exact.
+        # In this form both ends are exact.
         return self.rate * (1 + wave) / 2 + self.minimum * (1 - wave) / 2
 
 
@@ -165,7 +165,7 @@ class CosineDecay(_Schedule):
 class InverseScaling(_Schedule):
     """rate / (epoch + 1)^power.
 
-    scikit-learn's ``"invscaling"``, but by epochs where that counts rows.
+    scikit-learn's ``"invscaling"``, but counting epochs instead of rows.
 
     Parameters
     ----------
@@ -191,17 +191,17 @@ class InverseScaling(_Schedule):
 
 @dataclass(frozen=True)
 class ReduceOnPlateau(_Schedule):
-    """The rate times ``factor`` whenever the training loss stands still.
+    """The rate is multiplied by ``factor`` whenever the training loss stops falling.
 
     An epoch makes progress if its training loss (the history's "loss") is below the lowest so far
     by more than ``min_delta``.  After ``patience`` epochs in a row without progress the rate is
-    multiplied by ``factor``, never below ``minimum``, and the count begins anew.  The numbers are
+    multiplied by ``factor``, never below ``minimum``, and the count restarts.  The defaults are
     those of scikit-learn's ``learning_rate="adaptive"``.
 
     Parameters
     ----------
     rate : float
-        To begin with, above 0.
+        The initial rate, above 0.
     factor : float
         Above 0 and below 1.
     patience : int
@@ -240,17 +240,16 @@ class ReduceOnPlateau(_Schedule):
         return self.rate
 
 
-# What can follow a warm-up.
+# The schedules that can follow a warm-up.
 _FOLLOWERS = (StepDecay, ExponentialDecay, CosineDecay, InverseScaling)
 
 
 @dataclass(frozen=True)
 class WarmUp(_Schedule):
-    """A linear rise over some epochs, then a constant rate or another schedule, from its epoch 0.
+    """A linear rise over some epochs, then a constant rate or another schedule from its epoch 0.
 
-    Epoch e < n has the rate (e + 1) / (n + 1) of what follows, where n is ``epochs``: the rise ends
-    with the first epoch that is no longer part of it.  After Goyal et al. (2017,
-    arXiv:1706.02677), section 2.2.
+    Epoch e < n has the rate (e + 1) / (n + 1) of what follows, where n is ``epochs``: the rise is
+    complete in the first epoch after it.  After Goyal et al. (2017, arXiv:1706.02677), section 2.2.
 
     Parameters
     ----------
@@ -295,7 +294,7 @@ SCHEDULES = (*_FOLLOWERS, WarmUp, ReduceOnPlateau)
 
 
 def number_or_schedule(name: str, value: Any) -> "float | Schedule":
-    """A learning rate as a float above 0, or the schedule that it is."""
+    """A learning rate, checked: a float above 0, or a schedule."""
     if isinstance(value, SCHEDULES):
         return value
     try:
