@@ -1,8 +1,8 @@
 """The command line: ``cbackprop`` and ``python -m cbackprop``.
 
-A front end: it imports everything and is imported by nothing.  What goes wrong for a reason that
-the user can mend is one line on standard error and exit status 2; a training that fails, 1; an
-interrupt, 130; only a mistake of ours shows a traceback.
+A front end: nothing else imports it.  Errors that the user can fix give one line on standard error
+and exit status 2; a training that fails, 1; an interrupt, 130; only a bug in cbackprop shows a
+traceback.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ __all__ = ["main"]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; the exit status.  `argv` is without the program's name."""
-    # A label or file name that the terminal cannot show is no reason to lose a report.
+    """Run one command and return the exit status; `argv` excludes the program's name."""
+    # Do not fail because the terminal cannot show a label or file name.
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors="backslashreplace")
     with warnings.catch_warnings():
@@ -35,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             message = interrupt.args[0] if interrupt.args else "interrupted"
             return _end(f"cbackprop: {message}", 130)
         except BrokenPipeError:
-            _discard_output()  # the reader of a pipe has seen enough (head)
+            _discard_output()  # the reader of the pipe has closed it (head)
             return 141
         except DivergenceError as error:
             return _fail(error, 1)
@@ -46,12 +46,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _discard_output() -> None:
-    """What standard output did not take must not fail once more at exit."""
+    """Discard unwritten output, so that it cannot fail again at exit."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _end(line: str, status: int) -> int:
-    """The last line, on standard error; a full disk adds nothing to it."""
+    """Print the last line on standard error, ignoring further errors such as a full disk."""
     try:
         sys.stdout.flush()
     except OSError:

@@ -1,4 +1,4 @@
-"""The options of the command line: names, checks of single values, help texts.  It runs nothing."""
+"""The options of the command line: names, checks of single values, help texts."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from ..version import __version__
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse, with every mistake as one line and abbreviations of options refused.
+    """argparse with one-line errors and without abbreviations of options.
 
-    An abbreviation that works today is ambiguous as soon as another option comes.
+    An abbreviation that works today becomes ambiguous when an option is added.
     """
 
     def __init__(self, **settings: object) -> None:
@@ -28,12 +28,12 @@ class Parser(argparse.ArgumentParser):
         super().__init__(allow_abbrev=False, **settings)  # type: ignore[arg-type]
 
     def error(self, message: str) -> NoReturn:
-        """Raise what `main` turns into one line, in place of usage and exit."""
+        """Raise an error that `main` prints as one line, instead of printing usage and exiting."""
         raise InputError(f"{message} (see {self.prog} --help)")
 
 
 def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
-    """The checked options; an InputError for a wrong one, SystemExit after --help or --version."""
+    """The checked options; raises InputError if one is wrong, SystemExit after --help."""
     arguments = _parser().parse_args(argv)
     if arguments.command == "train":
         _give_back_data(arguments)
@@ -42,7 +42,7 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
         if arguments.patience is not None and not arguments.validation:
             raise InputError("--patience needs --validation, such as 0.2")
         if arguments.resume and arguments.checkpoint is None:
-            raise InputError("--resume needs --checkpoint FILE, which it goes on from")
+            raise InputError("--resume needs --checkpoint FILE, from which it continues")
         if arguments.restarts is not None:
             _check_restarts(arguments)
         if arguments.error_bars and arguments.solver != "br":
@@ -54,7 +54,7 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 def _check_restarts(arguments: argparse.Namespace) -> None:
-    """What a training made several times cannot do."""
+    """Check which options --restarts excludes."""
     if arguments.checkpoint is not None:
         raise InputError(
             "--restarts goes without --checkpoint, which holds one training; --save keeps the best"
@@ -189,7 +189,7 @@ def _network(net: argparse._ArgumentGroup) -> None:
         metavar="NAME",
         type=_output_activation,
         help=f"one of the same, {' or '.join(n for n in ACTIVATIONS if n not in HIDDEN)} "
-        "(default: as --loss wants it, else sigmoid for classes and where all targets lie in 0..1, "
+        "(default: as --loss requires, else sigmoid for classes and where all targets lie in 0..1, "
         "else identity). With identity the training sees the targets with mean 0 and "
         "deviation 1 (unless --scale none), and the model answers in their own units",
     )
@@ -370,7 +370,7 @@ def hidden_sizes(words: Sequence[str]) -> tuple[int, ...]:
 
 
 def _give_back_data(arguments: argparse.Namespace) -> None:
-    """``train --hidden 16 gene.train``: an option that takes several words took DATA too."""
+    """``train --hidden 16 gene.train``: undo that an option with several values took DATA too."""
     if arguments.data is None:
         last_words = (
             (arguments.hidden, lambda word: not _is_size(word.replace(",", "")) and word != "none"),

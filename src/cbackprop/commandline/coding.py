@@ -1,7 +1,7 @@
-"""What the columns of a data set mean to a network, and the way between targets and its outputs.
+"""What the columns of a data set mean, and the conversion between labels and outputs.
 
-A `Coding` is settled by the training data, travels in the model file (`Network.annotations`) and
-reads and names everything that meets the model later.  It knows nothing of files and of training.
+A `Coding` is determined by the training data, stored in the model file (`Network.annotations`), and
+used to interpret and name all later data.  It knows nothing of files and of training.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ class Coding:
     features : tuple of str or None
         One name for each input; None if the data had none and inputs go by position.
     targets : tuple of str or None
-        The target columns: one for each output, or the single one that holds class labels.
+        The target columns: one for each output, or a single column of class labels.
     classes : tuple of str or None
         The label of each output, in the order of the outputs; None if outputs are plain values.
     label_column : bool
-        True if a row's class is one label; False if it comes as a one-hot row or not at all.
+        True if a row's class is a label; False if it is a one-hot row or there are no classes.
     """
 
     features: tuple[str, ...] | None
@@ -38,11 +38,11 @@ class Coding:
 
     @property
     def heading(self) -> str:
-        """The name of the predicted class's column."""
+        """The name of the column for the predicted class."""
         return self.targets[0] if self.label_column and self.targets else "class"
 
     def output_names(self, n_out: int) -> tuple[str, ...]:
-        """One name for each output; y0, y1, ... where the data had none."""
+        """One name for each output; y0, y1, ... if the data had none."""
         return self.classes or self.targets or tuple(f"y{k}" for k in range(n_out))
 
     def encode(self, source: str, labels: Sequence[str]) -> np.ndarray:
@@ -62,12 +62,12 @@ class Coding:
         return Y
 
     def decode(self, Y_hat: np.ndarray) -> list[str]:
-        """The label of the largest output of each row (the first one of equals)."""
+        """The label of the largest output of each row (the first if several are equal)."""
         assert self.classes is not None
         return [self.classes[k] for k in Y_hat.argmax(axis=1)]
 
     def as_annotation(self) -> dict[str, Any]:
-        """As JSON gives it back: lists for tuples."""
+        """The coding as JSON reproduces it: with lists instead of tuples."""
         return {
             "features": None if self.features is None else list(self.features),
             "targets": None if self.targets is None else list(self.targets),
@@ -77,7 +77,7 @@ class Coding:
 
     @classmethod
     def from_annotation(cls, value: object, n_in: int, n_out: int) -> Coding:
-        """The coding a model file carries; it may come from anywhere, so each part is checked."""
+        """The coding in a model file, which is untrusted, so each part is checked."""
         if value is None:  # saved by Network.save, not by this command line
             return cls(None, None)
         fields = value if isinstance(value, dict) else {}

@@ -1,8 +1,9 @@
-"""Reads .csv: a header of column names, then one record a line; columns are picked by name.
+"""Reads .csv: a header of column names, then one record per line; columns are selected by name.
 
-Comma, semicolon or tab, whichever splits the header into most fields; quoted fields, a byte order
-mark, either line end; records without any content are skipped.  It reads numbers and labels, never
-dates, decimal commas or blanks for missing values: a guess there would be a silent error.
+The separator is comma, semicolon or tab, whichever splits the header into most fields; quoted
+fields, a byte order mark and either line end are accepted; empty records are skipped.  Only numbers
+and labels are read, never dates, decimal commas or blanks for missing values, since a wrong guess
+would go unnoticed.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ class Sheet:
     source : str
         The file's name, for messages.
     names : list of str
-        The header; a column without a name is called "column 3" after its place.
+        The header; a column without a name is called "column 3", by its position.
     """
 
     def __init__(self, source: str, content: bytes) -> None:
@@ -72,7 +73,7 @@ class Sheet:
         return names
 
     def position(self, name: str) -> int:
-        """The place of a column; an InputError if there is none of that name."""
+        """The index of a column; raises InputError if there is none of that name."""
         if name not in self.names:
             shown = ", ".join(self.names[:12]) + (", ..." if len(self.names) > 12 else "")
             raise InputError(
@@ -86,12 +87,12 @@ class Sheet:
         return [record[k].strip() for record in self._records]
 
     def is_numeric(self, name: str) -> bool:
-        """True if a column holds only finite numbers, False if it holds none.
+        """True if a column holds only finite numbers, False if it holds no numbers.
 
         Raises
         ------
         InputError
-            It holds both, or an empty cell: most likely a mistake in a single row.
+            If it holds both, or an empty cell: most likely a mistake in a single row.
         """
         cells = self.cells(name)
         numeric = [_number(cell) is not None for cell in cells]
@@ -112,7 +113,7 @@ class Sheet:
         Raises
         ------
         InputError
-            No such column; a cell that is empty, no number, or not finite, with line and column.
+            For an unknown column, or a cell that is empty, not a number, or not finite.
         """
         places = [self.position(name) for name in names]
         values = np.empty((len(self), len(places)))
@@ -127,7 +128,7 @@ class Sheet:
         return values
 
     def _raise_bad_cell(self, names: Sequence[str]) -> None:
-        """Raises for the first cell that is not a finite number; returns if there is none."""
+        """Raise for the first cell that is not a finite number; return if there is none."""
         places = [(self.position(name), name) for name in names]
         for row, record in enumerate(self._records):
             for k, name in places:
@@ -153,7 +154,7 @@ def _number(cell: str) -> float | None:
 
 
 def _reader(stream: io.StringIO, delimiter: str) -> Any:
-    """Records from the beginning; a quote that is never closed is an error, not one large cell."""
+    """Records from the beginning; an unclosed quote is an error, not one large cell."""
     stream.seek(0)
     return csv.reader(stream, delimiter=delimiter, skipinitialspace=True, strict=True)
 

@@ -1,8 +1,8 @@
-"""A data set, and where it comes from: digits, .csv, .npz, or FANN's text format.
+"""A data set and its sources: digits, .csv, .npz, or FANN's text format.
 
-`read_training` settles what the columns mean (a `Coding`); `read_matching` reads a further file in
-the light of that coding.  A `Part` is some rows of a data set, by number.  Nothing here scales,
-splits or trains, and no rows are copied but a block at a time.
+`read_training` determines what the columns mean (a `Coding`); `read_matching` reads a further file
+with that coding.  A `Part` is some rows of a data set, by number.  Nothing here scales, splits or
+trains, and rows are copied only block by block.
 """
 
 from __future__ import annotations
@@ -19,23 +19,23 @@ from .coding import Coding, classes_of, is_one_hot, whole_number_labels
 
 DIGITS = "digits"
 
-# A block of a part's rows has so many numbers: 16 MB of X and Y.
+# The numbers in a block of a part's rows: 16 MB of X and Y.
 _BLOCK = 1 << 21
 
 
 @dataclass(frozen=True)
 class Data:
-    """Rows of inputs, and of targets where they are known.
+    """Rows of inputs and, if known, of targets.
 
     Attributes
     ----------
     source : str
-        What the user called it.
+        The name given by the user.
     kind : str
         ``digits``, ``csv``, ``npz`` or ``fann``.
     X : ndarray, shape (rows, inputs)
     Y : ndarray, shape (rows, outputs), or None
-        Targets as the network is to give them: values, or one-hot rows.
+        Targets in the form of the network's outputs: values, or one-hot rows.
     """
 
     source: str
@@ -66,12 +66,12 @@ class Part:
 
     @property
     def targets(self) -> np.ndarray:
-        """Y of these rows, a copy where they are not all."""
+        """Y of these rows; a copy unless they are all rows."""
         assert self.data.Y is not None
         return self.data.Y if self.rows is None else self.data.Y[self.rows]
 
     def blocks(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """X and Y, a block of rows after the other."""
+        """Yield X and Y block by block."""
         X, Y = self.data.X, self.data.Y
         assert Y is not None
         step = max(1, _BLOCK // (X.shape[1] + Y.shape[1]))
@@ -88,18 +88,18 @@ def read_training(
     ignore: Collection[str] = (),
     classify: bool = False,
 ) -> tuple[Data, Coding]:
-    """A data set to train on and the meaning of its columns.
+    """Read a data set to train on and determine the meaning of its columns.
 
     Parameters
     ----------
     source : str
         ``digits`` or a file.
     targets : sequence of str, optional
-        The target columns of a .csv; its last one if not given.
+        The target columns of a .csv; by default the last one.
     ignore : collection of str
         Columns of a .csv that are neither inputs nor targets.
     classify : bool
-        Numbers in the one target column are class labels, too.
+        Whether numbers in the single target column are class labels, too.
     """
     content, kind = _open(source)
     if kind != "csv" and (targets or ignore):
@@ -149,12 +149,12 @@ def read_training(
 def read_matching(
     source: str, coding: Coding, n_in: int, n_out: int, *, kind: str | None = None
 ) -> Data:
-    """A data set for a network that exists; Y is None where the file has no targets.
+    """Read a data set for an existing network; Y is None if the file has no targets.
 
     Raises
     ------
     InputError
-        It is not of the `kind` asked for, or its columns or sizes are not those of the network.
+        If it is not of the given `kind`, or its columns or sizes do not fit the network.
     """
     content, own_kind = _open(source)
     if kind not in (None, own_kind):
@@ -214,7 +214,7 @@ def _open(source: str) -> tuple[bytes, str]:
 def _read_unnamed(
     source: str, content: bytes, kind: str
 ) -> tuple[np.ndarray, np.ndarray | list[str] | None, tuple[str, ...] | None]:
-    """X, targets and the inputs' names for the kinds of data whose columns go by position."""
+    """X, targets and the inputs' names for data whose columns are identified by position."""
     if kind == "npz":
         return *npz_file.read(source, content), None
     if kind == "fann":
@@ -238,7 +238,7 @@ def _csv_targets(
     if len(names) == 1 and (classify or not sheet.is_numeric(names[0])):
         cells = sheet.cells(names[0])
         if "" in cells:
-            sheet.is_numeric(names[0])  # raises: it knows the line
+            sheet.is_numeric(names[0])  # raises an error with the line
         return cells
     for name in names:
         if not sheet.is_numeric(name):

@@ -1,7 +1,7 @@
 """Reads FANN's text format: a line "rows inputs outputs", then all numbers, inputs before outputs.
 
-FANN itself pays no heed to the later line ends, nor does this reader: only the count of numbers
-matters, and they are parsed in one go.  Line by line is only looked for the place of a mistake.
+Like FANN itself, this reader ignores later line ends: only the count of numbers matters, and they
+are parsed in one go.  Lines are examined only to locate an error.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ def read(source: str, content: bytes) -> tuple[np.ndarray, np.ndarray]:
     Raises
     ------
     InputError
-        A size of 0, another count of numbers than the header announces, something that is no
-        number or not finite; with the line where it stands.
+        For a size of 0, a count of numbers that differs from the header, or an entry that is not a
+        finite number; the message names the line.
     """
     sizes = header(content)
     assert sizes is not None
@@ -54,7 +54,7 @@ def read(source: str, content: bytes) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _parse(body: bytes) -> np.ndarray | None:
-    if not body:  # np.fromstring makes a -1 of white space
+    if not body:  # np.fromstring turns white space into -1
         return np.empty(0)
     with warnings.catch_warnings():
         warnings.simplefilter("error", DeprecationWarning)  # NumPy before 2.3 only warns
@@ -76,7 +76,7 @@ def _first_bad_word(content: bytes) -> str:
 
 
 def _odd_line(content: bytes, sizes: tuple[int, int, int]) -> str:
-    """Where a file of the usual layout, inputs and outputs on alternating lines, leaves it."""
+    """The first line that breaks the usual layout: inputs and outputs on alternating lines."""
     lines = content.rstrip().split(b"\n")
     for number, line in enumerate(lines[1:], start=2):
         expected, found = sizes[1 + number % 2], len(line.split())

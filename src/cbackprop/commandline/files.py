@@ -1,4 +1,4 @@
-"""Whether a file can be written, asked before the work whose result it is to hold."""
+"""Checks that a file can be written, before the work whose result it is to hold."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from ..errors import InputError
 
 
 def check_writable(option: str, target: str, sources: Iterable[str] = ()) -> None:
-    """Raise an InputError unless `target` can be made, or replaced and is none of `sources`.
+    """Raise an InputError unless `target` can be created, or replaced and is not in `sources`.
 
-    A device or a pipe passes: only writing shows whether it takes anything.
+    Devices and pipes pass: only writing shows whether they accept data.
     """
     path = Path(target)
     if path.is_dir():

@@ -1,4 +1,4 @@
-"""``cbackprop info`` and ``config``: what a model file holds, and what computes here."""
+"""``cbackprop info`` and ``config``: the content of a model file, and the configuration."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ def read(source: str, content: bytes) -> tuple[np.ndarray, np.ndarray | list[str
     Raises
     ------
     InputError
-        Not such a file, no array X, shapes or kinds of data that cannot be used, NaN, infinity.
+        For another kind of file, a missing X, unusable shapes or dtypes, NaN or infinity.
     """
     arrays, names = _arrays(source, content)
     X = _pick(source, arrays, "X")
@@ -44,7 +44,7 @@ def read(source: str, content: bytes) -> tuple[np.ndarray, np.ndarray | list[str
 
 
 def _arrays(source: str, content: bytes) -> tuple[dict[str, np.ndarray], list[str]]:
-    """The arrays of use here, and the names of all."""
+    """The arrays X, Y, x and y, and the names of all arrays."""
     try:
         archive = np.load(io.BytesIO(content), allow_pickle=False)
         if isinstance(archive, np.ndarray):
@@ -54,7 +54,7 @@ def _arrays(source: str, content: bytes) -> tuple[dict[str, np.ndarray], list[st
             return {name: archive[name] for name in wanted}, archive.files
     except (InputError, MemoryError):
         raise
-    # A damaged archive makes zipfile, zlib and NumPy raise more kinds of error than they document.
+    # For a damaged archive, zipfile, zlib and NumPy raise more kinds of errors than documented.
     except Exception as error:
         if "Object arrays" in str(error):
             raise InputError(
@@ -65,7 +65,7 @@ def _arrays(source: str, content: bytes) -> tuple[dict[str, np.ndarray], list[st
 
 
 def _pick(source: str, arrays: dict[str, np.ndarray], name: str) -> np.ndarray | None:
-    """The array by its name or its small letter (y is common); both at once are ambiguous."""
+    """The array by its upper or lower case name (y is common); both at once are ambiguous."""
     found = [arrays[key] for key in (name, name.lower()) if key in arrays]
     if len(found) > 1:
         raise InputError(f"{source}: it holds both {name} and {name.lower()}")

@@ -1,4 +1,4 @@
-"""What a training leaves besides its model: the history, a picture, and how it ended, in words."""
+"""A training's results besides its model: the history, a figure, and how it ended, in words."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _REASONS = {"early_stopping": "no better for {patience}", "converged": "converge
 
 
 def check_files(arguments: argparse.Namespace) -> None:
-    """Raise, before the work whose result they are to hold, unless all files can be written."""
+    """Raise unless all files can be written; called before the training."""
     sources = [name for name in (arguments.data, arguments.test) if name is not None]
     taken: dict[str, str] = {}
     for option in _OPTIONS:
@@ -44,7 +44,7 @@ def check_files(arguments: argparse.Namespace) -> None:
 
 
 def write_files(arguments: argparse.Namespace, history: History) -> None:
-    """The files of --history and --plot."""
+    """Write the files of --history and --plot."""
     if arguments.history is not None:
         Path(arguments.history).write_text(history.to_json() + "\n", encoding="utf-8")
     if arguments.plot is not None:
@@ -53,7 +53,7 @@ def write_files(arguments: argparse.Namespace, history: History) -> None:
 
 
 def ending(history: History, settings: dict[str, Any]) -> list[tuple[str, str]]:
-    """Epochs done, why no more, and the best of them, for `report.facts`."""
+    """The epochs done, why training ended, and the best epoch, for `report.facts`."""
     epochs = f"{history.n_epochs} of {settings['epochs']}"
     reason = _REASONS.get(history.stop_reason or "", "")
     reason = reason.format(patience=settings.get("patience"))
@@ -64,7 +64,7 @@ def ending(history: History, settings: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def restarts(history: History) -> list[tuple[str, str]]:
-    """Which restart is the best, and of how many, for `report.facts`."""
+    """The best restart, and the number of restarts, for `report.facts`."""
     if history.restarts is None:
         return []
     reasons = [one.stop_reason for one in history.restarts]
@@ -75,7 +75,7 @@ def restarts(history: History) -> list[tuple[str, str]]:
 
 
 def curve(history: History) -> str:
-    """The loss curve, where standard output is a terminal."""
+    """The loss curve, if standard output is a terminal."""
     if not sys.stdout.isatty():
         return ""
     width = min(shutil.get_terminal_size().columns - 1, 72)
@@ -83,7 +83,7 @@ def curve(history: History) -> str:
 
 
 def _figure() -> Any:
-    """A figure without pyplot: no display is asked for."""
+    """A figure without pyplot, which needs no display."""
     try:
         from matplotlib.figure import Figure
     except ImportError:

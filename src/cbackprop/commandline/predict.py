@@ -38,12 +38,12 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def coding_of(net: Network) -> Coding:
-    """The column names and class labels that the model carries."""
+    """The column names and class labels stored in the model."""
     return Coding.from_annotation(net.annotations.get("coding"), net.sizes[0], net.sizes[-1])
 
 
 def loss_of(net: Network) -> str:
-    """The loss it was trained on, as far as the model says so."""
+    """The loss it was trained on, if the model records it."""
     training = net.annotations.get("training")
     loss = training.get("loss") if isinstance(training, dict) else None
     spec = spec_of(loss)
@@ -55,7 +55,7 @@ def loss_of(net: Network) -> str:
 def write_csv(file: TextIO, coding: Coding, Y_hat: np.ndarray, *, outputs: bool) -> None:
     """A header, then a line for each row: the class or the outputs, or (`outputs`) both.
 
-    Numbers have the digits that give back the same float of the network's dtype.
+    Numbers have enough digits to reproduce the same float of the network's dtype.
     """
     writer = csv.writer(file, lineterminator="\n")
     numbers = Y_hat.astype(str).tolist()

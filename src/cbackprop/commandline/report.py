@@ -1,4 +1,4 @@
-"""How well a network does on data, and plain aligned text about it.  It computes nothing else."""
+"""How well a network does on data, and plain aligned text about it."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from .data import Part
 
 @dataclass(frozen=True)
 class Quality:
-    """What a network makes of one set of rows.
+    """The quality of a network's outputs on one set of rows.
 
     Attributes
     ----------
     loss : float
-        The mean over rows, summed over outputs; of scaled targets where the network scales them.
+        The mean over rows, summed over outputs; on scaled targets if the network scales them.
     mean_squared_error : float
         The mean over rows and outputs, in the targets' units.
     accuracy : float or None
-        The part of the rows whose largest output is that of their class; None without classes.
+        The fraction of rows whose largest output is that of their class; None without classes.
     """
 
     rows: int
@@ -49,12 +49,12 @@ class Quality:
         return cls(len(part), _mean(losses, counts), _mean(squares, counts), accuracy)
 
     def as_dict(self) -> dict[str, Any]:
-        """What is known, by name."""
+        """The known values, by name."""
         return {key: value for key, value in asdict(self).items() if value is not None}
 
 
 def _mean(means: Sequence[float], counts: Sequence[int]) -> float:
-    """The mean over all rows from that of each block; of one block its own, to the bit."""
+    """The mean over all rows from those of the blocks; for one block exactly its own."""
     if len(means) == 1:
         return means[0]
     total = math.fsum(mean * count for mean, count in zip(means, counts, strict=True))
@@ -79,7 +79,7 @@ def quality_table(parts: dict[str, Quality]) -> str:
 
 
 def facts(pairs: Iterable[tuple[str, str]]) -> str:
-    """Name and value on each line, the values below each other."""
+    """Name and value on each line, with the values aligned."""
     pairs = list(pairs)
     width = max(len(name) for name, _ in pairs)
     return "\n".join(f"{name:<{width}}   {value}".rstrip() for name, value in pairs)
@@ -96,7 +96,7 @@ def network_facts(net: Network) -> list[tuple[str, str]]:
 
 
 def training_line(training: Mapping[str, Any]) -> str:
-    """Loss, solver and what was set of it, for `facts`."""
+    """Loss, solver and its settings, for `facts`."""
     words = [f"{training['loss'].replace('_', ' ')}, {training['solver']}"]
     for name, text in (
         ("batch_size", "batch {}"),
@@ -117,12 +117,12 @@ def counted(n: int, one: str, many: str | None = None) -> str:
 
 
 def listed(names: Sequence[str]) -> str:
-    """Names for a report, the middle left out if there are many."""
+    """Names for a report, without the middle ones if there are many."""
     return ", ".join(names) if len(names) <= 12 else ", ".join([*names[:10], "...", names[-1]])
 
 
 def outputs_line(coding: Coding, n_out: int) -> str:
-    """What the outputs are: ``3 classes (a, b, c)`` or ``2 outputs (length, width)``."""
+    """A description of the outputs: ``3 classes (a, b, c)`` or ``2 outputs (length, width)``."""
     if coding.classes is not None:
         return f"{len(coding.classes)} classes ({listed(coding.classes)})"
     names = f" ({listed(coding.targets)})" if coding.targets else ""

@@ -1,6 +1,6 @@
-"""What the options ask for: a network, a solver, and the record of both that the model carries.
+"""From options to a network, a solver, and the record of both in the model.
 
-It trains nothing.
+This file trains nothing.
 """
 
 from __future__ import annotations
@@ -20,29 +20,27 @@ from . import report
 from .coding import is_one_hot
 from .data import Part
 
-# Rows of a step where none are asked for and the solver takes any number.
+# The default rows of a step, for solvers that accept any number.
 BATCH_SIZE = 10
 
-# The learning rate where none is asked for, of the solvers that have one; SGD's is found for the
-# network.
+# The default learning rates of the solvers that have one; SGD's depends on the network.
 LEARNING_RATE = 0.01
 
-# The options that not every solver heeds; --batch-size is of those whose steps need not take all
+# The options that not every solver uses; --batch-size is for those whose steps need not take all
 # rows.
 _OPTIONS = ("learning_rate", "momentum", "nesterov", "batch_size")
 
-# What may differ between a checkpoint and the command that goes on from it.
+# What may differ between a checkpoint and the command that resumes from it.
 _FREE = ("cbackprop", "data", "epochs", "patience", "split")
 
-# How rows are held out: 2 is as Trainer.fit does it; before, the command line had its own way.
+# How rows are held out: 2 is the method of Trainer.fit, 1 was the command line's own.
 SPLIT = 2
 
 
 def network_for(arguments: argparse.Namespace, train: Part) -> Network:
-    """The untrained network, its scalings taken from the training rows.
+    """The untrained network, with scalings from the training rows.
 
-    Targets of any size and unit are learnt as numbers of mean 0 and deviation 1 where the output is
-    linear.
+    With a linear output, targets are scaled to mean 0 and standard deviation 1.
     """
     X, Y = train.data.X, train.targets
     activation = arguments.activation
@@ -68,12 +66,12 @@ def network_for(arguments: argparse.Namespace, train: Part) -> Network:
 
 
 def init_for(arguments: argparse.Namespace) -> str:
-    """--init, or what suits the solver."""
+    """--init, or the default for the solver."""
     return arguments.init or BY_SHORT_NAME[arguments.solver].preferred_init
 
 
 def scale_for(arguments: argparse.Namespace) -> str:
-    """--scale, or what suits the solver: Nguyen and Widrow's units lie in -1..1."""
+    """--scale, or the default for the solver: Nguyen-Widrow initialization assumes -1..1."""
     spread = BY_SHORT_NAME[arguments.solver].preferred_init == "nguyen_widrow"
     return arguments.scale or ("minmax" if spread else "standard")
 
@@ -89,14 +87,14 @@ def _output_for(loss: str, Y: np.ndarray) -> str:
 
 
 def _heeds(cls: Any, option: str) -> bool:
-    """Whether a solver heeds one of the options that not every solver does."""
+    """Whether a solver uses one of the options that not every solver uses."""
     if option == "batch_size":
         return not cls.full_batch
     return option in {field.name for field in fields(cls)}
 
 
 def solver_for(arguments: argparse.Namespace, net: Network) -> Solver:
-    """The solver that --solver names, with the options that go with it."""
+    """The solver that --solver names, with its options."""
     cls = BY_SHORT_NAME[arguments.solver]
     for option in _OPTIONS:
         if getattr(arguments, option) and not _heeds(cls, option):
@@ -119,12 +117,12 @@ def solver_for(arguments: argparse.Namespace, net: Network) -> Solver:
 
 
 def default_learning_rate(net: Network, momentum: float, loss: str = "squared_error") -> float:
-    """A rate that neither diverges nor crawls, found by trials with batches of 10 scaled rows.
+    """A rate neither too large nor too small, found by trials with batches of 10 scaled rows.
 
     The curvature at the output grows with the units that feed it, so the rate falls with the widest
     layer; a sigmoid's slope, at most 1/4 and squared in the curvature, allows for a larger one,
-    unless the loss is taken from the logits, from whose derivative the slope has gone.  Momentum
-    multiplies what a gradient does in the end by 1 / (1 - momentum).
+    unless the loss is computed from the logits, whose derivative does not contain the slope.
+    Momentum multiplies the total effect of a gradient by 1 / (1 - momentum).
     """
     widest = max(net.sizes[1:-1] or net.sizes[:1])
     flat = net.activations[-1] == "sigmoid" and not LOSSES[loss].from_O
@@ -132,7 +130,7 @@ def default_learning_rate(net: Network, momentum: float, loss: str = "squared_er
 
 
 def record(arguments: argparse.Namespace, train: Part, solver: Solver) -> dict[str, Any]:
-    """The settings of the training as they are saved with the network."""
+    """The settings of the training, to be saved with the network."""
     heeded = {
         name: getattr(solver, name)
         for name in _OPTIONS
@@ -165,7 +163,7 @@ def record(arguments: argparse.Namespace, train: Part, solver: Solver) -> dict[s
 
 
 def check_resumed(path: str, saved: Network, fresh: Network) -> None:
-    """Raise an InputError unless a checkpoint's network is of this command's making."""
+    """Raise an InputError unless a checkpoint's network was made by the same command."""
     for what in ("sizes", "activations", "dtype"):
         _same(path, what, getattr(saved, what), getattr(fresh, what))
     then, now = (net.annotations.get("training") for net in (saved, fresh))

@@ -1,6 +1,6 @@
 """``cbackprop train``: data, network, training, report, files, in this order.
 
-Rows are held out as by `Trainer.fit`, with the same seed the same ones, and by number: X is read
+Rows are held out as in `Trainer.fit`, the same ones for the same seed, and by number: X is read
 once and never copied.
 """
 
@@ -63,7 +63,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _read(arguments: argparse.Namespace) -> tuple[dict[str, Part], Coding]:
-    """The parts of the data, ``train`` first."""
+    """The parts of the data, with ``train`` first."""
     if arguments.test is not None and arguments.data == DIGITS:
         raise InputError("--test FILE goes with a file as DATA; digits is split by --test-fraction")
     data, coding = read_training(
@@ -86,7 +86,7 @@ def _read(arguments: argparse.Namespace) -> tuple[dict[str, Part], Coding]:
 def _held_out(
     arguments: argparse.Namespace, data: Data, classes: np.ndarray | None
 ) -> dict[str, Part]:
-    """The rows to train on, and those of --validation and --test-fraction."""
+    """The training rows, and those of --validation and --test-fraction."""
     names = ("--validation", "--test-fraction")
     fractions = [
         arguments.validation or None,
@@ -106,13 +106,13 @@ def _held_out(
 
 
 def _classes(arguments: argparse.Namespace, coding: Coding, Y: np.ndarray) -> np.ndarray | None:
-    """A class for each row, where there are classes, or one yes-or-no answer by cross-entropy."""
+    """A class for each row, if there are classes or a single yes/no output with cross-entropy."""
     yes_or_no = arguments.loss == "cross_entropy" and Y.shape[1] == 1 and np.unique(Y).size == 2
     return splits.classes_of(Y) if coding.classes is not None or yes_or_no else None
 
 
 def _trainer(arguments: argparse.Namespace, train: Part, coding: Coding) -> Trainer:
-    """A new trainer, or that of the checkpoint."""
+    """A new trainer, or the one from the checkpoint."""
     net = settings.network_for(arguments, train)
     solver = settings.solver_for(arguments, net)
     training = settings.record(arguments, train, solver)
@@ -141,7 +141,7 @@ def _trainer(arguments: argparse.Namespace, train: Part, coding: Coding) -> Trai
 
 
 def _fit(trainer: Trainer, parts: dict[str, Part], arguments: argparse.Namespace) -> History:
-    """Train up to --epochs in all."""
+    """Train up to --epochs in total."""
     data, validation, test = parts["train"].data, parts.get("validation"), parts.get("test")
     checkpoint, patience = arguments.checkpoint, arguments.patience
     try:

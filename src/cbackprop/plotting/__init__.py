@@ -1,4 +1,4 @@
-"""Pictures of a training, as figures and as text."""
+"""Training curves, as figures and as text."""
 
 from .curve import TrainingCurveDisplay
 

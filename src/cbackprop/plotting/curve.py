@@ -1,7 +1,7 @@
-"""The training curve as a picture, by matplotlib where it is installed.
+"""The training curve as a figure, if matplotlib is installed.
 
-A Display by scikit-learn's conventions: it keeps what it draws, draws into axes that are given, and
-leaves all else (size, style, file) to matplotlib.
+A Display by scikit-learn's conventions: it stores what it draws, draws into given axes, and leaves
+everything else (size, style, file) to matplotlib.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,25 +20,25 @@ _LOSSES = ("loss", "validation_loss", "test_loss")
 
 
 class TrainingCurveDisplay:
-    """Curves of the training over the epochs, the best epoch marked.
+    """Training curves over the epochs, with the best epoch marked.
 
-    `from_history` makes and draws one; ``display.plot(ax)`` draws it again elsewhere.
+    `from_history` makes and draws one; ``display.plot(ax)`` draws it again in other axes.
 
     Parameters
     ----------
     epochs : array, (n,)
         The epochs' numbers.
     curves : mapping of str to array, (n,)
-        The columns to draw, by name; a number that is not finite leaves a gap.
+        The columns to draw, by name; a non-finite number leaves a gap.
     best_epoch : int, optional
         The epoch to mark.
 
     Attributes
     ----------
     ax_ : matplotlib.axes.Axes
-        What was drawn into last.
+        The axes of the last plot.
     figure_ : matplotlib.figure.Figure
-        The figure that holds it.
+        The figure that contains `ax_`.
     lines_ : list of matplotlib.lines.Line2D
         One for each curve.
     best_ : matplotlib.lines.Line2D or None
@@ -81,11 +81,11 @@ class TrainingCurveDisplay:
         Parameters
         ----------
         history : History
-            With one epoch at least.
+            With at least one epoch.
         columns : str or sequence of str, optional
-            None is the losses there are: on training, validation and test data.
+            None is all losses present: on training, validation and test data.
         ax, log_scale, **kwargs
-            As of `plot`.
+            As in `plot`.
 
         Raises
         ------
@@ -118,11 +118,12 @@ class TrainingCurveDisplay:
         Parameters
         ----------
         ax : matplotlib.axes.Axes, optional
-            None makes a new figure by `matplotlib.pyplot`.
+            None makes a new figure with `matplotlib.pyplot`.
         log_scale : bool, optional
-            Of the vertical axis; None is logarithmic where all is above 0 and spans a decade.
+            Whether the vertical axis is logarithmic; None: if all values are above 0 and span a
+            decade.
         **kwargs
-            Of `matplotlib.axes.Axes.plot`, for each curve.
+            Passed to `matplotlib.axes.Axes.plot` for each curve.
 
         Returns
         -------
@@ -151,7 +152,7 @@ class TrainingCurveDisplay:
         self.ax_, self.figure_, self.lines_, self.best_ = ax, ax.figure, [], None
         for name, values in self.curves.items():
             self.lines_ += ax.plot(self.epochs, values, **{"label": _label(name), **kwargs})
-            if (lone := _lone(values)).any():  # a line of one point does not show
+            if (lone := _lone(values)).any():  # a line of one point is invisible
                 color = self.lines_[-1].get_color()
                 ax.plot(self.epochs[lone], values[lone], ".", color=color)
         if self.best_epoch is not None and self.best_epoch in self.epochs:
@@ -161,7 +162,7 @@ class TrainingCurveDisplay:
         if log_scale:
             ax.set_yscale("log", nonpositive="mask")
             shown = drawn[np.isfinite(drawn) & (drawn > 0)]
-            if shown.size and shown.max() / 1000 < shown.min():  # few decades: 0.2 and 0.5 as well
+            if shown.size and shown.max() / 1000 < shown.min():  # few decades: 0.2 and 0.5 too
                 ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
                 ax.yaxis.set_major_formatter("{x:g}")
                 ax.yaxis.set_minor_formatter(NullFormatter())
@@ -179,7 +180,7 @@ def _label(name: str) -> str:
 
 
 def _common_label(names: Sequence[str]) -> str:
-    """What all columns are."""
+    """A label for all columns together."""
     if len(names) == 1:
         return _label(names[0])
     for kind in ("loss_in_units", "loss", "metric"):
@@ -189,7 +190,7 @@ def _common_label(names: Sequence[str]) -> str:
 
 
 def _lone(values: np.ndarray) -> np.ndarray:
-    """Which numbers are finite and have no finite neighbour, bool (n,)."""
+    """Which numbers are finite without a finite neighbour, bool (n,)."""
     there = np.pad(np.isfinite(values), 1)
     lone: np.ndarray = there[1:-1] & ~there[:-2] & ~there[2:]
     return lone

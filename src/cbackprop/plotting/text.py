@@ -1,8 +1,8 @@
-"""Curves as lines of text: for a terminal, and to be pasted into a document.
+"""Curves as lines of text, for a terminal or to paste into a document.
 
 `loss_curve` draws the losses of a training over its epochs, `plot` any curves on logarithmic axes.
 Both fill a grid of characters, the lowest line first, and put it into the same frame.  This file
-plots what it is given: nothing is measured here, and pictures are `TrainingCurveDisplay`'s.
+only plots given numbers; `TrainingCurveDisplay` draws figures.
 """
 
 import math
@@ -18,7 +18,7 @@ __all__ = ["Axis", "Curve", "label", "log_helps", "loss_curve", "plot", "x_ticks
 
 # ------------------------------------------------------------------------------------- the frame
 
-# Tick, side, corner and floor of the frame.
+# Tick, side, corner and bottom of the frame.
 _ASCII_FRAME = tuple("+|+-")
 _UNICODE_FRAME = tuple("┤│└─")
 
@@ -36,15 +36,15 @@ def _framed(
     Parameters
     ----------
     title : str
-        The first line: what the vertical axis is.
+        The first line: the label of the vertical axis.
     cells : ndarray of str, (n_lines, n_columns)
         The plot, its lowest line first.
     labels : mapping of int to str
-        A number for some of the lines.
+        The labels of some of the lines.
     floor, below
-        What stands in the frame's floor and below it, from the plot's first column on.
+        The text in the frame's bottom line and below it, from the plot's first column on.
     frame
-        Tick, side, corner and floor.
+        Tick, side, corner and bottom.
     """
     tick, side, corner, _ = frame
     margin = max(map(len, labels.values()), default=0)
@@ -61,7 +61,7 @@ def _framed(
 def _mark(
     cells: np.ndarray, line: int, column: int, mark: str, several: str, free: str = " "
 ) -> bool:
-    """Put a mark into its cell, or `several` where one is already; whether one was."""
+    """Put a mark into its cell, or `several` if it has one already; return whether it had."""
     taken = str(cells[line, column]) not in free
     cells[line, column] = several if taken else mark
     return taken
@@ -69,14 +69,14 @@ def _mark(
 
 # ------------------------------------------------------------------------ the losses of a training
 
-# Training, validation, both in one place, best epoch.
+# The marks of training, validation, both in one cell, and the best epoch.
 _UNICODE = tuple("•○◉▲")
 _ASCII = tuple("*o@^")
 
 # Characters beside the plot: a number, a blank and the frame.
 _BESIDE = 12
 
-# Losses above are left out: 10 to the power of the largest float's logarithm may overflow.
+# Larger losses are left out: 10 to the power of the largest float's logarithm may overflow.
 _MOST = 1e308
 
 
@@ -88,18 +88,17 @@ def loss_curve(
     Parameters
     ----------
     history : History
-        A column of the plot shows the mean of the epochs that fall into it; what is not finite is
-        left out.
+        A column of the plot shows the mean of its epochs, without non-finite numbers.
     width, height : int
-        Of the whole, in characters, and of the plot alone, in lines.
+        The total width in characters, and the height of the plot alone in lines.
     encoding : str or None
-        Of the stream it is for: where that cannot show the usual marks, or is not known, ASCII.
+        The output stream's; if it is None or lacks the usual marks, ASCII is used.
 
     Returns
     -------
     str
-        Without a last line break; empty where there is no finite loss.  The vertical axis is
-        logarithmic where `log_helps`; its numbers are those of the middle of their lines.
+        Without a final line break; empty if there is no finite loss.  The vertical axis is
+        logarithmic if `log_helps`; its numbers are the values in the middle of their lines.
     """
     names = [name for name in ("loss", "validation_loss") if name in history]
     losses = np.array([history[name] for name in names])
@@ -107,7 +106,7 @@ def loss_curve(
     if np.isnan(losses).all():
         return ""
     is_log = log_helps(losses)
-    # Divided by the largest, no sum and no difference overflows.
+    # Dividing by the largest value avoids overflow in sums and differences.
     unit = 1.0 if is_log else float(np.nanmax(np.abs(losses))) or 1.0
     first, after = _runs(history.n_epochs, max(width - _BESIDE, 16))
     curves = _means(np.log10(losses) if is_log else losses / unit, first, after)
@@ -141,25 +140,25 @@ def loss_curve(
 
 
 def log_helps(values: np.ndarray) -> bool:
-    """Whether a logarithmic axis shows more: all above 0, the largest ten times the least or more.
+    """Whether all values are above 0 and the largest is at least ten times the smallest.
 
-    NaN and infinities aside.
+    NaN and infinities are ignored.
     """
     values = values[np.isfinite(values)]
     return bool(values.size and values.min() > 0 and values.max() / 10 >= values.min())
 
 
 def _runs(n_epochs: int, most_columns: int) -> tuple[np.ndarray, np.ndarray]:
-    """The first epoch of each column, and the one after its last."""
+    """The first epoch of each column, and the one after its last epoch."""
     n_columns = most_columns
     if n_epochs < n_columns:
-        n_columns -= n_columns % n_epochs  # each epoch is equally wide
+        n_columns -= n_columns % n_epochs  # so that all epochs are equally wide
     edges = np.arange(n_columns + 1) * n_epochs // n_columns
     return edges[:-1], np.maximum(edges[1:], edges[:-1] + 1)
 
 
 def _means(curves: np.ndarray, first: np.ndarray, after: np.ndarray) -> np.ndarray:
-    """The mean of each run of epochs (n_curves, n_columns), NaN where none has a number."""
+    """The mean of each run of epochs (n_curves, n_columns), NaN for a run without numbers."""
     means = np.full((len(curves), len(first)), math.nan)
     for column, (start, end) in enumerate(zip(first, after, strict=True)):
         for k, run in enumerate(curves[:, start:end]):
@@ -169,7 +168,7 @@ def _means(curves: np.ndarray, first: np.ndarray, after: np.ndarray) -> np.ndarr
 
 
 def _marks(encoding: str | None) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The curves' marks and the frame's."""
+    """The marks of the curves and of the frame."""
     try:
         "".join(_UNICODE + _UNICODE_FRAME).encode(encoding or "ascii")
     except (UnicodeEncodeError, LookupError):
@@ -181,21 +180,21 @@ def _marks(encoding: str | None) -> tuple[tuple[str, ...], tuple[str, ...]]:
 
 WIDTH, HEIGHT = 78, 16
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-# No unit of the axes is drawn larger than this, in columns an octave and lines a decade.
+# The largest scales of the axes, in columns per octave and lines per decade.
 MOST_COLUMNS, MOST_LINES = 24, 20
 
 
 @dataclass(frozen=True)
 class Curve:
-    """What `plot` draws: all coordinates above 0.
+    """A curve for `plot`, with all coordinates above 0.
 
     Attributes
     ----------
     name : str
     points : list of (x, y)
-        Each becomes a letter.
+        Each is drawn as a letter.
     limits : list of (x, y)
-        Joined by dots; may be empty.
+        Connected by dots; may be empty.
     """
 
     name: str
@@ -204,7 +203,7 @@ class Curve:
 
 
 class Axis:
-    """Where a value stands: ``per_unit`` cells for each factor of ``base``, from the least on."""
+    """A logarithmic axis: ``per_unit`` cells per factor ``base``, from the smallest value."""
 
     def __init__(self, values: Sequence[float], base: float, cells: int, most: int) -> None:
         low, high = math.log(min(values), base), math.log(max(values), base)
@@ -226,26 +225,26 @@ def plot(
     height: int = HEIGHT,
     dotted: str = "the limit",
 ) -> Iterator[str]:
-    """Curves on logarithmic axes: ASCII lines, no wider than `width` but for the curves' names.
+    """Curves on logarithmic axes as ASCII lines, at most `width` wide except for the curve names.
 
     Parameters
     ----------
     curves : sequence of Curve
     x_label, y_label : str
-        What the axes are.
+        The labels of the axes.
     width, height : int
-        Of the whole, in characters, and of the plot alone, in lines.
+        The total width in characters, and the height of the plot alone in lines.
     dotted : str
-        What the curves' ``limits`` are.
+        The description of the curves' ``limits``.
     """
     y_axis = Axis(_heights(curves), 10, height, MOST_LINES)
     ticks = y_ticks(y_axis)
     margin = max(map(len, ticks.values()), default=0)
     xs = sorted({x for curve in curves for x, _ in curve.points})
-    # The last label is centred below its mark, and may stand out by half.
+    # The last label is centred below its mark, so half of it may extend further.
     x_axis = Axis(xs, 2, width - margin - 3 - len(label(xs[-1])) // 2, MOST_COLUMNS)
 
-    # The first column stays free.
+    # The first column is left empty.
     cells = np.full((y_axis.length, 1 + x_axis.length), " ")
     for curve in curves:
         for column, y in _between(curve.limits, x_axis):
@@ -269,7 +268,7 @@ def label(value: float) -> str:
 
 
 def y_ticks(axis: Axis) -> dict[int, str]:
-    """{line: label}: the powers of ten, and 2 and 5 between them where they have lines enough."""
+    """{line: label}: the powers of ten, and 2 and 5 between them if there are enough lines."""
     found = {}
     low = math.floor(axis.first / axis.per_unit)
     high = math.ceil((axis.first + axis.length) / axis.per_unit)
@@ -298,7 +297,7 @@ def x_ticks(values: Sequence[float], axis: Axis) -> tuple[str, str]:
 
 
 def _heights(curves: Sequence[Curve]) -> tuple[float, float]:
-    """The least and the greatest; within a decade, the 1, 2 or 5 around them, to have a tick."""
+    """The lower and upper limits, widened to 1, 2 or 5 times a power of ten within a decade."""
     values = [y for curve in curves for _, y in curve.points + curve.limits]
     low, high = min(values), max(values)
     if high < 10 * low:
@@ -310,7 +309,7 @@ def _heights(curves: Sequence[Curve]) -> tuple[float, float]:
 
 
 def _between(points: Sequence[tuple[float, float]], x_axis: Axis) -> Iterator[tuple[int, float]]:
-    """Each column from the first point to the last, with the height of the line through them."""
+    """Yield each column from the first to the last point, with the connecting line's height."""
     for (x0, y0), (x1, y1) in pairwise(points):
         first, last = x_axis(x0), x_axis(x1)
         for column in range(first, last + 1):
