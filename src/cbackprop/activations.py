@@ -5,12 +5,14 @@ this file has the public names and the properties that the rest of the package n
 """
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from . import checks
+from .errors import InputError
 
-__all__ = ["ACTIVATIONS", "HIDDEN", "ActivationSpec", "canonical", "every_name"]
+__all__ = ["ACTIVATIONS", "HIDDEN", "ActivationSpec", "canonical", "every_name", "of_layers"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -219,3 +221,20 @@ def canonical(argument: str, value: Any, *, hidden: bool) -> str:
     if isinstance(name, str) and name in allowed:
         return name
     return checks.choice(argument, value, allowed)  # raises
+
+
+def of_layers(hidden: Any, output: Any, n_hidden_layers: int) -> tuple[str, ...]:
+    """One checked name for each layer of weights."""
+    if isinstance(hidden, str):
+        names = [canonical("activation", hidden, hidden=True)] * n_hidden_layers
+    else:
+        if not isinstance(hidden, Iterable):
+            canonical("activation", hidden, hidden=True)  # raises
+        given = list(hidden)
+        if len(given) != n_hidden_layers:
+            raise InputError(
+                f"activation has {len(given)} entries; expected one name, or one for each of the "
+                f"{n_hidden_layers} hidden layers"
+            )
+        names = [canonical(f"activation[{i}]", name, hidden=True) for i, name in enumerate(given)]
+    return (*names, canonical("output_activation", output, hidden=False))

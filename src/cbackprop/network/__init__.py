@@ -3,6 +3,7 @@
 This package knows nothing of training: no epochs, no solvers.
 """
 
-from .network import Network, _Belief  # pickles of 0.1.0 name both here
+from .network import Network
+from .posterior import Belief as _Belief  # pickles of 0.1.0 name both here
 
 __all__ = ["Network", "_Belief"]

@@ -104,7 +104,7 @@ POSTERIOR_NUMBERS = ("alpha", "beta", "effective_parameters")
 def _posterior(network: Network) -> Posterior | None:
     """The posterior to save; a stale one is not saved."""
     belief = network._belief
-    return None if belief is None or network._is_stale(belief) else belief.posterior
+    return None if belief is None or belief.is_stale(network) else belief.posterior
 
 
 def _annotations_text(annotations: Any) -> str:

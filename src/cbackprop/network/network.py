@@ -9,14 +9,14 @@ against two fits at once.  It promises to know nothing of training: no epochs, n
 import copy
 import itertools
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Literal, NamedTuple, overload
+from typing import Any, Literal, overload
 
 import numpy as np
 
 from .. import checks, losses
-from ..activations import ACTIVATIONS, canonical
+from ..activations import ACTIVATIONS, of_layers
 from ..core.fit import claims
 from ..core.gradient import evaluate
 from ..core.gradient.objective import Objective
@@ -25,7 +25,7 @@ from ..errors import BusyError, InputError, InputMemoryError, InputTypeError
 from ..machine import blas_threads, threads
 from . import initialization, jacobians, posterior
 from . import trace as tracing
-from .posterior import Posterior
+from .posterior import Belief, Posterior
 from .scaling import Scaling
 
 __all__ = ["Network"]
@@ -103,7 +103,7 @@ class Network:
         bias = checks.boolean("bias", bias)
         dtype = checks.float_dtype("dtype", dtype)
         sizes = checks.layer_sizes(sizes, bias=bias, itemsize=dtype.itemsize)
-        activations = _activations(activation, output_activation, len(sizes) - 2)
+        activations = of_layers(activation, output_activation, len(sizes) - 2)
         checks.choice("init", init, initialization.INITIALIZATIONS)
         seed = checks.seed_number("seed", seed)
         self._build(sizes, activations, bias, dtype)
@@ -137,7 +137,7 @@ class Network:
         self._scaling: tuple[np.ndarray, np.ndarray] | None = None
         self._output_scaling: Scaling | None = None
         self._target_scaling: tuple[np.ndarray, np.ndarray] | None = None
-        self._belief: _Belief | None = None
+        self._belief: Belief | None = None
         self.annotations: dict[str, Any] = {}
 
     # ------------------------------------------------------------------------------ what it is
@@ -241,39 +241,14 @@ class Network:
 
     def _set_posterior(self, posterior: Posterior | None) -> None:
         """The setter's work, for a fit that has claimed the network."""
-        if posterior is None:
-            self._belief = None
-            return
-        if not isinstance(posterior, Posterior):
-            raise InputTypeError(
-                f"posterior is {checks.describe(posterior)}; expected a Posterior or None"
-            )
-        if posterior.parameters.size != self.n_parameters:
-            raise InputError(
-                f"posterior is of {posterior.parameters.size} parameters; expected "
-                f"{self.n_parameters}, as many as the network has"
-            )
-        if posterior.parameters.dtype != self._dtype:
-            raise InputTypeError(
-                f"posterior is of parameters of {posterior.parameters.dtype}; expected "
-                f"{self._dtype}, the network's: Posterior(..., parameters=net.parameters)"
-            )
-        self._belief = _Belief(posterior, self._input_scaling, self._output_scaling)
-
-    def _is_stale(self, belief: "_Belief") -> bool:
-        """Whether parameters or scalings have changed since the posterior was set."""
-        return not (
-            np.array_equal(self._parameters, belief.posterior.parameters)
-            and _are_equal(self._input_scaling, belief.input_scaling)
-            and _are_equal(self._output_scaling, belief.output_scaling)
-        )
+        self._belief = None if posterior is None else Belief.of(self, posterior)
 
     def _posterior_in_use(self) -> Posterior:
         """The posterior, or an error if there is none or it is stale."""
         remedy = "fit with BayesianRegularization(keep_posterior=True)"
         if self._belief is None:
             raise InputError(f"return_std is True and the network has no posterior; {remedy}")
-        if self._is_stale(self._belief):
+        if self._belief.is_stale(self):
             raise InputError(
                 "return_std is True and the network's posterior is of other parameters or "
                 f"scalings, which have changed since; {remedy} again"
@@ -712,34 +687,3 @@ class Network:
             yield
         finally:
             self._end_fit(claim)
-
-
-class _Belief(NamedTuple):
-    """A posterior, and the scalings for which it was computed."""
-
-    posterior: Posterior
-    input_scaling: Scaling | None
-    output_scaling: Scaling | None
-
-
-def _are_equal(one: Scaling | None, other: Scaling | None) -> bool:
-    if one is None or other is None:
-        return one is other
-    return np.array_equal(one.shift, other.shift) and np.array_equal(one.scale, other.scale)
-
-
-def _activations(hidden: Any, output: Any, n_hidden_layers: int) -> tuple[str, ...]:
-    """One checked name for each layer of weights."""
-    if isinstance(hidden, str):
-        names = [canonical("activation", hidden, hidden=True)] * n_hidden_layers
-    else:
-        if not isinstance(hidden, Iterable):
-            canonical("activation", hidden, hidden=True)  # raises
-        given = list(hidden)
-        if len(given) != n_hidden_layers:
-            raise InputError(
-                f"activation has {len(given)} entries; expected one name, or one for each of the "
-                f"{n_hidden_layers} hidden layers"
-            )
-        names = [canonical(f"activation[{i}]", name, hidden=True) for i, name in enumerate(given)]
-    return (*names, canonical("output_activation", output, hidden=False))

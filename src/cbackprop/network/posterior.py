@@ -11,20 +11,21 @@ This file promises to estimate nothing: the solver determines alpha and beta.
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from scipy.linalg import solve_triangular
 
 from .. import checks
-from ..errors import InputError
+from ..errors import InputError, InputTypeError
 from ..machine import blas_threads, threads
 from . import jacobians
+from .scaling import Scaling, are_equal
 
 if TYPE_CHECKING:
     from .network import Network
 
-__all__ = ["Posterior", "standard_deviations"]
+__all__ = ["Belief", "Posterior", "standard_deviations"]
 
 # The size of the Jacobian of a block of rows, in float64.
 BLOCK_BYTES = 1 << 25
@@ -131,6 +132,47 @@ class Posterior:
     def __reduce__(self) -> tuple[Any, ...]:
         fields = self.factor, self.alpha, self.beta, self.effective_parameters, self.parameters
         return Posterior, fields
+
+
+class Belief(NamedTuple):
+    """A network's posterior, with the scalings for which it was computed."""
+
+    posterior: Posterior
+    input_scaling: Scaling | None
+    output_scaling: Scaling | None
+
+    @classmethod
+    def of(cls, network: "Network", posterior: Any) -> "Belief":
+        """A posterior of the network as it is; checked.
+
+        Raises
+        ------
+        InputError, InputTypeError
+            If it is no Posterior, or of another number of parameters or another dtype.
+        """
+        if not isinstance(posterior, Posterior):
+            raise InputTypeError(
+                f"posterior is {checks.describe(posterior)}; expected a Posterior or None"
+            )
+        if posterior.parameters.size != network.n_parameters:
+            raise InputError(
+                f"posterior is of {posterior.parameters.size} parameters; expected "
+                f"{network.n_parameters}, as many as the network has"
+            )
+        if posterior.parameters.dtype != network.dtype:
+            raise InputTypeError(
+                f"posterior is of parameters of {posterior.parameters.dtype}; expected "
+                f"{network.dtype}, the network's: Posterior(..., parameters=net.parameters)"
+            )
+        return cls(posterior, network.input_scaling, network.output_scaling)
+
+    def is_stale(self, network: "Network") -> bool:
+        """Whether the network's parameters or scalings have changed since then."""
+        return not (
+            np.array_equal(network.parameters, self.posterior.parameters)
+            and are_equal(network.input_scaling, self.input_scaling)
+            and are_equal(network.output_scaling, self.output_scaling)
+        )
 
 
 def standard_deviations(

@@ -13,7 +13,7 @@ import numpy as np
 from .. import checks
 from ..errors import InputError
 
-__all__ = ["Scaling"]
+__all__ = ["Scaling", "are_equal"]
 
 # The statistics are computed from this many numbers at a time.
 _CHUNK = 1 << 16
@@ -125,6 +125,13 @@ class Scaling:
 
     def __repr__(self) -> str:
         return f"Scaling of {self.shift.size} input columns"
+
+
+def are_equal(one: Scaling | None, other: Scaling | None) -> bool:
+    """Whether both shift and scale alike, or neither does anything."""
+    if one is None or other is None:
+        return one is other
+    return np.array_equal(one.shift, other.shift) and np.array_equal(one.scale, other.scale)
 
 
 def _checked(rows: Any, n_rows: int) -> np.ndarray | None:
