@@ -1,6 +1,6 @@
-"""scikit-learn estimators: `MLPClassifier` and `MLPRegressor` by scikit-learn's own names.
+"""scikit-learn estimators: `MLPClassifier` and `MLPRegressor`, with scikit-learn's names.
 
-A front end of the package, imported by nothing else of it.
+A front end: nothing else in the package imports it.
 """
 
 import re

@@ -1,7 +1,7 @@
-"""What both estimators are: parameters, fit, partial_fit, fitted attributes, pickles.
+"""The common base of both estimators: parameters, fit, partial_fit, fitted attributes, pickles.
 
-An estimator translates: scikit-learn's parameters into a Network and a trainer, a history back into
-fitted attributes.  No arithmetic of training stands here, and nothing is drawn here (draws.py).
+An estimator translates scikit-learn's parameters into a Network and a trainer, and a history back
+into fitted attributes.  It does no arithmetic of training and draws no random numbers (draws.py).
 """
 
 import copy
@@ -36,7 +36,7 @@ from .training import Patience, PeerTrainer
 
 __all__ = ["BaseMLP", "fitting"]
 
-# scikit-learn's name of an activation where it differs from ours.
+# scikit-learn's names of activations that differ from ours.
 _THEIRS = {"sigmoid": "logistic"}
 
 NON_FINITE = (
@@ -89,40 +89,40 @@ class BaseMLP(CallbackSupport, HasNetwork, BaseEstimator):  # type: ignore[misc]
         "max_time": [Interval(Real, 0, None, closed="neither"), None],
     }
 
-    # What a subclass has besides.
+    # To be defined by subclasses.
     loss: Any
-    _metric: str  # the core's name of the metric that `score` is
+    _metric: str  # the core's name for the metric of `score`
 
     # ------------------------------------------------------------------------- for the subclasses
 
     def _validated(
         self, X: Any, y: Any, *, first: bool, incremental: bool
     ) -> tuple[Any, np.ndarray]:
-        """X and the targets as the network has them, (N, n_outputs)."""
+        """X and the targets in the network's form, (N, n_outputs)."""
         raise NotImplementedError
 
     def _encoded(self, X: Any, y: Any) -> tuple[Any, np.ndarray]:
-        """The same of validation data: nothing about the estimator changes."""
+        """The same for validation data, without changing the estimator."""
         raise NotImplementedError
 
     def _output(self) -> str:
-        """The activation of the output layer, by scikit-learn's name."""
+        """scikit-learn's name for the activation of the output layer."""
         raise NotImplementedError
 
     def _core_loss(self) -> Any:
-        """The loss, as the trainer has it."""
+        """The loss in the trainer's form."""
         raise NotImplementedError
 
     def _score_of(self, Y: np.ndarray, Y_hat: np.ndarray, weight: np.ndarray | None) -> float:
-        """What `score` would say, from targets and outputs."""
+        """What `score` would return, from targets and outputs."""
         raise NotImplementedError
 
     def _plain_metric(self, weight: np.ndarray | None) -> bool:
-        """Whether the core's own metric is what `score` is."""
+        """Whether the core's own metric equals `score`."""
         return weight is None
 
     def _row_weights(self, sample_weight: np.ndarray | None, y: Any) -> np.ndarray | None:
-        """The rows' weights, class weights included."""
+        """The row weights, including class weights."""
         return sample_weight
 
     # ------------------------------------------------------------------------------------ training
@@ -159,10 +159,10 @@ class BaseMLP(CallbackSupport, HasNetwork, BaseEstimator):  # type: ignore[misc]
         incremental: bool = False,
         checked: tuple[Any, np.ndarray] | None = None,
     ) -> Any:
-        """Both `fit` and `partial_fit`; ``checked`` is X and targets that need no other look.
+        """Both `fit` and `partial_fit`; ``checked`` is X and targets that need no further check.
 
-        After an error that was raised before the first epoch's end the estimator is what it was;
-        after a divergence or Ctrl-C it has the last weights that are whole and finite.
+        After an error before the end of the first epoch the estimator is unchanged; after a
+        divergence or Ctrl-C it has the last weights of a complete step that are finite.
         """
         before = dict(self.__dict__)
         curve = before.get("loss_curve_")
@@ -243,7 +243,7 @@ class BaseMLP(CallbackSupport, HasNetwork, BaseEstimator):  # type: ignore[misc]
         dtype: np.dtype[Any],
         random: np.random.RandomState,
     ) -> Network:
-        """A new network with its first weights, or the one to go on with."""
+        """A new network with its initial weights, or the one to continue with."""
         if not fit.first:
             network = self._current_network()
             self._check_unchanged(network, layers, activations)
@@ -261,7 +261,7 @@ class BaseMLP(CallbackSupport, HasNetwork, BaseEstimator):  # type: ignore[misc]
         random: np.random.RandomState,
         activations: tuple[str, ...],
     ) -> list[Run]:
-        """The trainings of this call: one, or as many as there are restarts."""
+        """The trainings of this call: one for each restart."""
         kind = fit.kind
         runs = [Run(network, random, self._trainer_for(fit, network, goes_on=fit.goes_on))]
         if self.restarts > 1 and not fit.incremental:
@@ -283,7 +283,7 @@ class BaseMLP(CallbackSupport, HasNetwork, BaseEstimator):  # type: ignore[misc]
             )
 
     def _set_orders_and_rates(self, fit: Fit, runs: list[Run]) -> None:
-        """In which order each run visits the rows, and with which learning rates."""
+        """Set each run's row orders and learning rates."""
         places = None if fit.held_out is None else fit.held_out.places
         order = fit.resume.order if fit.incremental and fit.resume is not None else None
         for run in runs:
@@ -298,17 +298,17 @@ class BaseMLP(CallbackSupport, HasNetwork, BaseEstimator):  # type: ignore[misc]
     def _set_patience(
         self, fit: Fit, runs: list[Run], metric: Callable[[Network], Any] | None
     ) -> None:
-        """When each run stops; what a warm start has to beat is known."""
+        """Set when each run stops; for a warm start, the value to beat is known."""
         score: float | None = None
         if fit.held_out is not None and metric is not None and not fit.first:
-            # The weights to beat are those that the fit begins with, on the rows of this fit.
+            # The score to beat is that of the initial weights on the rows of this fit.
             score = self._score_before(runs[0].network, fit.held_out, metric)
         for run in runs:
             begins = fit.first or run is not runs[0]
             run.trainer.conventions.monitor = self._patience(fit, begins, score)
 
     def _settings(self, fit: Fit) -> dict[str, Any]:
-        """What all runs are fitted with."""
+        """The arguments with which all runs are fitted."""
         settings: dict[str, Any] = {
             "epochs": 1 if fit.incremental else min(int(self.max_iter), sys.maxsize),
             "sample_weight": fit.data.weight,
@@ -320,7 +320,7 @@ class BaseMLP(CallbackSupport, HasNetwork, BaseEstimator):  # type: ignore[misc]
         return settings
 
     def _fit_with_tasks(self, X: Any, y: Any, sample_weight: Any, validation_data: Any) -> Any:
-        """`_fit`, as a task of scikit-learn's callbacks where there are any."""
+        """`_fit`, as a task of scikit-learn's callbacks if there are any."""
         if not self.__dict__.get("_skl_callbacks"):
             return self._fit(X, y, sample_weight, validation_data=validation_data)
         context = self._init_callback_context(max_subtasks=None)
@@ -347,7 +347,7 @@ class BaseMLP(CallbackSupport, HasNetwork, BaseEstimator):  # type: ignore[misc]
         kind: SolverKind,
         activations: tuple[str, ...],
     ) -> None:
-        """The initial weights."""
+        """Draw the initial weights."""
         if kind.spread:
             draw_spread(network, random)
         else:
@@ -365,7 +365,7 @@ class BaseMLP(CallbackSupport, HasNetwork, BaseEstimator):  # type: ignore[misc]
             network.output_scaling = _scaling_of_known(data.Y, kind)
 
     def _check_loss(self, kind: SolverKind) -> None:
-        """Whether the solver takes the loss."""
+        """Raise unless the solver supports the loss."""
         if kind.losses is not None and losses.name_of(self._core_loss()) not in kind.losses:
             offered = [name for name in kind.losses if not losses.LOSSES[name].class_distribution]
             expected = " or ".join(map(repr, offered))
@@ -377,7 +377,7 @@ class BaseMLP(CallbackSupport, HasNetwork, BaseEstimator):  # type: ignore[misc]
     def _check_unchanged(
         self, network: Network, layers: tuple[int, ...], activations: tuple[str, ...]
     ) -> None:
-        """What a fitted network cannot change: its shape, its activations, its scaling."""
+        """Check what a fitted network cannot change: shape, activations and scaling."""
         if layers != network.sizes:
             raise InputError(
                 f"the layers have the sizes {layers} and those that are fitted {network.sizes}; "
@@ -401,7 +401,7 @@ class BaseMLP(CallbackSupport, HasNetwork, BaseEstimator):  # type: ignore[misc]
             )
 
     def _hold_out(self, fit: Fit, random: np.random.RandomState, validation_data: Any) -> None:
-        """Set aside what is validated on, if anything is."""
+        """Set aside the validation rows, if any."""
         data, stops_early = fit.data, bool(self.early_stopping)
         if validation_data is not None:
             held_out = HeldOut(self._validation_rows(validation_data, data.Y.shape[1]))
@@ -441,7 +441,7 @@ class BaseMLP(CallbackSupport, HasNetwork, BaseEstimator):  # type: ignore[misc]
         return Data(as_rows(X), Y, weight)
 
     def _trainer_for(self, fit: Fit, network: Network, *, goes_on: bool) -> PeerTrainer:
-        """The trainer to go on with, or a new one; with the parameters as they are now."""
+        """The trainer to continue with, or a new one, with the current parameters."""
         kind, n_rows, mean = fit.kind, fit.n_rows, fit.weight_mean
         resume = fit.resume if goes_on else None
         l2 = float(self.alpha) if kind.penalised else 0.0
@@ -479,7 +479,7 @@ class BaseMLP(CallbackSupport, HasNetwork, BaseEstimator):  # type: ignore[misc]
     def _rates(
         self, trainer: PeerTrainer, n_rows: int, incremental: bool
     ) -> Callable[[np.ndarray], np.ndarray] | None:
-        """The learning rates of "invscaling", which count rows; others are the solver's."""
+        """The learning rates of "invscaling", which depend on rows; else None, the solver's own."""
         if self.solver != "sgd" or self.learning_rate != "invscaling":
             return None
         rate, power, seen = float(self.learning_rate_init), float(self.power_t), int(self.t_)
@@ -495,7 +495,7 @@ class BaseMLP(CallbackSupport, HasNetwork, BaseEstimator):  # type: ignore[misc]
         return rates
 
     def _patience(self, fit: Fit, begins: bool, score: float | None) -> Patience | None:
-        """When a run stops; a warm start has to beat ``score``, or its loss before."""
+        """When a run stops; a warm start has to beat ``score``, or its previous loss."""
         stops_early, resume = fit.stops_early, fit.resume
         if not (fit.kind.patient or stops_early):
             return None
@@ -504,7 +504,8 @@ class BaseMLP(CallbackSupport, HasNetwork, BaseEstimator):  # type: ignore[misc]
             value, waited = self.best_loss_, 0.0
             if resume is not None and resume.trainer is not None:
                 waited, best = resume.trainer.waited, resume.trainer.best
-                # What was watched; with alpha_scaling="none" best_loss_ has the penalty besides.
+                # The monitored value; with alpha_scaling="none", best_loss_ includes the penalty as
+                # well.
                 if best is not None and value is not None:
                     value = best[1]
             if stops_early:
@@ -520,14 +521,14 @@ class BaseMLP(CallbackSupport, HasNetwork, BaseEstimator):  # type: ignore[misc]
         )
 
     def _as_of(self, network: Network) -> Any:
-        """A twin of this estimator with another network."""
+        """A copy of this estimator with another network."""
         seen = object.__new__(type(self))
         seen.__dict__.update(self.__dict__)
         seen._show(network)
         return seen
 
     def _metric_for(self, held_out: HeldOut) -> Callable[[Network], Any]:
-        """From a network that is trained to what the trainer takes for its metric."""
+        """From the network being trained to the metric argument of the trainer."""
         Y, weight = held_out.Y, held_out.weight
         if self.scoring is None:
             if self._plain_metric(weight):
@@ -542,7 +543,7 @@ class BaseMLP(CallbackSupport, HasNetwork, BaseEstimator):  # type: ignore[misc]
         else:
             raise InputError(
                 f"scoring is {self.scoring!r} and each validation row lacks a target; expected "
-                "one at least that has all, or scoring=None: a scorer knows no missing targets"
+                "at least one complete row, or scoring=None: scorers do not support missing targets"
             )
         y = self._decoded(Y)
         scorer = check_scoring(self, scoring=self.scoring)
@@ -555,13 +556,13 @@ class BaseMLP(CallbackSupport, HasNetwork, BaseEstimator):  # type: ignore[misc]
         return metric
 
     def _decoded(self, Y: np.ndarray) -> np.ndarray:
-        """Targets as the user has them."""
+        """Targets in the user's form."""
         raise NotImplementedError
 
     def _score_before(
         self, network: Network, held_out: HeldOut, metric: Callable[[Network], Any]
     ) -> float:
-        """The validation score of the weights that a warm start begins with."""
+        """The validation score of the initial weights of a warm start."""
         Y_hat = predict_rows(network, held_out.X())
         function = metric(network)
         if callable(function):
@@ -571,7 +572,7 @@ class BaseMLP(CallbackSupport, HasNetwork, BaseEstimator):  # type: ignore[misc]
     def _callbacks(
         self, run: Run, number: int | None, X: Any, y: Any, kind: SolverKind
     ) -> list[Any]:
-        """What is told of each epoch; ``number`` is that of a restart, from 1."""
+        """The callbacks of each epoch; ``number`` is the restart's, from 1."""
         wanted: list[Any] = []
         if self.verbose:
             wanted.append(Printer(run.trainer.epoch, number))
@@ -588,7 +589,7 @@ class BaseMLP(CallbackSupport, HasNetwork, BaseEstimator):  # type: ignore[misc]
     # --------------------------------------------------------------------------- fitted attributes
 
     def _begin(self, network: Network) -> None:
-        """The attributes of a network that has its weights and nothing else."""
+        """Set the attributes of a network that has only its initial weights."""
         self._show(network)
         self.n_iter_ = 0
         self.t_ = 0
@@ -606,7 +607,7 @@ class BaseMLP(CallbackSupport, HasNetwork, BaseEstimator):  # type: ignore[misc]
         self._scaled_by: str | None = self.scaling
 
     def _collect(self, run: Run, fit: Fit) -> None:
-        """Attributes from a run, whole or cut short."""
+        """Set the attributes from a run, complete or interrupted."""
         history, kind, incremental = run.history, fit.kind, fit.incremental
         if run.network is not self._network:
             self._show(run.network)
@@ -642,7 +643,7 @@ class BaseMLP(CallbackSupport, HasNetwork, BaseEstimator):  # type: ignore[misc]
             self.learning_rate_ = rate
 
     def _keep(self, run: Run, kind: SolverKind, incremental: bool) -> None:
-        """What a later call goes on with."""
+        """Store the state with which a later call continues."""
         if not kind.mini_batches and not self.warm_start:
             self._resume = None
             return
@@ -658,7 +659,7 @@ class BaseMLP(CallbackSupport, HasNetwork, BaseEstimator):  # type: ignore[misc]
         if history is None or incremental:
             return
         reason = history.stop_reason
-        # Without anybody else's callbacks it was that of max_fun.
+        # Without other callbacks, the stop came from max_fun.
         stopped = reason == "callback" and not (self.callbacks or "_skl_callbacks" in vars(self))
         if self.verbose and reason == "early_stopping":
             what = "Training loss" if self.best_loss_ is not None else "Validation score"
@@ -684,7 +685,7 @@ class BaseMLP(CallbackSupport, HasNetwork, BaseEstimator):  # type: ignore[misc]
     # --------------------------------------------------------------------------------------- rest
 
     def _check_solver(self) -> bool:
-        kind = SOLVERS.get(self.solver)  # an unknown one is told by the parameters' check
+        kind = SOLVERS.get(self.solver)  # the parameter check reports an unknown one
         if kind is not None and not kind.mini_batches:
             raise AttributeError(
                 "partial_fit is only available for stochastic optimizers. "
@@ -699,7 +700,7 @@ class BaseMLP(CallbackSupport, HasNetwork, BaseEstimator):  # type: ignore[misc]
 
 
 def _known(score: Any) -> float:
-    """A validation score; NaN, which no epoch betters, would keep the weights from before all."""
+    """A validation score; NaN is refused, since no epoch could improve on it."""
     known = float(score)
     if math.isnan(known):
         raise InputError("the validation score is nan; expected a number")
@@ -707,7 +708,7 @@ def _known(score: Any) -> float:
 
 
 def _scaling_of_known(Y: np.ndarray, kind: str) -> Scaling:
-    """The scaling of targets, of those in each column that are not missing."""
+    """The scaling of targets, from those in each column that are not missing."""
     make = Scaling.standard if kind == "standard" else Scaling.minmax
     known = (column[~np.isnan(column), None] for column in Y.T)
     parts = [make(column) if len(column) else Scaling(np.zeros(1), np.ones(1)) for column in known]
@@ -718,5 +719,5 @@ def _scaling_of_known(Y: np.ndarray, kind: str) -> Scaling:
 
 
 def _names(activation: Any, activations: tuple[str, ...]) -> tuple[str, ...]:
-    """The hidden layers' activations for the draw of weights; at least one."""
+    """The hidden activations for drawing the weights; at least one."""
     return activations or ((activation,) if isinstance(activation, str) else ("relu",))

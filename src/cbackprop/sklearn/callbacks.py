@@ -1,7 +1,7 @@
-"""What is told of each epoch: printing, max_fun, scikit-learn's tasks; the user's own besides.
+"""The callbacks of each epoch: printing, max_fun, scikit-learn's tasks, and the user's own.
 
-Each is a callback as ``Trainer.fit`` takes them.  scikit-learn has had callbacks since 1.9; before,
-`set_callbacks` is missing and all else is the same.
+Each is a callback for ``Trainer.fit``.  scikit-learn has had callbacks since 1.9; with older
+versions only `set_callbacks` is missing.
 """
 
 import copy
@@ -20,7 +20,7 @@ except ImportError:
         """scikit-learn before 1.9 has no callbacks."""
 
     def with_callbacks(method: Callable[..., Any]) -> Callable[..., Any]:
-        """Nothing to manage."""
+        """Return the method unchanged."""
         return method
 
     CallbackSupport = _NoCallbacks
@@ -30,29 +30,29 @@ __all__ = ["CallbackSupport", "Evaluations", "Printer", "Tasks", "with_callbacks
 
 
 class Printer:
-    """Prints what scikit-learn's ``verbose`` prints; of several restarts, which it is besides."""
+    """Prints what scikit-learn's ``verbose`` prints, and the number of the restart if several."""
 
     def __init__(self, first_epoch: int, restart: int | None = None) -> None:
         self._first = first_epoch
         self._begin = "Iteration" if restart is None else f"Restart {restart}: iteration"
 
     def on_epoch_end(self, trainer: Any, record: dict[str, float]) -> None:
-        """One line, and one for the validation."""
+        """Print one line, and one for the validation."""
         loss = record["loss"] + record.get("penalty", 0.0)
         text = f"{self._begin} {record['epoch'] - self._first + 1:d}, loss = {loss:.8f}\n"
         if "validation_metric" in record:
             text += f"Validation score: {record['validation_metric']:f}\n"
-        print(text, end="")  # in one piece: other restarts print as well
+        print(text, end="")  # in one call: other restarts print too
 
 
 class Evaluations:
-    """Ends L-BFGS after so many evaluations of loss and gradient."""
+    """Ends L-BFGS after a number of evaluations of loss and gradient."""
 
     def __init__(self, most: int) -> None:
         self._left = most
 
     def on_epoch_end(self, trainer: Any, record: dict[str, float]) -> bool:
-        """Count those of the iteration."""
+        """Count the iteration's evaluations."""
         self._left -= trainer.evaluations
         return self._left <= 0
 
@@ -60,7 +60,7 @@ class Evaluations:
 class Tasks:
     """scikit-learn's callbacks: an epoch is a task of the fit.
 
-    A task begins when the one before has ended; `close` ends the last, in which nothing was done.
+    A task begins when the previous one ends; `close` ends the last, empty one.
     """
 
     def __init__(self, estimator: Any, network: Network, X: Any, y: Any) -> None:
@@ -70,7 +70,7 @@ class Tasks:
         self._begin()
 
     def _attributes(self) -> dict[str, Any]:
-        """What makes a copy of the estimator one that is fitted as of now."""
+        """The attributes with which a copy of the estimator is fitted as of now."""
         network = copy.deepcopy(self._network)
         return {
             "_network": network,
@@ -93,5 +93,5 @@ class Tasks:
         return bool(stop)
 
     def close(self) -> None:
-        """End the task of the epoch that never came."""
+        """End the task of the epoch that was not run."""
         self._task.call_on_fit_task_end(estimator=self._of_fit["estimator"])

@@ -29,15 +29,15 @@ __all__ = ["MLPClassifier"]
 class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
     """Multi-layer perceptron classifier: scikit-learn's, faster and without its defects.
 
-    It minimises the log loss; by default it gives the numbers of scikit-learn's ``MLPClassifier``.
-    docs/moving-from-scikit-learn.md tells the differences.
+    It minimises the log loss; by default it reproduces the numbers of scikit-learn's
+    ``MLPClassifier``.  docs/moving-from-scikit-learn.md lists the differences.
 
     Parameters
     ----------
     {common}
     class_weight : dict, "balanced" or None, default=None
         A weight for the rows of each class (for multilabel targets a list of dicts), multiplied by
-        `sample_weight`; "balanced" is inverse to the classes' frequencies.
+        `sample_weight`; "balanced" is inversely proportional to the classes' frequencies.
     output_activation : {{"logistic", "softmax"}} or None, default=None
         None is "softmax" for more than two classes and "logistic" otherwise.  "logistic" for more
         than two classes trains each class against all others; probabilities are then divided by
@@ -52,7 +52,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
 
     See Also
     --------
-    cbackprop.Trainer : What trains.
+    cbackprop.Trainer : The training loop.
 
     Examples
     --------
@@ -152,12 +152,12 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
         Parameters
         ----------
         X : {array-like, sparse matrix}, (n_samples, n_features)
-            Sparse rows become dense a batch at a time.
+            Sparse rows are made dense one batch at a time.
         y : array-like, (n_samples,) or (n_samples, n_classes)
-            Labels, or indicators of several.
+            Labels, or indicators for multilabel targets.
         sample_weight : array-like, (n_samples,), optional
         validation_data : tuple (X, y) or (X, y, sample_weight), optional
-            Looked at after each epoch; with `early_stopping` it takes the place of a part of X.
+            Evaluated after each epoch; with `early_stopping` it is used instead of a part of X.
 
         Returns
         -------
@@ -176,7 +176,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
         y : array-like, (n_samples,) or (n_samples, n_classes)
         sample_weight : array-like, (n_samples,), optional
         classes : array-like, (n_classes,), optional
-            All labels that will come; needed in the first call.
+            All labels that will occur; required in the first call.
 
         Returns
         -------
@@ -188,7 +188,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
                 try:
                     return self._fit(X, y, incremental=True, checked=checked)
                 except InputError:
-                    pass  # not finite, say: the full validation says so in scikit-learn's words
+                    pass  # for example not finite: the full validation raises scikit-learn's error
         if self.class_weight == "balanced":
             raise InputError(
                 "class_weight is 'balanced' in partial_fit; expected the weights themselves, e.g. "
@@ -205,7 +205,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
         return self._fit(X, y, sample_weight, incremental=True)
 
     def _checked_quickly(self, X: Any, y: Any) -> tuple[Any, np.ndarray] | None:
-        """X and targets, where both are plain arrays in which only a NaN could be wrong."""
+        """X and targets, if both are plain arrays in which only a NaN could be wrong; else None."""
         if "coefs_" not in self.__dict__ or self.warm_start or type(y) is not np.ndarray:
             return None
         network = self._current_network()
@@ -246,7 +246,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
             reset=first,
         )
         y = without_a_column(y)
-        # partial_fit has the classes from its first call.
+        # partial_fit knows the classes from its first call.
         if not hasattr(self, "classes_") or not (self.warm_start or incremental):
             self._label_binarizer = LabelBinarizer().fit(y)
             self.classes_ = self._label_binarizer.classes_
@@ -310,8 +310,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
         several = self._label_binarizer.y_type_ == "multiclass"
         if self.output_activation == "softmax" and not several:
             raise InputError(
-                "output_activation is 'softmax' and there is one output, or each label is a "
-                "yes or no of its own; expected 'logistic' or None"
+                "output_activation is 'softmax' and there is one output, or each label is an "
+                "independent yes or no; expected 'logistic' or None"
             )
         return self.output_activation or ("softmax" if several else "logistic")
 
@@ -334,7 +334,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
         if kind == "multiclass":
             return self.classes_[Y.argmax(axis=1)]  # type: ignore[no-any-return]
         if kind == "multilabel-indicator":
-            if self._label_binarizer.sparse_input_:  # then predictions are sparse as well
+            if self._label_binarizer.sparse_input_:  # then predictions are sparse too
                 return self._label_binarizer.inverse_transform(Y)  # type: ignore[no-any-return]
             return (Y > 0.5).astype(int)
         if len(self.classes_) == 1:
@@ -371,14 +371,14 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
             P: np.ndarray = sigmoid(np.hstack([-O, O]))
         else:
             P = self._outputs(X, network=network)
-        # What underflows is the smallest number instead: the logarithm stays finite.
+        # Underflow gives the smallest positive number, so that the logarithm is finite.
         np.maximum(P, np.finfo(P.dtype).tiny, out=P)
         if self._one_against_all():
             P /= P.sum(axis=1, keepdims=True)
         return P
 
     def predict_log_proba(self, X: Any) -> np.ndarray:
-        """The logarithms of the probabilities, from the output layer's own values: finite.
+        """The logarithms of the probabilities, computed from the logits and always finite.
 
         Parameters
         ----------
@@ -400,7 +400,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]
         return log_P
 
     def _raw_outputs(self, X: Any, network: Network) -> np.ndarray:
-        """What the output layer has before its activation."""
+        """The output layer's values before its activation."""
         raw = Network.__new__(Network)
         raw._build(network.sizes, (*network.activations[:-1], "identity"), True, network.dtype)
         raw.parameters[:] = network.parameters

@@ -1,10 +1,10 @@
-"""What is drawn from ``random_state``, in scikit-learn's order and from its streams.
+"""Random numbers from ``random_state``, in scikit-learn's order and from its streams.
 
     fit           the weights (first fit), the validation rows (early stopping), an order an epoch
-    partial_fit   the weights (first call), an order a call; the stream goes on from call to call
+    partial_fit   the weights (first call), an order a call; the stream continues from call to call
 
-The legacy ``RandomState`` is meant: its streams are frozen (NEP 19), which is why the numbers can
-agree.  This file draws, and decides nothing else.
+The legacy ``RandomState`` is used: its streams are frozen (NEP 19), so the numbers can agree with
+scikit-learn's.  This file draws numbers and decides nothing else.
 """
 
 from collections.abc import Sequence
@@ -37,7 +37,7 @@ def stream(random_state: Any) -> np.random.RandomState:
 
 
 def another(random: np.random.RandomState, number: int) -> np.random.RandomState:
-    """Stream ``number`` of those that belong to ``random``, which is not advanced."""
+    """A new stream derived from ``random``, which is not advanced, and ``number``."""
     words = random.get_state()[1][:8]  # type: ignore[index]
     return np.random.RandomState(np.array([*words, number], np.uint32))
 
@@ -47,9 +47,9 @@ def draw_parameters(
 ) -> None:
     """Fill a network as scikit-learn does, layer by layer: W, then b, in +-sqrt(f / (in + out)).
 
-    f is 2 for "logistic" and 6 for its other activations; the output layer has the last hidden
-    layer's (Glorot and Bengio, AISTATS 2010, with biases drawn as well).  For an activation that
-    scikit-learn does not have, the bound is the one of ``Network``'s initialization "auto".
+    f is 2 for "logistic" and 6 for its other activations; the output layer uses that of the last
+    hidden layer (Glorot and Bengio, AISTATS 2010, with biases drawn too).  For an activation that
+    scikit-learn does not have, the bound is that of ``Network``'s initialization "auto".
     """
     for k, (W, b) in enumerate(zip(network.weights, network.biases, strict=True)):
         name = canonical("activation", activations[min(k, len(activations) - 1)], hidden=True)
@@ -63,7 +63,7 @@ def draw_parameters(
 
 
 def draw_spread(network: Network, random: np.random.RandomState) -> None:
-    """Fill a network as Nguyen and Widrow do, by one number of the stream."""
+    """Fill a network by Nguyen and Widrow's method, seeded with one number of the stream."""
     network.initialize(init="nguyen_widrow", seed=int(random.randint(2**31)))
 
 
@@ -83,18 +83,18 @@ def draw_validation_rows(
 
 
 class Orders:
-    """The order of each epoch's rows: last epoch's, shuffled again.
+    """The order of each epoch's rows: the previous order, shuffled again.
 
     Parameters
     ----------
     random : RandomState
     n_rows : int
     places : ndarray, optional
-        Where row i of those that are trained on stands among them in ascending order.
+        The position of training row i among the training rows in ascending order.
     shuffle : bool
-        False: every epoch has the rows as they are.
+        False: every epoch visits the rows in their own order.
     order : ndarray, optional
-        That of the epoch before.
+        The previous epoch's order.
     """
 
     def __init__(
@@ -107,8 +107,8 @@ class Orders:
         order: np.ndarray | None = None,
     ) -> None:
         self._random, self._places, self._shuffle = random, places, shuffle
-        # Fisher and Yates's exchanges do not look at what they exchange: shuffling the order
-        # itself is taking it by a shuffled range, which is how scikit-learn's ``shuffle`` goes on.
+        # Fisher-Yates exchanges do not depend on the values: shuffling the order itself equals
+        # indexing it with a shuffled range, as scikit-learn's ``shuffle`` does.
         fresh = order is None or len(order) != n_rows
         self.order = np.arange(n_rows, dtype=np.int64) if fresh else order
         self.drawn = 0
@@ -121,6 +121,6 @@ class Orders:
         return self.order if self._places is None else self._places[self.order]  # type: ignore[return-value]
 
     def catch_up(self, epochs: int) -> None:
-        """Leave the stream where scikit-learn would, which shuffles before a full batch as well."""
+        """Advance the stream as scikit-learn does, which shuffles even for full batches."""
         while self._shuffle and self.drawn < epochs:
             self(0)

@@ -21,13 +21,13 @@ class HasNetwork:
     _network: Network
 
     def _show(self, network: Network) -> None:
-        """The network's arrays as attributes; views, so that writing into them counts."""
+        """Set the network's arrays as attributes; views, so that writing into them takes effect."""
         self._network = network
         self.coefs_ = list(network.weights)
         self.intercepts_ = list(network.biases)
 
     def _current_network(self) -> Network:
-        """The network, with the weights that `coefs_` and `intercepts_` hold."""
+        """The network, updated with the weights in `coefs_` and `intercepts_`."""
         network: Network | None = self.__dict__.get("_network")
         if network is None:
             check_is_fitted(self)
@@ -42,7 +42,7 @@ class HasNetwork:
         return network
 
     def _take_arrays(self, network: Network) -> None:
-        """Somebody has put other arrays into `coefs_` or `intercepts_`: they count."""
+        """Copy arrays that the user has put into `coefs_` or `intercepts_` to the network."""
         for name, shown, own in (
             ("coefs_", self.coefs_, network.weights),
             ("intercepts_", self.intercepts_, network.biases),
@@ -62,7 +62,7 @@ class HasNetwork:
         self._show(network)
 
     def _plain(self, X: Any, network: Network) -> bool:
-        """Whether X is such that scikit-learn's checks could find nothing but a NaN in it."""
+        """Whether scikit-learn's checks could find nothing wrong in X but a NaN."""
         return (
             type(X) is np.ndarray
             and X.ndim == 2
@@ -74,14 +74,14 @@ class HasNetwork:
         )
 
     def _outputs(self, X: Any, *, network: Network | None = None, return_std: bool = False) -> Any:
-        """The network's outputs for rows that have yet to be checked; their deviations besides."""
+        """The network's outputs for unchecked rows, and on request their standard deviations."""
         if network is None:
             network = self._current_network()
         if not return_std and self._plain(X, network):
             try:
                 return network.predict(X)
             except InputError:
-                pass  # not finite: the full validation says so in scikit-learn's words
+                pass  # not finite: the full validation raises scikit-learn's error
         X = validate_data(
             self,
             X,
@@ -94,11 +94,11 @@ class HasNetwork:
     def __getstate__(self) -> dict[str, Any]:
         state: dict[str, Any] = {**super().__getstate__()}  # type: ignore[dict-item]
         if state.get("_network") is not None:
-            # The weights once: coefs_ and intercepts_ are views of the network's.
+            # Store the weights once: coefs_ and intercepts_ are views of the network's.
             self._current_network()
             del state["coefs_"], state["intercepts_"]
             if not state.get("_resumable"):
-                # The solver's memory, twice the weights, serves a partial_fit that goes on at once.
+                # The solver's memory, twice the weights, is only useful for continuing partial_fit.
                 state["_resume"] = None
         return state
 

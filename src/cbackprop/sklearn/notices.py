@@ -1,7 +1,7 @@
-"""What users are told: warnings as scikit-learn's MLP gives them, and messages in its words.
+"""Warnings as scikit-learn's MLP gives them, and messages in its terms.
 
-Warnings count as scikit-learn's, because users silence those by ``module="sklearn"``, as its own
-examples do; and they point at the line that called into either package, wherever that was.
+Warnings are attributed to scikit-learn, because users silence those with ``module="sklearn"``, as
+its own examples do; and they point at the line that called into either package.
 """
 
 import sys
@@ -16,7 +16,7 @@ __all__ = ["by_parameters", "warn", "without_a_column"]
 _MODULE = "sklearn.neural_network._multilayer_perceptron"
 _WITHIN = ("cbackprop", "sklearn")
 
-# What a trainer says, and what it is called among the estimators' parameters.
+# From a trainer's wording to the names of the estimators' parameters.
 _NAMES = {
     "BayesianRegularization(keep_posterior=True)": "solver='br'",
     "BayesianRegularization": "solver='br'",
@@ -57,7 +57,7 @@ def warn(message: str, category: type[Warning]) -> None:
 
 
 def without_a_column(y: np.ndarray) -> Any:
-    """Targets of one column as a vector, with a warning; others as they are."""
+    """Targets of one column as a vector, with a warning; other targets unchanged."""
     if y.ndim != 2 or y.shape[1] != 1:
         return y
     warn(

@@ -30,8 +30,8 @@ _LOSSES = {name for name, spec in LOSSES.items() if not spec.class_distribution}
 class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
     """Multi-layer perceptron regressor: scikit-learn's, faster and without its defects.
 
-    By default it gives the numbers of scikit-learn's ``MLPRegressor``, but for the loss that is
-    reported for several outputs.  docs/moving-from-scikit-learn.md tells the differences.
+    By default it reproduces the numbers of scikit-learn's ``MLPRegressor``, except for the loss
+    reported for several outputs.  docs/moving-from-scikit-learn.md lists the differences.
 
     Parameters
     ----------
@@ -42,9 +42,10 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
         outputs) returns the mean loss and its derivative with respect to the second.
     {common}
     output_activation : str or None, default=None
-        One of `activation`'s, or "exp".  None is "identity", or "exp" with the losses that need it.
+        One of the names for `activation`, or "exp".  None is "identity", or "exp" with the losses
+        that need it.
     missing : {{"error", "ignore"}}, default="error"
-        "ignore": a NaN in y is a missing target and adds nothing.
+        "ignore": a NaN in y is a missing target and contributes 0.
     {beyond}
 
     Attributes
@@ -53,7 +54,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
 
     See Also
     --------
-    cbackprop.Trainer : What trains.
+    cbackprop.Trainer : The training loop.
 
     Examples
     --------
@@ -158,11 +159,11 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
         Parameters
         ----------
         X : {array-like, sparse matrix}, (n_samples, n_features)
-            Sparse rows become dense a batch at a time.
+            Sparse rows are made dense one batch at a time.
         y : array-like, (n_samples,) or (n_samples, n_outputs)
         sample_weight : array-like, (n_samples,), optional
         validation_data : tuple (X, y) or (X, y, sample_weight), optional
-            Looked at after each epoch; with `early_stopping` it takes the place of a part of X.
+            Evaluated after each epoch; with `early_stopping` it is used instead of a part of X.
 
         Returns
         -------
@@ -194,7 +195,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
                 try:
                     return self._fit(X, y, incremental=True, checked=checked)
                 except InputError:
-                    pass  # not finite, say: the full validation says so in scikit-learn's words
+                    pass  # for example not finite: the full validation raises scikit-learn's error
         return self._fit(X, y, sample_weight, incremental=True)
 
     def _checked(self, X: Any, y: Any, *, reset: bool) -> tuple[Any, np.ndarray]:
@@ -227,7 +228,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
         self, X: Any, y: Any, *, first: bool, incremental: bool
     ) -> tuple[Any, np.ndarray]:
         X, Y = self._checked(X, y, reset=first)
-        if not incremental:  # a part may well have none
+        if not incremental:  # a part of the rows may have no targets
             self._some_known(Y)
         return X, Y
 
@@ -272,7 +273,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
     # ---------------------------------------------------------------------------------- prediction
 
     def predict(self, X: Any, return_std: bool = False) -> Any:
-        """The numbers for rows.
+        """Predict the targets of rows.
 
         Parameters
         ----------
@@ -296,7 +297,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
                 )
             raise InputError(
                 f"return_std is True and the solver is {self.solver!r}, which does not estimate "
-                f"how sure it is; expected one that does ({able})"
+                f"uncertainty; expected one that does ({able})"
             )
         try:
             Y, deviation = self._outputs(X, network=network, return_std=True)
@@ -305,7 +306,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
         return self._decoded(Y), self._decoded(deviation)
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
-        """R2, the mean over the outputs; with ``missing="ignore"`` of the targets that are known.
+        """The mean of R2 over the outputs; with ``missing="ignore"``, over the known targets.
 
         Parameters
         ----------
@@ -334,7 +335,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]
 
 
 def _perhaps_missing(y: Any) -> Any:
-    """Targets of which some may be NaN."""
+    """Targets, some of which may be NaN."""
     return check_array(
         y, accept_sparse="csr", ensure_2d=False, ensure_all_finite="allow-nan", input_name="y"
     )

@@ -1,4 +1,4 @@
-"""Checked rows as the core reads them, dense or sparse: to train on, to pick from, to predict.
+"""Checked rows as the core reads them, dense or sparse: for training, selection and prediction.
 
 A sparse X is never made dense as a whole: the core scatters its rows into a block's buffer, and
 predictions are made a block at a time.
@@ -16,17 +16,17 @@ from ..network.network import Network
 
 __all__ = ["as_rows", "is_sparse", "predict_rows", "some_rows"]
 
-# Rows of a sparse X that are made dense at once to predict.
+# Rows of a sparse X that are made dense at a time for prediction.
 _BLOCK = 1024
 
 
 def is_sparse(X: Any) -> bool:
-    """Whether X is sparse, as SciPy has it."""
+    """Whether X is a SciPy sparse matrix or array."""
     return bool(scipy.sparse.issparse(X))
 
 
 def as_rows(X: Any) -> Any:
-    """A checked X as the core reads it; sparse rows become dense in the buffer of a block."""
+    """A checked X as the core reads it; sparse rows are made dense in a block's buffer."""
     if not is_sparse(X):
         return X if X.strides[1] == X.itemsize else np.ascontiguousarray(X)
     X = X.tocsr()
@@ -46,7 +46,7 @@ def some_rows(X: Any, rows: np.ndarray | None) -> Any:
 
 
 def predict_rows(network: Network, X: Any, *, return_std: bool = False) -> Any:
-    """The outputs for checked rows; sparse ones become dense a block at a time."""
+    """The outputs for checked rows; sparse rows are made dense one block at a time."""
     predict: Callable[[Any], Any] = network.predict
     if return_std:
         predict = functools.partial(network.predict, return_std=True)

@@ -1,7 +1,7 @@
-"""Trainings of one `fit`: the rows they have, one from each draw of weights, the best of them.
+"""The trainings of one `fit`: their rows, one run for each draw of weights, and the best run.
 
-Nothing here knows an estimator: it makes the runs, tells how to train one, and takes its attributes
-from the best.
+Nothing here knows an estimator: the estimator makes the runs, passes a function that trains one,
+and takes its attributes from the best.
 """
 
 import math
@@ -38,16 +38,16 @@ class Data:
 
 
 class HeldOut:
-    """Rows that a fit is validated on: some of its own, or others that were given for it.
+    """The validation rows of a fit: some of its own, or separate data.
 
     Parameters
     ----------
     data : Data
-        The fit's own or the others.
+        The fit's own data or the separate data.
     rows : ndarray, optional
-        Numbers of those of the fit's own.
+        The row numbers, if they are among the fit's own.
     places : ndarray, optional
-        Where each of the remaining rows stands in the order drawn.
+        The position of each remaining row in the drawn order.
     """
 
     def __init__(
@@ -60,19 +60,19 @@ class HeldOut:
             self.weight = None if data.weight is None else data.weight[rows]
 
     def X(self, kept: np.ndarray | None = None) -> Any:  # noqa: N802  (the mathematics' name)
-        """The inputs, of the rows that are kept."""
+        """The inputs of the rows, or of those that are kept."""
         X = some_rows(self._X, self.rows)
         return X if kept is None else X[kept]
 
     def as_given(self) -> Any:
-        """What a trainer takes for it."""
+        """The corresponding argument of a trainer."""
         if self.rows is not None:
             return self.rows
         return (self._X, self.Y) if self.weight is None else (self._X, self.Y, self.weight)
 
 
 class Resume:
-    """What `partial_fit` goes on with: the stream, the last order, the solver's memory."""
+    """What `partial_fit` continues with: the stream, the last order, the solver's state."""
 
     def __init__(self, random: np.random.RandomState | None, trainer: PeerTrainer) -> None:
         self.random = random  # None: NumPy's global stream
@@ -82,32 +82,32 @@ class Resume:
         self.settings: Any = None
 
     def __getstate__(self) -> dict[str, Any]:
-        # The trainer is made anew from the estimator's parameters.
+        # The trainer is rebuilt from the estimator's parameters.
         return {**self.__dict__, "trainer": None, "settings": None}
 
 
 class Fit:
-    """One call of `fit` or `partial_fit`: what its trainings share.
+    """One call of `fit` or `partial_fit`: the data and settings that its trainings share.
 
     Parameters
     ----------
     kind : SolverKind
     data : Data
     first : bool
-        The weights are drawn anew.
+        Whether the weights are newly drawn.
     incremental : bool
-        It is `partial_fit`, of one epoch.
+        Whether it is `partial_fit`, with one epoch.
     resume : Resume, optional
-        What the call before has left.
+        The state left by the previous call.
 
     Attributes
     ----------
     n_rows : int
-        How many rows are trained on.
+        The number of training rows.
     held_out : HeldOut or None
-        What is validated on.
+        The validation rows.
     stops_early : bool
-        Whether the validation score, and not the loss, says which weights are the best.
+        Whether the validation score instead of the loss decides which weights are best.
     """
 
     def __init__(
@@ -132,19 +132,19 @@ class Fit:
 
     @property
     def goes_on(self) -> bool:
-        """Whether with what the solver remembers."""
+        """Whether the fit continues with the solver's state."""
         return self.resume is not None and (
             self.incremental or (not self.first and self.kind.goes_on)
         )
 
     @property
     def stream(self) -> np.random.RandomState | None:
-        """The random numbers that are drawn on from the call before."""
+        """The random stream to continue from the previous call."""
         return self.resume.random if self.incremental and self.resume is not None else None
 
     @property
     def weight_mean(self) -> float:
-        """Of the weights of these rows."""
+        """The mean weight of the training rows."""
         weight = self.data.weight
         if weight is None:
             return 1.0
@@ -160,7 +160,7 @@ class Run:
     Attributes
     ----------
     history : History or None
-        Of this training, whole or cut short; None before.
+        The history of this training, complete or interrupted; None before.
     diverged : DivergenceError or None
     """
 
@@ -174,7 +174,7 @@ class Run:
         self.diverged: DivergenceError | None = None
 
     def train(self, X: Any, Y: np.ndarray, **settings: Any) -> None:
-        """Fit; `history` is of this call even where it fails."""
+        """Fit; `history` is set even if the fit fails."""
         before = self.trainer.history.n_epochs
         try:
             self.history = self.trainer.fit(X, Y, **settings)
@@ -192,7 +192,7 @@ class Run:
                 self.orders.catch_up(self.history.n_epochs)
 
     def rank(self, stops_early: bool) -> float:
-        """The smaller, the better."""
+        """The value by which runs are compared; smaller is better."""
         if self.diverged is not None or self.history is None or not self.history.n_epochs:
             return math.inf
         best = self.trainer.best
@@ -247,7 +247,7 @@ def _train_in_threads(runs: list[Run], n_threads: int, train: Callable[[Run], No
 
 
 def losses_of(history: History) -> list[float]:
-    """Each epoch's loss with its penalty."""
+    """Each epoch's loss, including its penalty."""
     losses = history._columns["loss"]
     if "penalty" in history:
         return (history["loss"] + history["penalty"]).tolist()  # type: ignore[no-any-return]

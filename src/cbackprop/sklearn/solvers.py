@@ -1,7 +1,7 @@
-"""From a solver's name to its settings: one table, a line for each solver.
+"""From a solver's name to its settings: one table with a line for each solver.
 
-A new solver is its import and its line.  What the estimators do differently for one solver and
-another, they read here.
+A new solver needs an import and a line.  All differences between solvers that the estimators must
+know are in this table.
 """
 
 import math
@@ -30,30 +30,31 @@ _MOST_MOMENTUM = math.nextafter(1.0, 0.0)
 
 @dataclass(frozen=True)
 class SolverKind:
-    """What an estimator knows of a solver.
+    """What an estimator needs to know about a solver.
 
     Parameters
     ----------
     make : callable
-        From an estimator's parameters to the solver's settings.
+        Makes the solver from an estimator's parameters.
     mini_batches : bool
-        Steps take batches, and `partial_fit` makes sense.
+        Whether steps take batches, so that `partial_fit` is available.
     patient : bool
-        The fit ends by `tol` and `n_iter_no_change`; others converge by their own rules.
+        Whether the fit ends by `tol` and `n_iter_no_change`; others converge by their own rules.
     goes_on : bool
-        A warm start goes on with what the solver remembers; scikit-learn's begin afresh.
+        Whether a warm start continues with the solver's state; scikit-learn's solvers start afresh.
     validates : bool
-        `early_stopping` sets rows aside.
+        Whether `early_stopping` sets rows aside.
     penalised : bool
-        `alpha` is a penalty's; else the solver finds that itself, or `make` has taken `alpha`.
+        Whether `alpha` is the strength of a penalty; else the solver estimates it, or `make` uses
+        `alpha`.
     spread : bool
-        The weights are drawn as Nguyen and Widrow do, not as scikit-learn does.
+        Whether weights are drawn by Nguyen and Widrow's method instead of scikit-learn's.
     deviations : bool
-        ``Network.predict(X, return_std=True)`` knows the outputs' standard deviations after it.
+        Whether ``Network.predict(X, return_std=True)`` works after it.
     losses : tuple of str, optional
-        The losses that it takes, where these are not all.
+        The losses that it supports; None is all.
     reason : str
-        Why no others.
+        Why it supports no others.
     """
 
     make: Callable[[Any], Solver]
@@ -77,7 +78,7 @@ def _sgd(estimator: Any) -> Solver:
 
 
 def _moments(estimator: Any) -> dict[str, Any]:
-    """What Adam and its kin take of the estimator."""
+    """The settings of Adam and its variants, from the estimator."""
     return {
         "learning_rate": float(estimator.learning_rate_init),
         "beta_1": float(estimator.beta_1),
@@ -98,7 +99,7 @@ def _nadam(estimator: Any) -> Solver:
     return NAdam(**_moments(estimator))
 
 
-# What the solvers of scikit-learn's kind have in common.
+# What scikit-learn's solvers have in common.
 _IN_BATCHES: dict[str, Any] = {
     "mini_batches": True,
     "patient": True,

@@ -1,6 +1,6 @@
-"""A trainer that trains as scikit-learn's MLP does: its orders, rates, stopping and penalty.
+"""A trainer with the row orders, rates, stopping and penalty of scikit-learn's MLP.
 
-The differences are handed to the core as settings; the loop over epochs stays the compiled one.
+The differences are passed to the core as settings; the loop over epochs is the same.
 """
 
 from collections.abc import Iterable
@@ -36,19 +36,19 @@ _LEAST_RATE = 1e-6
 class Patience:
     """When scikit-learn's MLP stops: a Monitor for the trainer.
 
-    An epoch counts unless it betters the best value before by `tol`; the fit ends after more than
-    `n_iter_no_change` such epochs in a row, or divides its learning rate then.
+    An epoch counts unless it improves the best value by `tol`; after more than `n_iter_no_change`
+    such epochs in a row the fit ends or divides its learning rate.
 
     Parameters
     ----------
     monitor : str
         The column of the history: "loss", "validation_metric" or "validation_loss".
     tol, n_iter_no_change : float
-        Infinite, the second never ends a fit.
+        If `n_iter_no_change` is infinite, it never ends a fit.
     adaptive : bool
         Divide the learning rate by 5 instead, until it is at most 1e-6.
     known : tuple (value, waited), optional
-        The best value of an earlier fit, and the epochs since.
+        The best value of an earlier fit, and the number of epochs since.
     """
 
     plateau = None
@@ -68,7 +68,7 @@ class Patience:
         self.settings = StoppingSettings(
             monitored=NUMBERS[monitor],
             maximise=monitor == "validation_metric",
-            # It is told after the epoch that makes the count exceed.
+            # The core reports it after the epoch with which the count exceeds the limit.
             patience=n_iter_no_change + 1,
             min_delta=tol,
             keep_best=self.keeps_best,
@@ -78,7 +78,7 @@ class Patience:
         )
 
     def adopt(self, state: Any, parameters: np.ndarray, same_plateau: bool) -> None:
-        """Give the trainer's state the memory that this watching needs."""
+        """Give the trainer's state the memory that this monitor needs."""
         if state.stopping is None:
             state.stopping = nothing_remembered()
         if state.stopping[-1] != self._key:
@@ -91,26 +91,26 @@ class Patience:
 
 
 class PeerTrainer(Trainer):
-    """A Trainer whose data are checked already and whose ways are scikit-learn's.
+    """A Trainer whose data are already checked and whose rules are scikit-learn's.
 
     Parameters
     ----------
     network, solver, loss, batch_size
-        As a Trainer's.
+        As in Trainer.
     l2 : float
         The penalty's strength.
     l2_shared : bool
-        Whether it is divided by each batch's rows (scikit-learn's meaning).
+        Whether it is divided by each batch's rows (scikit-learn's convention).
     weight_mean : float
-        Of the rows' weights, which scikit-learn takes for numbers of rows.
+        The mean row weight; scikit-learn treats weights as numbers of rows.
 
     Attributes
     ----------
     conventions : Conventions
-        Its ways.  Before a fit an estimator sets ``order`` (rows in their own order where it is
-        None), ``rates`` (None: the solver's own) and ``monitor`` (None, or a `Patience`).
+        Its rules.  Before a fit an estimator sets ``order`` (None: rows in their own order),
+        ``rates`` (None: the solver's own) and ``monitor`` (None, or a `Patience`).
     settings : object
-        What the estimator made the trainer from.
+        The settings from which the estimator made the trainer.
     """
 
     def __init__(
@@ -143,22 +143,22 @@ class PeerTrainer(Trainer):
 
     @property
     def waited(self) -> float:
-        """For how many epochs patience has been waiting."""
+        """The number of epochs that patience has waited."""
         return 0.0 if self._state.stopping is None else waited(self._state.stopping)
 
     @property
     def evaluations(self) -> int:
-        """Of loss and gradient, in the last iteration of L-BFGS."""
+        """Evaluations of loss and gradient in the last iteration of L-BFGS."""
         numbers = self._state.numbers
         return 0 if numbers is None else evaluations_of(numbers)
 
     @property
     def divided_by(self) -> float:
-        """What "adaptive" has divided the learning rate by so far."""
+        """The factor by which "adaptive" has divided the learning rate so far."""
         return 1.0 if self._state.stopping is None else plateau_scale(self._state.stopping)
 
     def warn_once(self, Y: np.ndarray, others: Iterable["PeerTrainer"]) -> None:
-        """Tell of targets out of reach now, in this thread, and of those of twins never."""
+        """Warn now about targets outside the output range; let the other trainers never warn."""
         self._warn_about_range(Y)
         for trainer in others:
             trainer._warned = True
@@ -167,9 +167,9 @@ class PeerTrainer(Trainer):
 def _checked_already(
     loss: Any, X_name: str, X: Any, Y_name: str, Y: np.ndarray
 ) -> tuple[Any, np.ndarray]:
-    """The estimators have checked everything but the domain of the targets."""
+    """Check only the domain of the targets; the estimators have checked the rest."""
     spec = losses.spec_of(loss)
-    if spec is not None and not spec.class_distribution:  # indicators of classes are right
+    if spec is not None and not spec.class_distribution:  # class indicators are always valid
         losses.check_targets(loss, spec.outputs[0], Y_name.replace("Y", "y"), Y)
     return X, Y
 
