@@ -1,7 +1,7 @@
 from cbackprop.core.linalg.types cimport real
 
 cpdef enum:
-    N_REMEMBERED = 16           # numbers that a trainer's state keeps; checkpoints have as many
+    N_REMEMBERED = 16           # numbers in a trainer's state and in checkpoints
 
 ctypedef enum Reason:           # why a fit ended
     NOT_YET
@@ -24,9 +24,9 @@ ctypedef struct Stopping:
     double min_delta
     Py_ssize_t start_epoch
     bint keep_best
-    bint from_best              # patience counts from the best value, not from the last better one
-    double divisor              # of the learning rate when patience ends; 0: the fit stops,
-    double least_rate           # as it does at a rate of at most this
+    bint from_best              # patience counts from the best value, not the last improvement
+    double divisor              # of the learning rate when patience ends; 0: the fit stops
+    double least_rate           # the fit also stops at a rate of at most this
     double target_loss          # negative infinity: none
     # the plateau that lowers the learning rate; patience negative: none
     double plateau_factor

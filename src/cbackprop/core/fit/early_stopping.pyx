@@ -1,10 +1,11 @@
-"""When to stop, which parameters were best, when to lower the learning rate: an epoch's judgement.
+"""The decisions after an epoch: whether to stop, whether it is the best, whether to lower the rate.
 
-The numbers belong to the trainer's state, so that a resumed training judges as an uninterrupted one
-does.  The best value is the best that was seen; patience counts the epochs that did not better by
-``min_delta`` the last value that did.  With ``from_best`` it counts those that did not better the
-best by as much, as scikit-learn does: a slow descent then ends the fit.  With ``divisor`` the end
-of patience divides the learning rate instead, until that is at most ``least_rate``.
+The numbers belong to the trainer's state, so that a resumed training decides like an uninterrupted
+one.  The best value is the best seen so far; patience counts the epochs without an improvement by
+``min_delta`` over the last improved value.  With ``from_best`` it counts those without such an
+improvement over the best value, as scikit-learn does: a slow descent then ends the fit.  With
+``divisor``, exhausted patience divides the learning rate instead, until it is at most
+``least_rate``.
 """
 
 from libc.math cimport INFINITY
@@ -15,22 +16,22 @@ import numpy as np
 cdef enum:                      # the numbers
     HAS_BEST
     BEST                        # the best value,
-    BEST_EPOCH                  # and when it was
+    BEST_EPOCH                  # and its epoch
     REFERENCE                   # the last value that was better by min_delta
     WAITED                      # epochs since
     PLATEAU_STARTED
     PLATEAU_REFERENCE
     PLATEAU_WAITED
-    PLATEAU_SCALE               # of the learning rate, so far
+    PLATEAU_SCALE               # the factor of the learning rate so far
 
 
 cdef class StoppingSettings:
-    """Settings of early stopping, of the target loss and of a rate that falls on a plateau.
+    """Settings of early stopping, of the target loss and of rate reduction on a plateau.
 
     Parameters
     ----------
     monitored : int
-        Which column of the record; -1: none.
+        The index of the monitored column of the record; -1: none.
     """
 
     def __cinit__(self, *, int monitored=-1, bint maximise=False, patience=None,
@@ -53,41 +54,41 @@ cdef class StoppingSettings:
 
 
 def nothing_remembered():
-    """The numbers of a state that has watched nothing yet."""
+    """The numbers of a state in which nothing has been monitored yet."""
     numbers = np.zeros(N_REMEMBERED)
     fresh_plateau(numbers)
     return numbers
 
 
 def fresh_best(numbers, double key):
-    """No value has been seen yet; ``key`` tells one kind of watching from another."""
+    """Reset: no value has been seen yet; ``key`` identifies what is monitored."""
     numbers[HAS_BEST:PLATEAU_STARTED] = 0.0
     numbers[N_REMEMBERED - 1] = key
 
 
 def known_best(numbers, double value, Py_ssize_t epoch, double waited):
-    """A best value is known already, and so many epochs have not bettered it (``from_best``)."""
+    """Set a known best value, which ``waited`` epochs have not improved (``from_best``)."""
     numbers[HAS_BEST:PLATEAU_STARTED] = 1.0, value, epoch, value, waited
 
 
 def wait_anew(numbers):
-    """Patience begins from the start; the best value stays."""
+    """Restart patience; the best value is kept."""
     numbers[WAITED] = 0.0
 
 
 def fresh_plateau(numbers):
-    """The learning rate is as its schedule has it."""
+    """Reset the learning rate to its schedule."""
     numbers[PLATEAU_STARTED:PLATEAU_SCALE] = 0.0
     numbers[PLATEAU_SCALE] = 1.0
 
 
 def plateau_scale(numbers):
-    """What the plateaus so far have made of the learning rate: a factor, or with a divisor that."""
+    """The learning rate's factor from the plateaus so far; with a divisor, the total divisor."""
     return float(numbers[PLATEAU_SCALE])
 
 
 def waited(numbers):
-    """For how many epochs patience has been waiting."""
+    """The number of epochs that patience has waited."""
     return float(numbers[WAITED])
 
 
@@ -108,7 +109,7 @@ cdef double plateau_rate(const Stopping* stopping, double rate) noexcept nogil:
 
 
 cdef void look_for_plateau(const Stopping* stopping, double loss) noexcept nogil:
-    """After ``plateau_patience`` epochs whose loss did not fall by ``plateau_delta``: lower."""
+    """Lower the rate after ``plateau_patience`` epochs without a fall by ``plateau_delta``."""
     cdef double* numbers = stopping.numbers
     if not numbers[PLATEAU_STARTED] or loss < numbers[PLATEAU_REFERENCE] - stopping.plateau_delta:
         numbers[PLATEAU_STARTED], numbers[PLATEAU_REFERENCE] = 1, loss
@@ -123,7 +124,7 @@ cdef void look_for_plateau(const Stopping* stopping, double loss) noexcept nogil
 cdef Reason judge(const Stopping* stopping, Py_ssize_t epoch, double loss, double monitored,
                   double rate, Py_ssize_t n_parameters, const real* parameters,
                   real* best) noexcept nogil:
-    """The end of epoch number ``epoch``: whether and why to stop.
+    """Decide at the end of epoch number ``epoch`` whether and why to stop.
 
     monitored : the monitored column's value
     rate : the learning rate of the epoch

@@ -1,8 +1,8 @@
-"""A slice of a training: steps and epochs, until its time, the epochs or the records end.
+"""A slice of a training: steps and epochs, until its time, the epochs or the records are used up.
 
-An epoch is what the user sees as one: an order of the rows, steps, validation, a line of the
-record, the stopping rules.  All state is in the ``FitLoop`` (loop.pxd).  Nothing is allocated here,
-and the GIL is not held: where Python is to be called, the slice ends.
+An epoch consists of an order of the rows, steps, validation, an entry in the record, and the
+stopping rules.  All state is in the ``FitLoop`` (loop.pxd).  Nothing is allocated here, and the GIL
+is not held: when Python must be called, the slice ends.
 """
 
 from libc.math cimport INFINITY, NAN, isfinite, sqrt
@@ -69,7 +69,7 @@ from cbackprop.core.fit.early_stopping cimport (
 
 
 cdef double look(FitLoop* c) noexcept nogil:
-    """The time.  The epochs that ended since the last look share what has passed."""
+    """Read the clock; divide the time since the last reading among the epochs that ended since."""
     cdef double now = team.clock()
     cdef double each
     cdef double* took = c.columns[TOOK]
@@ -86,12 +86,12 @@ cdef double look(FitLoop* c) noexcept nogil:
 
 
 cdef double rate_of(const FitLoop* c) noexcept nogil:
-    """The learning rate of the epoch under way."""
+    """The learning rate of the current epoch."""
     return plateau_rate(&c.stopping, c.rate if c.rates == NULL else c.rates[c.n_records])
 
 
 cdef Outcome find_order(FitLoop* c) noexcept nogil:
-    """The order of the epoch's rows; NEEDS_ORDER where the caller supplies it."""
+    """Set the order of the epoch's rows; NEEDS_ORDER if the caller supplies it."""
     cdef Py_ssize_t i
     if not c.shuffled or c.order_epoch == c.epoch:
         return RUNNING
@@ -110,15 +110,16 @@ cdef Outcome find_order(FitLoop* c) noexcept nogil:
 
 
 cdef Outcome run_slice(FitLoop* c, real* parameters) noexcept nogil:
-    """Steps until the slice, the epochs or the records end, or something is wrong.
+    """Make steps until the slice, the epochs or the records are used up, or a step fails.
 
-    A step that is left in its middle is discarded whole: parameters, state and place in time are
-    those of the last whole step.
+    A step that is interrupted is discarded completely: parameters and state are those of the last
+    complete step.
     """
     cdef Py_ssize_t rows, steps
     cdef double now
     cdef Outcome outcome
-    # An epoch that did not fit into one slice ends its last one: the next begins with a snapshot.
+    # An epoch longer than a slice also ends its last slice, so that the next begins with a
+    # snapshot.
     cdef bint due = c.position > 0
     while c.epoch < c.last_epoch and c.n_records < c.most_records:
         outcome = find_order(c)
@@ -168,9 +169,9 @@ cdef Outcome run_slice(FitLoop* c, real* parameters) noexcept nogil:
 
 
 cdef Py_ssize_t some_steps(FitLoop* c, Py_ssize_t rows, real* parameters) noexcept nogil:
-    """Steps by fused_steps.pyx until the clock is due; returns how many.
+    """Make steps with fused_steps.pyx until the next clock reading; returns how many.
 
-    They are of one epoch; or each is an epoch, and all of these but the last are recorded.
+    They belong to one epoch; or each is an epoch, and all of these but the last are recorded.
     """
     cdef double* each = NULL
     cdef Py_ssize_t steps = c.countdown
@@ -190,7 +191,7 @@ cdef Py_ssize_t some_steps(FitLoop* c, Py_ssize_t rows, real* parameters) noexce
 
 
 cdef void record_some(FitLoop* c, Py_ssize_t epochs) noexcept nogil:
-    """The lines of epochs that were one step each; the sums stand where the losses belong."""
+    """Record epochs of one step each; their sums are already in the place of the losses."""
     cdef double* loss = c.columns[LOSS] + c.n_records
     cdef double* rate = c.columns[LEARNING_RATE] + c.n_records
     cdef double* took = c.columns[TOOK] + c.n_records
@@ -207,7 +208,7 @@ cdef void record_some(FitLoop* c, Py_ssize_t epochs) noexcept nogil:
 
 
 cdef bint epochs_are_steps(const FitLoop* c) noexcept nogil:
-    """Whether an epoch is one step, after which there is only its loss to be recorded."""
+    """Whether an epoch is one step, after which only its loss is recorded."""
     return (2 <= c.n_rows <= c.batch_rows and not c.job.check and c.rates == NULL
             and c.stopping.numbers == NULL and c.held_out[0] == NULL and c.held_out[1] == NULL
             and not c.in_python and not c.wants_norm and c.deadline == INFINITY
@@ -216,7 +217,7 @@ cdef bint epochs_are_steps(const FitLoop* c) noexcept nogil:
 
 
 cdef Outcome one_step(FitLoop* c, Py_ssize_t rows, real* parameters) noexcept nogil:
-    """One step of the rule on the next ``rows`` rows, its loss added to the epoch's."""
+    """Make one step of the rule on the next ``rows`` rows and add its loss to the epoch's."""
     cdef double total
     cdef double penalty = 0.0
     cdef Outcome outcome
@@ -225,7 +226,7 @@ cdef Outcome one_step(FitLoop* c, Py_ssize_t rows, real* parameters) noexcept no
     if c.system != NULL:
         return marquardt_iteration(c, parameters)
     if c.rule.shared_l2 != 0:
-        # A penalty that belongs to the batch is part of the batch's loss.
+        # A penalty that depends on the batch is part of the batch's loss.
         share_penalty(&c.rule, rows)
         penalty = rows * penalty_of(&c.rule, c.job.net, <const real*>parameters)
     if c.asked != NULL:
@@ -247,7 +248,7 @@ cdef Outcome one_step(FitLoop* c, Py_ssize_t rows, real* parameters) noexcept no
 
 
 cdef double whole_norm(FitLoop* c, const real* parameters) noexcept nogil:
-    """The norm of the gradient over all of the epoch's rows, with the penalty's."""
+    """The norm of the gradient over all of the epoch's rows, including the penalty's."""
     cdef real* gradient = <real*>c.job.to.gradient
     gradient_of(&c.job, 0, c.n_rows, 1.0 / c.n_rows, gradient)
     share_penalty(&c.rule, c.n_rows)
@@ -256,7 +257,7 @@ cdef double whole_norm(FitLoop* c, const real* parameters) noexcept nogil:
 
 
 cdef Outcome end_epoch(FitLoop* c, real* parameters) noexcept nogil:
-    """The epoch's end: validation, the record, and whether to go on."""
+    """End an epoch: validate, record, and decide whether to continue."""
     cdef:
         Py_ssize_t at = c.n_records
         HeldOut* held_out
@@ -313,7 +314,7 @@ cdef Outcome end_epoch(FitLoop* c, real* parameters) noexcept nogil:
 
 
 cdef void record_iteration(FitLoop* c, Py_ssize_t at, const real* parameters) noexcept nogil:
-    """The columns of Levenberg-Marquardt and of the evidence."""
+    """Record the columns of Levenberg-Marquardt and of Bayesian regularisation."""
     cdef const double* numbers = c.rule.numbers
     c.columns[DAMPING][at], c.columns[REJECTED][at] = numbers[AT_MU], numbers[AT_REJECTED]
     if c.rule.kind == EVIDENCE:
@@ -327,7 +328,7 @@ cdef void record_iteration(FitLoop* c, Py_ssize_t at, const real* parameters) no
 
 
 cdef void judge_epoch(FitLoop* c, const real* parameters) noexcept nogil:
-    """The stopping rules on the epoch that was recorded last."""
+    """Apply the stopping rules to the epoch recorded last."""
     cdef Py_ssize_t at = c.n_records - 1
     cdef int monitored = c.stopping.monitored
     cdef Reason reason

@@ -11,14 +11,14 @@ ctypedef enum Metric:
     NO_METRIC
     ACCURACY
     R2
-    OUTPUTS                     # Y_hat is kept for a metric of Python's
+    OUTPUTS                     # Y_hat is kept for a Python metric
 
-ctypedef struct HeldOut:          # one set of rows that is looked at after each epoch
+ctypedef struct HeldOut:          # one set of rows that is evaluated after each epoch
     Job job
     Py_ssize_t n_rows
     double weight               # the sum of the rows' weights
     Metric metric
-    bint known                  # the first of the sums is
+    bint known                  # whether the first of the sums is known
     double* sums                # (3, n_out): sum (y - mean y)^2 of each column, and two to work on
     # the results
     double loss

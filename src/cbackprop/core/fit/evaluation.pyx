@@ -3,8 +3,8 @@
     accuracy    the share of rows whose class is right: the largest output, or one output's half
     R2          1 - sum (y - y_hat)^2 / sum (y - mean y)^2, the mean over the outputs
 
-A row with a missing target has no accuracy, a missing target no part in R2.  Where a column of
-targets is constant, R2 is 1 if it is met exactly and else 0 (as scikit-learn's ``r2_score``).
+Rows with a missing target are left out of accuracy, missing targets out of R2.  If a column of
+targets is constant, R2 is 1 if predicted exactly and else 0 (as scikit-learn's ``r2_score``).
 """
 
 from libc.math cimport isnan
@@ -22,18 +22,18 @@ METRICS = {None: NO_METRIC, "accuracy": ACCURACY, "r2": R2, "outputs": OUTPUTS}
 
 
 cdef class Evaluation:
-    """Rows that are looked at after each epoch.
+    """Rows that are evaluated after each epoch.
 
     Parameters
     ----------
     X, Y : arrays
-        As ``RowSource`` takes them; shapes are checked here.
+        As for ``RowSource``; shapes are checked here.
     weight : ndarray (N,) of float64, optional
     rows : ndarray of int64, optional
-        Which rows; all without.
+        Which rows; None is all.
     metric : None, "accuracy", "r2" or "outputs"
     outputs : ndarray (n_rows, n_out) of the network's dtype, optional
-        Takes Y_hat; wanted by every metric.
+        Receives Y_hat; every metric needs it.
     """
 
     def __cinit__(self, Plan plan not None, Objective objective not None, X, Y, *, weight=None,
@@ -86,7 +86,7 @@ cdef class Evaluation:
         held_out.job.check = True
 
     cdef int prepare(self, int threads, char* parameters) except -1:
-        """Take the memory for a call with so many threads."""
+        """Allocate the memory for a call with ``threads`` threads."""
         self.space = workspace_for(&self.plan.net, self.held_out.n_rows, threads, False)
         self.space.buffers.parameters = parameters
         self.held_out.job.to = &self.space.buffers
@@ -94,7 +94,7 @@ cdef class Evaluation:
 
 
 cdef void evaluate_rows(HeldOut* held_out, const real* parameters) noexcept nogil:
-    """Loss and metric; meaningless when the job is bad or stopped."""
+    """Compute loss and metric; undefined if the job is bad or stopped."""
     cdef:
         Job* job = &held_out.job
         const Layer* last = &job.net.layers[job.net.n_layers - 1]
@@ -123,7 +123,7 @@ cdef inline const real* targets(HeldOut* held_out, Py_ssize_t first, Py_ssize_t 
 
 
 cdef Py_ssize_t class_of(const real* y, Py_ssize_t n) noexcept nogil:
-    """The largest entry, the first of equals; of one output whether it is at least a half."""
+    """The index of the first largest entry; for one output, whether it is at least a half."""
     cdef Py_ssize_t j, best = 0
     if n == 1:
         return y[0] >= 0.5

@@ -1,17 +1,17 @@
 """One call of fit: its settings, slice after slice, snapshots, publication.
 
 The loop (epochs.pyx) runs without the GIL in slices of about 50 ms.  Between two slices Python's
-signals are checked, the parameters are published to the network and the caller is told how far it
-has come.  Where Python has a say in each epoch (a callback, a metric of its own), a slice ends with
-the epoch.
+signals are checked, the parameters are published to the network and the caller is told the
+progress.  If Python code runs after each epoch (a callback, a custom metric), a slice ends with the
+epoch.
 
-State.  A ``State`` (state.pyx) is a trainer's place in time; with it ``run_fit`` goes on exactly
-where the last call ended, in the middle of an epoch if need be.  The parameters are worked on in a
-private copy: the network's own array only ever holds whole steps.
+State.  A ``State`` (state.pyx) is a trainer's position in its training; with it ``run_fit``
+continues exactly where the last call ended, if necessary in the middle of an epoch.  The loop works
+on a private copy of the parameters: the network's own array only ever holds complete steps.
 
 Failure.  A snapshot is kept from the start of each slice or epoch, whichever is longer, and from
 the start of the call until its first epoch has read every row.  A NaN or an infinity in the data
-brings back the start of the call; a non-finite loss or parameter brings back the last snapshot.
+restores the start of the call; a non-finite loss or parameter restores the last snapshot.
 This file knows no solver's formula (update_rules.pyx, iterations.pyx), no gradient (batch.pyx) and
 no rule of stopping (early_stopping.pyx).
 """
@@ -81,16 +81,16 @@ cdef extern from "Python.h":
 cdef enum:
     MOST_RECORDS = 16_384       # epochs that one slice can record,
     MOST_RATES = 1_024          # and with a schedule
-    MOST_STALLED = 100          # evaluations of L-BFGS that bring nothing before it stops
+    MOST_STALLED = 100          # evaluations of L-BFGS without progress before it stops
     MOST_BORROWED = 4           # arrays of a state
 
-# No loss is accepted above the lowest so far by more than this part of it: the value of Hager and
-# Zhang (SIAM J. Optim. 16, 2005).
+# L-BFGS accepts no loss above the lowest so far by more than this fraction of it: the value of
+# Hager and Zhang (SIAM J. Optim. 16, 2005).
 cdef double LOSS_ROUNDING = 1e-6
 
 cdef double SLICE = 0.04        # seconds; a slice ends with the first epoch after this,
 cdef double LONGEST = 0.06      # or in the middle of an epoch after this
-cdef double CLOCK_EVERY = 20e-6  # seconds of steps between two looks at the clock
+cdef double CLOCK_EVERY = 20e-6  # seconds of steps between two clock readings
 
 COLUMNS = ("loss", "learning_rate", "seconds", "penalty", "gradient_norm", "loss_in_units",
            "validation_loss", "validation_metric", "validation_loss_in_units",
@@ -114,7 +114,7 @@ REASONS = {
 }
 
 
-ctypedef struct Borrowed:       # an array of the state, which the loop writes to
+ctypedef struct Borrowed:       # an array of the state to which the loop writes
     char* memory
     Py_ssize_t n_bytes
 
@@ -126,13 +126,13 @@ ctypedef struct Place:          # in time
 
 
 cdef class FitCall:
-    """One call's loop with everything it borrows."""
+    """One call's loop and everything it borrows."""
     cdef FitLoop loop
     cdef Plan plan
     cdef State state
     cdef Objective objective
-    cdef object parameters              # the network's own, written between slices,
-    cdef char* published                # and where they stand
+    cdef object parameters              # the network's own, written between slices
+    cdef char* published                # their address
     cdef RowSource X
     cdef RowSource Y
     cdef RowSource weight
@@ -151,7 +151,7 @@ cdef class FitCall:
     cdef Place kept_place
     cdef Py_ssize_t kept_records        # epochs recorded by this call when it was taken
     cdef Py_ssize_t recorded
-    # the state's place as the call found it
+    # the state's position at the start of the call
     cdef Place found
     cdef Py_ssize_t found_n_rows
     cdef Py_ssize_t found_batch_rows
@@ -181,7 +181,7 @@ cdef class FitCall:
         self.start_team()
 
     cdef bint solves_a_system(self) noexcept:
-        """Whether a step is solved from a system of equations, and not made from a gradient."""
+        """Whether a step solves a system of equations instead of using a gradient."""
         return self.loop.rule.kind == MARQUARDT or self.loop.rule.kind == EVIDENCE
 
     cdef Py_ssize_t step_rows(self) noexcept:
@@ -189,7 +189,7 @@ cdef class FitCall:
         return min(self.loop.batch_rows, self.loop.n_rows)
 
     cdef int read_data(self, X, Y, dict settings) except -1:
-        """X and Y with their scalings, and what is minimised on them."""
+        """Read X and Y with their scalings, and the objective."""
         cdef FitLoop* c = &self.loop
         cdef Net* net = &self.plan.net
         scaling, target_scaling = settings["scaling"], settings["target_scaling"]
@@ -207,7 +207,7 @@ cdef class FitCall:
         return 0
 
     cdef int read_rows(self, weight, subset, Py_ssize_t batch_rows) except -1:
-        """How often each row counts, which rows an epoch visits, and how many in a step."""
+        """Read the row weights, the rows of an epoch, and the rows of a step."""
         cdef FitLoop* c = &self.loop
         cdef const int64_t[::1] of_rows
         cdef Py_ssize_t i
@@ -229,7 +229,7 @@ cdef class FitCall:
         return 0
 
     cdef int read_rule(self, RuleSettings settings) except -1:
-        """The update rule, and what it remembers in the state."""
+        """Read the update rule and its memory in the state."""
         cdef FitLoop* c = &self.loop
         cdef State state = self.state
         c.rule = settings.rule
@@ -245,7 +245,7 @@ cdef class FitCall:
         return 0
 
     cdef int read_stopping(self, StoppingSettings settings) except -1:
-        """When to stop, and what is remembered for it in the state."""
+        """Read the stopping rules and their memory in the state."""
         cdef FitLoop* c = &self.loop
         cdef State state = self.state
         if settings is None:
@@ -259,7 +259,7 @@ cdef class FitCall:
         return 0
 
     cdef int read_columns(self, tuple columns, dict settings) except -1:
-        """What is recorded of an epoch, as far as its steps have to know."""
+        """Read which columns are recorded, as far as the steps depend on it."""
         cdef FitLoop* c = &self.loop
         c.in_python = settings["in_python"]
         if "gradient_norm" in columns:
@@ -270,9 +270,9 @@ cdef class FitCall:
         return 0
 
     cdef int read_order(self, order, bint window) except -1:
-        """In which order an epoch visits its rows.
+        """Read the order in which an epoch visits its rows.
 
-        A whole batch is read in place: its sum does not gain from another order.
+        A full batch is read in place: another order would not improve its sum.
         """
         cdef FitLoop* c = &self.loop
         c.shuffled = order is not None and c.batch_rows < c.n_rows
@@ -287,9 +287,9 @@ cdef class FitCall:
         return 0
 
     cdef int find_place(self, Py_ssize_t epochs, Py_ssize_t steps, double max_seconds) except -1:
-        """Where the call begins, and where it ends at the latest.
+        """Set where the call begins, and its limits.
 
-        A place in the middle of an epoch counts only for the same rows and batches.
+        A position in the middle of an epoch is valid only for the same rows and batches.
         """
         cdef FitLoop* c = &self.loop
         cdef State state = self.state
@@ -307,13 +307,13 @@ cdef class FitCall:
         return 0
 
     cdef int lay_out(self, tuple evaluations, int most_threads) except -1:
-        """The threads, the work space, and the job that the steps are made with."""
+        """Set up the threads, the work space, and the job for the steps."""
         cdef FitLoop* c = &self.loop
         cdef Net* net = &self.plan.net
         cdef Py_ssize_t step_rows = self.step_rows()
         cdef bint of_system = self.solves_a_system()
         cdef Evaluation evaluation
-        # A row of J'J costs as many rows of backpropagation.
+        # In J'J, a row costs about as much as this many rows of backpropagation.
         cdef int threads = worthwhile_threads(
             net, step_rows * (1 + net.n_parameters // 8 if of_system else 1), most_threads)
         self.evaluations = evaluations
@@ -334,7 +334,7 @@ cdef class FitCall:
         return 0
 
     cdef int join_evaluations(self) except -1:
-        """Validation and test rows share the job's parameters, threads and interrupts."""
+        """Let validation and test rows share the job's parameters, threads and interrupts."""
         cdef FitLoop* c = &self.loop
         cdef Evaluation evaluation
         cdef int i
@@ -350,14 +350,14 @@ cdef class FitCall:
         return 0
 
     cdef int join_python_loss(self, function) except -1:
-        """A loss in Python, which reads the job's parameters."""
+        """Set up a loss in Python, which reads the job's parameters."""
         self.custom = PythonLoss(self.plan, function, self.step_rows(), self.loop.job.active)
         self.custom.space.buffers.parameters = self.space.buffers.parameters
         self.loop.asked = &self.custom.asked
         return 0
 
     cdef int join_gauss_newton(self, RuleSettings settings) except -1:
-        """The system of equations that Levenberg-Marquardt solves."""
+        """Set up the system of equations that Levenberg-Marquardt solves."""
         cdef FitLoop* c = &self.loop
         self.gauss_newton = GaussNewton()
         self.gauss_newton.prepare(&c.job, c.n_rows, settings.options["dual"], c.marquardt.bends)
@@ -367,7 +367,7 @@ cdef class FitCall:
         return 0
 
     cdef int set_clock(self) except -1:
-        """After how many steps the clock is looked at; whether they are made many in one call."""
+        """Set the number of steps between clock readings, and whether one call makes many."""
         cdef FitLoop* c = &self.loop
         cdef Py_ssize_t step_rows = self.step_rows()
         cdef double step_seconds = 0.2e-6 + self.plan.net.flops_per_row * step_rows / 20e9
@@ -378,7 +378,7 @@ cdef class FitCall:
         return 0
 
     cdef int read_rate(self, rate) except -1:
-        """The learning rate: constant, or of each epoch by a schedule."""
+        """Read the learning rate: a constant, or a schedule."""
         if callable(rate):
             self.schedule = rate
         else:
@@ -386,7 +386,7 @@ cdef class FitCall:
         return 0
 
     cdef int start_team(self) except -1:
-        """The threads, where there is more than one."""
+        """Start the threads, if there is more than one."""
         cdef FitLoop* c = &self.loop
         cdef int i
         if c.job.active > 1:
@@ -402,7 +402,7 @@ cdef class FitCall:
         return self.plan.net.n_parameters * self.plan.net.itemsize
 
     cdef char* borrow(self, array, str name, Py_ssize_t n_bytes) except? NULL:
-        """The memory of an array of the state, which the snapshot takes in."""
+        """The memory of an array of the state, which is added to the snapshot."""
         cdef char* memory = memory_of(array, name, n_bytes, True)
         self.borrowed[self.n_borrowed] = Borrowed(memory, n_bytes)
         self.n_borrowed += 1
@@ -441,7 +441,7 @@ cdef class FitCall:
         return 0
 
     cdef int take_memory(self, tuple columns) except -1:
-        """One slab: the order of the rows, the records of a slice, its rates, the snapshot."""
+        """Allocate one slab: the order of the rows, a slice's records and rates, the snapshot."""
         cdef FitLoop* c = &self.loop
         cdef Py_ssize_t order_bytes = (
             (c.n_rows * sizeof(int64_t) + 63) // 64 * 64 if c.shuffled else 0)
@@ -486,7 +486,7 @@ cdef class FitCall:
         PyMem_RawFree(self.memory)
 
     cdef void copy_all(self, bint back) noexcept:
-        """Parameters and what the rule and the stopping remember: into the snapshot, or back."""
+        """Copy parameters and the memory of rule and stopping into the snapshot, or back."""
         cdef char* live = self.space.buffers.parameters
         cdef char* at = self.kept
         cdef Py_ssize_t n_bytes = self.parameter_bytes()
@@ -505,7 +505,7 @@ cdef class FitCall:
         self.kept_records = self.recorded
 
     cdef void roll_back(self) noexcept:
-        """Bring the snapshot back."""
+        """Restore the snapshot."""
         cdef FitLoop* c = &self.loop
         cdef Place* to = &self.kept_place
         self.copy_all(True)
@@ -514,7 +514,7 @@ cdef class FitCall:
         c.n_records = 0
 
     cdef int publish(self) except -1:
-        """The last whole step becomes the network's and the trainer's."""
+        """Copy the last complete step to the network and the trainer."""
         cdef FitLoop* c = &self.loop
         with cython.critical_section(self.parameters):
             memcpy(self.published, self.space.buffers.parameters, self.parameter_bytes())
@@ -524,16 +524,16 @@ cdef class FitCall:
         return 0
 
     cdef void never_called(self) noexcept:
-        """The state's place is again what the call found; parameters are rolled back already."""
+        """Restore the state's position at the start; parameters are already rolled back."""
         self.state.position, self.state.loss_sum = self.found.position, self.found.loss_sum
         self.state.unit_sum = self.found.unit_sum
         self.state.n_rows, self.state.batch_rows = self.found_n_rows, self.found_batch_rows
 
     cdef int record(self, dict records) except -1:
-        """Hand the slice's epochs on to the caller's arrays."""
+        """Append the slice's epochs to the caller's arrays."""
         cdef FitLoop* c = &self.loop
         cdef Py_ssize_t n_bytes = c.n_records * sizeof(double)
-        # The epoch under way has its seconds so far behind the whole ones'.
+        # The current epoch's seconds so far are stored after those of the complete epochs.
         cdef double under_way = 0.0
         if c.n_records < c.most_records:
             under_way = c.columns[TOOK][c.n_records]
@@ -546,7 +546,7 @@ cdef class FitCall:
         return 0
 
     cdef int take_order(self, order) except -1:
-        """The order that the caller supplies for the epoch to come: a checked permutation."""
+        """Get the caller's order for the next epoch and check that it is a permutation."""
         cdef FitLoop* c = &self.loop
         cdef const int64_t[::1] of_rows = order(c.epoch)
         if of_rows.shape[0] != c.n_rows:
@@ -559,7 +559,7 @@ cdef class FitCall:
         return 0
 
     cdef int take_rates(self) except -1:
-        """The scheduled rates of the epochs that the slice may make."""
+        """Get the scheduled rates of the epochs that the slice may reach."""
         cdef FitLoop* c = &self.loop
         cdef Py_ssize_t n = min(c.most_records, c.last_epoch - c.epoch)
         rates = np.ascontiguousarray(self.schedule(np.arange(c.epoch, c.epoch + n)),
@@ -586,7 +586,7 @@ cdef class FitCall:
         return outcome
 
     cdef void use_threads(self, int active) noexcept:
-        """So many threads of the team take part from now on."""
+        """Let ``active`` threads of the team take part from now on."""
         cdef FitLoop* c = &self.loop
         cdef int i
         c.job.active = max(1, active)
@@ -595,11 +595,12 @@ cdef class FitCall:
                 c.held_out[i].job.active = c.job.active
 
     cdef tuple failure_of(self, Outcome outcome):
-        """What went wrong in a slice, as ``run_fit`` returns it; or None."""
+        """The failure in a slice, as returned by ``run_fit``, or None."""
         cdef FitLoop* c = &self.loop
         cdef Py_ssize_t batches_done
         if outcome == DIVERGED:
-            # A step fails the loss, an epoch's end the parameters: either way the last one done.
+            # A step reports the loss, an epoch's end the parameters: in both cases the last step
+            # done.
             batches_done = (c.position + c.batch_rows - 1) // c.batch_rows
             return "diverged", c.epoch, max(batches_done - 1, 0), c.rule.learning_rate
         if outcome == BAD_ROWS:
@@ -611,7 +612,7 @@ cdef class FitCall:
         return None
 
     cdef int hear(self, hook) except -1:
-        """Python's part of an epoch's end: its own values first, then the stopping rules."""
+        """Python's part of an epoch's end: first its own values, then the stopping rules."""
         cdef FitLoop* c = &self.loop
         cdef Py_ssize_t at = c.n_records - 1
         values = {COLUMNS[i]: c.columns[i][at] for i in range(N_COLUMNS) if c.columns[i] != NULL}
@@ -624,7 +625,7 @@ cdef class FitCall:
         return 0
 
     cdef int restore_best(self) except -1:
-        """The parameters of the best epoch become the network's."""
+        """Copy the parameters of the best epoch to the network."""
         cdef Py_ssize_t n_bytes = self.plan.net.n_parameters * self.plan.net.itemsize
         if self.loop.best != NULL and self.loop.stopping.numbers[0] != 0:
             memcpy(self.space.buffers.parameters, self.loop.best, n_bytes)
@@ -633,7 +634,7 @@ cdef class FitCall:
 
 
 def worth_a_team(Plan plan, Py_ssize_t rows):
-    """Whether a batch of ``rows`` rows repays more than one thread."""
+    """Whether more than one thread pays for a batch of ``rows`` rows."""
     return worthwhile_threads(&plan.net, rows, 2) > 1
 
 
@@ -644,30 +645,30 @@ def numbers_of_marquardt():
 
 def run_fit(Plan plan, State state, parameters, X, Y, dict settings, *, dict records, threads_now,
             hook=None, on_slice=None):
-    """Train for ``epochs`` epochs, the rest of one under way counted as the first.
+    """Train for ``epochs`` epochs; the rest of an interrupted one counts as the first.
 
     Parameters
     ----------
     parameters : ndarray (P,)
-        The network's own; written between slices, always to a whole step.
+        The network's own; written between slices, always with a complete step.
     X, Y : arrays
-        As ``RowSource`` takes them; shapes are checked here, finiteness while they are first read.
+        As for ``RowSource``; shapes are checked here, finiteness while they are first read.
     settings : dict
-        All of these, whose parsing as arguments a short fit would notice.
+        All of the following; parsing them as arguments would cost a short fit noticeable time.
         objective, rule : Objective, RuleSettings
         rate : float or callable
-            Or the rates of an array of epochs.
+            A callable returns the rates of an array of epochs.
         weight : ndarray (N,) or None
-            Of the network's dtype, with mean 1.
+            Row weights in the network's dtype, with mean 1.
         subset : ndarray of int64 or None
             The rows of an epoch.
         evaluations : tuple of two
             Validation and test: an Evaluation or None.
         stopping : StoppingSettings or None
         unit : float
-            The one factor to the targets' units, or 0.
+            The single factor to the targets' units, or 0.
         order : None, int or callable
-            Rows in order; a seed, whose permutation of each epoch is used; or ``order(epoch)``.
+            None: rows in their own order; a seed for each epoch's permutation; or ``order(epoch)``.
         window : bool
             Shuffle within windows.
         batch_rows, epochs, steps, max_seconds, most_threads
@@ -676,27 +677,27 @@ def run_fit(Plan plan, State state, parameters, X, Y, dict settings, *, dict rec
         custom : callable or None
             The loss in Python, ``custom(Y, Y_hat)``.
         listen : callable or None
-            Called without arguments now and then; what it raises leaves the training at a whole
+            Called without arguments from time to time; an exception ends the training at a complete
             step.
         in_python : bool
-            Whether Python has a say in each epoch.
+            Whether Python code runs after each epoch.
     records : dict of array.array("d")
-        The wanted columns, among ``COLUMNS``; appended to, one number an epoch.
+        The columns to record, from ``COLUMNS``; one number per epoch is appended.
     threads_now : callable
-        How many threads may be used; asked before each slice where there is a team.
+        Returns how many threads may be used; called before each slice if there is a team.
     hook : object, optional
         ``hook.measure(epoch, values)`` returns values that Python computes, as a dict, and
         ``hook.tell(epoch)`` whether to stop, after each epoch; needs ``in_python``.
     on_slice : callable, optional
-        ``on_slice(epochs_recorded, last)`` after each slice; what it raises ends the training at a
-        whole step.
+        ``on_slice(epochs_recorded, last)`` after each slice; an exception ends the training at a
+        complete step.
 
     Returns
     -------
     tuple
-        ("stopped", why), or what went wrong: ("rows",) or ("validation rows",) or ("test rows",),
-        a NaN or an infinity: everything is as it was before the call; ("diverged", epoch, step,
-        learning rate), both counted from 0: the snapshot is back.
+        ("stopped", reason), or a failure: ("rows",), ("validation rows",) or ("test rows",) for a
+        NaN or an infinity, after which everything is as before the call; ("diverged", epoch, step,
+        learning rate), both counted from 0, after which the snapshot is restored.
     """
     cdef FitCall run = FitCall(plan, state, parameters, X, Y, settings, tuple(records))
     cdef FitLoop* c = &run.loop

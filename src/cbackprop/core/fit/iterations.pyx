@@ -1,10 +1,10 @@
-"""Solvers whose epoch is one iteration on all rows: what joins them to a fit.
+"""Connects solvers whose epoch is one iteration on all rows to a fit.
 
     L-BFGS                  lbfgs.pyx, on loss and gradient by batch.pyx
     Levenberg-Marquardt     levenberg_marquardt.pyx, on the Gauss-Newton system by assemble.pyx
-    and the evidence
+    and Bayesian regularisation
 
-The epoch's loss is that of the point that the iteration has reached.  This file knows no formula.
+The epoch's loss is that at the point reached by the iteration.  This file knows no formula.
 """
 
 from libc.math cimport sqrt
@@ -49,12 +49,12 @@ from cbackprop.core.fit.early_stopping cimport (
 )
 from cbackprop.core.fit.early_stopping cimport NO_DESCENT as STOPPED_DESCENDING
 
-# By more than this no order of adding losses changes their sum.
+# The relative amount by which the order of addition may change a sum of losses, at most.
 cdef double ROUNDING = 1e-6
 
 
 cdef Outcome turned_down(FitLoop* c, int answer) noexcept nogil:
-    """What an answer of ``ask_python`` means for the step."""
+    """The outcome of a step for an answer of ``ask_python``."""
     if answer == ANSWERED:
         return RUNNING
     return BAD_ROWS if answer == BAD else INTERRUPTED if answer == STOPPED else FAILED
@@ -63,9 +63,9 @@ cdef Outcome turned_down(FitLoop* c, int answer) noexcept nogil:
 # --- L-BFGS ---------------------------------------------------------------------------------------
 
 cdef double evaluate(FitLoop* c, const real* W, real* gradient, int* abandoned) noexcept nogil:
-    """Loss and gradient at W, the penalty's included.
+    """Loss and gradient at W, including the penalty.
 
-    The job reads its parameters where the workspace has them, so W goes there.
+    The job reads its parameters from the workspace, so W is copied there.
     """
     cdef Py_ssize_t n = c.n_rows
     cdef double total
@@ -97,7 +97,7 @@ cdef double evaluate_f32(void* context, const float* W, float* gradient,
 
 
 cdef Outcome lbfgs_iteration(FitLoop* c, real* parameters) noexcept nogil:
-    """One iteration on all rows.  The epoch's loss is that of the point it has reached."""
+    """One iteration on all rows.  The epoch's loss is that at the point reached."""
     cdef:
         Py_ssize_t P = c.job.net.n_parameters
         double* numbers = c.rule.numbers
@@ -111,7 +111,7 @@ cdef Outcome lbfgs_iteration(FitLoop* c, real* parameters) noexcept nogil:
     function.f64, function.f32 = evaluate_f64, evaluate_f32
     memcpy(W, parameters, P * sizeof(real))
     if not c.recognised and numbers[KNOWN] != 0:
-        # Another call's rows or parameters: then the loss is another.
+        # With the rows or parameters of another call, the loss must be recomputed.
         loss = evaluate(c, <const real*>W, <real*>c.job.to.gradient, &abandoned)
         if abandoned:
             return c.refused
@@ -138,7 +138,7 @@ cdef Outcome lbfgs_iteration(FitLoop* c, real* parameters) noexcept nogil:
     return RUNNING
 
 
-# --- Levenberg-Marquardt, and the evidence --------------------------------------------------------
+# --- Levenberg-Marquardt, and Bayesian regularisation ---------------------------------------------
 
 cdef double loss_f64(void* context, double* W, double enough, int* abandoned) noexcept nogil:
     cdef FitLoop* c = <FitLoop*>context
@@ -152,10 +152,10 @@ cdef double loss_f32(void* context, double* W, double enough, int* abandoned) no
 
 cdef double loss_elsewhere(FitLoop* c, double* W, double enough, int* abandoned,
                            real* parameters) noexcept nogil:
-    """The summed loss at W, which is rounded to the network's dtype and stands there.
+    """The summed loss at W, which is rounded in place to the network's dtype.
 
-    A sum of what is never below 0 only grows: where that of some blocks is beyond enough, so is the
-    whole one.
+    A sum of nonnegative losses only grows: if that of some blocks exceeds ``enough``, so does the
+    total.
     """
     cdef Py_ssize_t i
     cdef double total
@@ -209,12 +209,12 @@ cdef Outcome marquardt_iteration(FitLoop* c, real* parameters) noexcept nogil:
     for i in range(P):
         W[i] = parameters[i]
     outcome = marquardt_step(&c.marquardt, s, <void*>c, loss, bend, W, numbers)
-    # The last trial was taken, and what was kept is of it.
+    # The last trial was accepted, and the kept activations belong to it.
     s.forward_done = outcome == MARQUARDT_MOVED
     if outcome == MARQUARDT_ABANDONED or outcome == MARQUARDT_NOT_FINITE:
         memcpy(parameters, start, P * sizeof(real))
         return DIVERGED if outcome == MARQUARDT_NOT_FINITE else INTERRUPTED
-    # The last trial stands in the parameters, taken or not.
+    # The parameters hold the last trial, accepted or not.
     for i in range(P):
         parameters[i] = <real>W[i]
     if outcome == CONVERGED_GRADIENT:

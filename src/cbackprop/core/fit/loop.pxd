@@ -1,5 +1,5 @@
-# A fit under way: what its call (fit.pyx) lays out, and what the loop over epochs (epochs.pyx) and
-# the solvers' iterations (iterations.pyx) read and write without the GIL.
+# The state of a running fit: set up by its call (fit.pyx), read and written without the GIL by the
+# loop over epochs (epochs.pyx) and the solvers' iterations (iterations.pyx).
 
 from libc.stdint cimport int64_t, uint64_t
 
@@ -19,7 +19,7 @@ ctypedef enum Outcome:         # of a slice, or of a step
     NEEDS_ORDER
     EPOCH_DONE                  # Python's turn
     BAD_ROWS                    # a NaN or an infinity
-    BAD_HELD_OUT                # one in the rows of validation or test
+    BAD_HELD_OUT                # the same in the validation or test rows
     DIVERGED
     FAILED                      # an exception from a loss in Python
 
@@ -38,7 +38,7 @@ cdef enum:                      # columns of the record, in the order of COLUMNS
     TEST_UNIT_LOSS
     DAMPING                     # of Levenberg-Marquardt
     REJECTED
-    ALPHA                       # of the evidence
+    ALPHA                       # of Bayesian regularisation
     BETA
     EFFECTIVE
     N_COLUMNS
@@ -53,11 +53,11 @@ ctypedef struct FitLoop:
     Py_ssize_t n_out
     bint in_python              # Python is called at every epoch's end
     bint wants_norm             # of the whole gradient, after each epoch
-    double unit                 # from the loss to its targets' units, where one factor is; else 0
-    double rate                 # the learning rate where it is constant
+    double unit                 # from the loss to the targets' units, if a single factor; else 0
+    double rate                 # the learning rate, if constant
     double* rates               # of the slice's epochs, or NULL
     char* best                  # (n_parameters,) the best parameters so far, or NULL
-    # where it stands
+    # the position
     Py_ssize_t epoch
     Py_ssize_t position
     double loss_sum
@@ -66,7 +66,7 @@ ctypedef struct FitLoop:
     Py_ssize_t steps_left       # negative: without limit
     Reason reason
     # solvers whose epoch is an iteration
-    Outcome refused             # why an evaluation was given up
+    Outcome refused             # why an evaluation was abandoned
     LbfgsSettings lbfgs
     char* W                     # (n_parameters,) the point, while others are evaluated
     char* scratch
@@ -82,7 +82,7 @@ ctypedef struct FitLoop:
     uint64_t seed
     const int64_t* subset       # which rows an epoch visits; NULL: all
     int64_t* order
-    Py_ssize_t order_epoch      # the epoch whose order it is; -1: none yet
+    Py_ssize_t order_epoch      # the epoch of the current order; -1: none yet
     # the clock
     double slice_end
     double forced_end

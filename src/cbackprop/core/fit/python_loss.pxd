@@ -6,7 +6,7 @@ ctypedef enum Answer:
     ANSWERED
     BAD                         # a NaN or an infinity in the rows
     STOPPED                     # by a signal
-    RAISED                      # an exception; the owner has it
+    RAISED                      # an exception, stored in the owner
 
 ctypedef struct Asked:          # a loss in Python
     void* owner

@@ -1,7 +1,7 @@
-"""A loss in Python: asked once a batch, between the forward pass and the way back.
+"""A loss in Python: called once per batch, between the forward and the backward pass.
 
-The core computes Y_hat, takes the GIL for the one call, and goes back from dL/dY_hat, which is the
-job's ``given`` from then on.  Nothing is multiplied to it.
+The core computes Y_hat, takes the GIL for the call, and backpropagates from dL/dY_hat, which
+becomes the job's ``given``, without any further factor.
 """
 
 from libc.string cimport memcpy
@@ -17,7 +17,7 @@ from cbackprop.core.gradient.workspace cimport workspace_for
 cdef class PythonLoss:
     """``function(Y, Y_hat)`` for batches of up to ``batch_rows`` rows; what it raised is ``error``.
 
-    The buffers of the forward pass still want the parameters that the job computes with.
+    The job's parameters must be set in the buffers of the forward pass.
     """
 
     def __cinit__(self, Plan plan not None, function, Py_ssize_t batch_rows, int threads):
@@ -31,14 +31,14 @@ cdef class PythonLoss:
         asked.Y = memory_of(self.Y, "Y", self.Y.nbytes, True)
         asked.Y_hat = memory_of(self.Y_hat, "Y_hat", self.Y.nbytes, True)
         asked.dL_dY_hat = memory_of(self.dL_dY_hat, "dL_dY_hat", self.Y.nbytes, True)
-        # A gradient by tiles has other buffers than a forward pass.
+        # A gradient by tiles uses other buffers than a forward pass.
         self.space = workspace_for(&plan.net, batch_rows, threads, False)
         asked.forward = &self.space.buffers
 
 
 cdef Answer ask_python(const Asked* asked, Job* job, Py_ssize_t start, Py_ssize_t rows,
                        const real* parameters, double* total) noexcept nogil:
-    """Y_hat of the batch, the loss in Python, and its derivative as the job's ``given``.
+    """Compute Y_hat of the batch and the loss in Python; set its derivative as the job's ``given``.
 
     total : set to the loss times the rows
     """

@@ -1,26 +1,26 @@
-"""Where a trainer stands: its place in time, and what its solver and its stopping remember."""
+"""A trainer's state: its position in time, and the memory of its solver and of early stopping."""
 
 
 cdef class State:
-    """Where a trainer stands.
+    """A trainer's position and memory.
 
     Attributes
     ----------
     epoch : int
-        Whole epochs done.
+        Complete epochs done.
     position : int
-        Rows of the epoch under way that are done; the epoch's own validation may still be missing.
+        Rows of the current epoch that are done; if all, its validation may still be missing.
     loss_sum, unit_sum : float
-        What their losses sum to, each taken before its step, and the same in the targets' units.
+        The sum of their losses, each evaluated before its step, and the same in the targets' units.
     n_rows, batch_rows : int
-        Of the epoch under way.
+        The rows of the current epoch and of its batches.
     kind : str
-        Of the rule that the vectors and numbers belong to.
+        Identifies the rule to which the vectors and numbers belong.
     vectors : ndarray (k, n_parameters) or None
-        What the rule remembers, of the network's dtype.
+        The rule's memory, in the network's dtype.
     numbers : ndarray of float64 or None
     stopping : ndarray (N_REMEMBERED,) of float64 or None
-        What early stopping and a falling learning rate remember (early_stopping.pyx).
+        The memory of early stopping and rate reduction (early_stopping.pyx).
     best_parameters : ndarray (n_parameters,) or None
     """
 
@@ -28,7 +28,7 @@ cdef class State:
         self.kind = ""
 
     def as_dict(self):
-        """All of it by name, as checkpoints and pickles have it: there ``stopping`` is "watch"."""
+        """All attributes by name, as in checkpoints and pickles; there, ``stopping`` is "watch"."""
         return {
             "epoch": self.epoch, "position": self.position, "loss_sum": self.loss_sum,
             "unit_sum": self.unit_sum, "n_rows": self.n_rows, "batch_rows": self.batch_rows,
@@ -41,7 +41,7 @@ cdef class State:
 
 
 def restore_state(dict values):
-    """The state whose ``as_dict`` is ``values``."""
+    """Rebuild a state from the result of ``as_dict``."""
     cdef State state = State()
     for name, value in values.items():
         setattr(state, "stopping" if name == "watch" else name, value)

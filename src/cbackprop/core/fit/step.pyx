@@ -1,10 +1,9 @@
-"""One step of a trainer's solver from a gradient that was made elsewhere.
+"""One step of a trainer's solver from a gradient computed elsewhere.
 
-It is the step that a fit makes with a batch's whole gradient at hand (batch.pyx, ``whole_step``):
-penalty, clipping, update rule.  The parameters are worked on in a copy, and what the rule remembers
-is kept before and brought back if a parameter is not finite afterwards.  Parameters, memory and
-place in time change within one call, in which no signal is looked at: Ctrl-C finds a whole step or
-none.
+It is the step that a fit makes when it has a batch's complete gradient (batch.pyx, ``whole_step``):
+penalty, clipping, update rule.  It works on a copy of the parameters, and saves the rule's memory
+to restore it if a parameter is not finite afterwards.  Parameters, memory and position change
+within one call that handles no signals: Ctrl-C finds a complete step or none.
 
 This file knows no rule's formula and no data.
 """
@@ -36,7 +35,7 @@ from cbackprop.core.team cimport team
 
 cdef bint make_step(Job* job, Rule* rule, double loss, real* gradient, real* parameters,
                     double* penalty) noexcept nogil:
-    """The step, and the penalty after it; whether the parameters are finite then."""
+    """Make the step, compute the penalty after it; return whether the parameters are finite."""
     job.gradient = gradient
     begin_step(rule)
     whole_step(job, rule, loss, gradient, parameters)
@@ -45,15 +44,15 @@ cdef bint make_step(Job* job, Rule* rule, double loss, real* gradient, real* par
 
 
 cdef class StepCall:
-    """One step with everything it borrows."""
+    """One step and everything it borrows."""
     cdef Plan plan
     cdef State state
-    cdef object parameters              # the network's own,
-    cdef char* published                # and where they stand
+    cdef object parameters              # the network's own
+    cdef char* published                # their address
     cdef Rule rule
     cdef Job job
     cdef Buffers buffers
-    cdef char* slab                     # parameters, gradient, and what the rule remembered
+    cdef char* slab                     # parameters, gradient, and the rule's saved memory
     cdef Py_ssize_t parameter_bytes
     cdef Py_ssize_t vector_bytes
     cdef Py_ssize_t number_bytes
@@ -87,7 +86,7 @@ cdef class StepCall:
         PyMem_RawFree(self.slab)
 
     cdef void copy_memory(self, bint back) noexcept:
-        """What the rule remembers: kept, or brought back."""
+        """Save the rule's memory, or restore it."""
         cdef char* kept = self.slab + 2 * self.parameter_bytes
         cdef char* live = <char*>self.rule.vectors
         if self.vector_bytes > 0:
@@ -98,7 +97,7 @@ cdef class StepCall:
             memcpy(live if back else kept, kept if back else live, self.number_bytes)
 
     cdef bint step(self, double rate, double loss) noexcept:
-        """Make the step; False: a parameter is not finite after it, and all is as it was."""
+        """Make the step; False: a parameter is not finite after it, and the state is unchanged."""
         cdef bint good
         self.rule.learning_rate = rate
         with nogil:
@@ -113,7 +112,7 @@ cdef class StepCall:
         return good
 
     cdef int publish(self) except -1:
-        """The step becomes the network's and the trainer's."""
+        """Copy the step to the network and the trainer."""
         with cython.critical_section(self.parameters):
             memcpy(self.published, self.buffers.parameters, self.parameter_bytes)
         self.state.epoch += 1
@@ -134,33 +133,33 @@ def is_finite(Plan plan not None, gradient):
 def run_step(Plan plan not None, State state not None, parameters, gradient,
              RuleSettings settings not None, double rate, double loss, StoppingSettings stopping,
              dict columns, dict records):
-    """Make one step, which is an epoch of its own.
+    """Make one step, which counts as an epoch.
 
     Parameters
     ----------
     parameters : ndarray (P,)
-        The network's own; written once, with the whole step.
+        The network's own; written once, with the complete step.
     gradient : ndarray (P,)
-        Of the network's dtype, finite; not written.
+        In the network's dtype, finite; not modified.
     settings : RuleSettings
-        Of a rule that needs the gradient and, at most, the loss.
+        The settings of a rule that needs the gradient and, at most, the loss.
     rate : float
-        The learning rate before any plateau; NaN where the rule has none.
+        The learning rate before any reduction; NaN if the rule has none.
     loss : float
-        The mean loss that the gradient is of, without the penalty; NaN where it is not known.
+        The mean loss that belongs to the gradient, without the penalty; NaN if unknown.
     stopping : StoppingSettings or None
-        Of a rate that falls on a plateau of the loss.
+        The settings of rate reduction on a plateau of the loss.
     columns : dict of array.array("d")
-        Each grows by one number: loss, learning_rate, seconds, penalty and gradient_norm by what
-        they name, others by NaN.
+        One number is appended to each: to loss, learning_rate, seconds, penalty and gradient_norm
+        their values, to others NaN.
     records : dict
-        Has these columns afterwards.
+        Receives these columns.
 
     Returns
     -------
     float or None
-        None: the step is made.  Else a parameter was not finite after a step of this learning rate,
-        and everything is as it was before.
+        None if the step was made.  Else a parameter was not finite after a step with this learning
+        rate, and everything is as before.
     """
     cdef double began = team.clock()
     cdef Py_ssize_t epoch = state.epoch
@@ -175,7 +174,7 @@ def run_step(Plan plan not None, State state not None, parameters, gradient,
         return rate
     call.publish()
     if stopping is not None:
-        # Nothing but the plateau is looked at: there is no monitored value.
+        # Only the plateau is checked: there is no monitored value.
         judge(&plateau, epoch, loss, 0.0, rate, 0, <const double*>NULL, <double*>NULL)
     values = {"loss": loss, "learning_rate": rate, "penalty": call.penalty,
               "gradient_norm": call.job.norm, "seconds": team.clock() - began}

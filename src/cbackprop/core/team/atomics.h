@@ -22,7 +22,7 @@ typedef volatile __int64 cbp_atomic;
 #if defined(_M_ARM64) || defined(_M_ARM64EC)
 #define CBP_BARRIER() __dmb(_ARM64_BARRIER_ISH)
 #define cbp_pause() __yield()
-#else /* x64 keeps loads in order and stores in order; only the compiler must be held */
+#else /* x64 keeps loads in order and stores in order; only the compiler must be restrained */
 #define CBP_BARRIER() _ReadWriteBarrier()
 #define cbp_pause() _mm_pause()
 #endif
@@ -34,7 +34,7 @@ static inline int64_t cbp_load(const cbp_atomic *p) {
 }
 
 /* An arm64 exchange may be an acquiring load and a releasing store, and a later plain load may
- * pass the store; hence the barrier in front.  On x64 the exchange is locked, which is barrier
+ * overtake the store; hence the barrier in front.  On x64 the exchange is locked, which is barrier
  * enough. */
 static inline int64_t cbp_load_ordered(const cbp_atomic *p) {
     CBP_BARRIER();

@@ -1,6 +1,6 @@
 /* The thread team of tasks.h: claiming by one atomic word, adaptive spinning, sleep on a lock.
  *
- * One word holds everything that decides who may do what:
+ * One word holds everything that decides which thread may do which task:
  *
  *     generation 12 bits | active 12 | limit 20 | next 20
  *
@@ -9,17 +9,16 @@
  * late worker claim, by the old limit, a task of the next run.  A claim counts only if the whole
  * word is still as it was read, and what to do (fn, job, first) is read after the claim: then this
  * thread holds a task that is not done, so the run cannot end and the caller cannot write them.
- * So nothing wrong could happen even if the generation came round while a worker dozed between
- * reading and claiming; the generation keeps the words of neighbouring runs apart for whoever
- * looks at a core dump or a trace.
+ * So the result is right even if the generation wraps around while a worker is suspended between
+ * reading and claiming; the generation only tells runs apart in a core dump or a trace.
  *
- * There is no barrier.  Whoever finds no task left adds what it did to `done`; the caller waits
- * until the counts add up, so it waits for tasks begun by others and never for a thread to wake
- * up.
+ * There is no barrier.  A thread that finds no task left adds the number of tasks it did to `done`;
+ * the caller waits until the counts add up, so it waits for tasks begun by others and never for a
+ * thread to wake up.
  *
  * Rejected: OpenMP (deadlocks in a forked child, missing on macOS); pure spinning (200 times
- * slower on one core); sleeping at once (a wake-up costs what a small step does); condition
- * variables (PyThread has none); one queue a thread (tasks are few and large).
+ * slower on one core); sleeping at once (a wake-up costs as much as a small step); condition
+ * variables (PyThread has none); one queue per thread (tasks are few and large).
  */
 #include <Python.h>
 #include <pythread.h>
@@ -46,14 +45,14 @@
 #define GENERATION_BITS 12
 #define MASK(bits) ((INT64_C(1) << (bits)) - 1)
 
-#define MOST_TASKS MASK(TASK_BITS) /* of one word; a longer run is several words */
+#define MOST_TASKS MASK(TASK_BITS) /* in one word; a longer run is several words */
 #define MOST_THREADS 1024          /* below MASK(ACTIVE_BITS), so no run's word equals STOP */
 #define STOP INT64_C(-1)
 
-/* Speed only.  The full spin outlasts the serial part of a step, so that workers meet the next
- * step awake; after a spin in vain a short one, so that a team on too few cores steals little; now
- * and then a full one again, so that one long pause does not make every later step pay for waking
- * up. */
+/* These constants affect only speed.  The full spin outlasts the serial part of a step, so that
+ * workers are awake for the next step; an unsuccessful spin is followed by short ones, so that a
+ * team on too few cores wastes little time; now and then a full one follows again, so that after a
+ * long pause not every later step pays for waking up. */
 #define FULL_SPIN 200e-6
 #define SHORT_SPIN 2e-6
 #define FULL_EVERY 32
@@ -71,7 +70,7 @@ typedef pthread_t thread_handle;
 #endif
 
 typedef struct {
-    cbp_atomic asleep; /* 1: whoever sets it back to 0 from outside releases `bed`, once */
+    cbp_atomic asleep; /* 1: a thread that sets it back to 0 from outside releases `bed`, once */
     PyThread_type_lock bed; /* held, except on the way from a release to the sleeper */
     cbp_team *team;
     int number;
@@ -87,7 +86,7 @@ struct cbp_team {
     void *job;
     ptrdiff_t first;
     worker **workers;
-    int n_workers; /* made so far: memory and locks, not threads */
+    int n_workers; /* created so far: memory and locks, not threads */
     int size;
     int64_t generation;
     int64_t process;
@@ -101,7 +100,7 @@ struct cbp_team {
  * may want the pool. */
 static cbp_team *pool;
 static cbp_atomic pool_taken;
-static int64_t process; /* how many forks lie between the process that imported this and us */
+static int64_t process; /* the number of forks since the process that imported this */
 
 double cbp_clock(void) {
 #ifdef _WIN32
@@ -160,7 +159,7 @@ static int is_wanted(const worker *me, int64_t word) {
     return word == STOP || may_claim(word, me->number);
 }
 
-/* Looks at the word for so long; true as soon as this worker is wanted. */
+/* Watches the word for the given time; true as soon as this worker is needed. */
 static int spin(const worker *me, double seconds) {
     double end = cbp_clock() + seconds;
     do {
@@ -173,9 +172,9 @@ static int spin(const worker *me, double seconds) {
     return 0;
 }
 
-/* Sleeps until wake().  Either this worker, having said that it sleeps, sees the new word, or the
- * caller, having written the word, sees that it sleeps (both orders are sequentially consistent).
- * If both do, the one who sets asleep back decides: the caller has then released the lock, or is
+/* Sleeps until wake().  Either this worker, after setting `asleep`, sees the new word, or the
+ * caller, after writing the word, sees `asleep` (both orders are sequentially consistent).  If both
+ * do, the one that clears `asleep` decides: if it was the caller, it has released the lock or is
  * about to. */
 static void sleep_unless_wanted(worker *me) {
     cbp_exchange(&me->asleep, 1);
@@ -192,14 +191,14 @@ static void wake(worker *other) {
 static void work(void *argument) {
     worker *me = (worker *)argument;
     cbp_team *team = me->team;
-    /* Spins since the last that met a task.  The first one is short: on a busy core it would delay
-     * the caller, who is still starting the others.  The second is full. */
+    /* Spins since the last that found a task.  The first one is short: on a busy core it would
+     * delay the caller, which is still starting the others.  The second is full. */
     unsigned in_vain = FULL_EVERY - 1;
 
     while (cbp_load(&team->word) != STOP) {
         int64_t did = take_part(team, me->number);
         if (did)
-            cbp_add(&team->done, did); /* from here on job is the caller's again */
+            cbp_add(&team->done, did); /* from here on job belongs to the caller again */
         if (spin(me, in_vain % FULL_EVERY == 0 ? FULL_SPIN : SHORT_SPIN)) {
             in_vain = 0;
         } else {
@@ -209,9 +208,9 @@ static void work(void *argument) {
     }
 }
 
-/* The system's own threads and not PyThread_start_new_thread's.  Those are detached: in one of seven
- * stops a thread was still to be seen after its last handshake, at times for 5 ms, and Python 3.12
- * warns of a fork beside threads. */
+/* The system's threads instead of PyThread_start_new_thread's.  Those are detached: in one of
+ * seven stops a thread was still visible after its last handshake, at times for 5 ms, and Python
+ * 3.12 warns about a fork while there are threads. */
 #ifdef _WIN32
 
 static unsigned __stdcall thread_main(void *me) {
@@ -237,10 +236,10 @@ static void *thread_main(void *me) {
     return NULL;
 }
 
-/* Linux may begin a thread on its maker's core, though another one is idle, and leave both there
+/* Linux may start a thread on its creator's core, though another one is idle, and leave both there
  * for some milliseconds: steps of 784-100-10 in calls of 16 ms after a pause took 1.1 to 1.3 times
- * as long, longer calls no more.
- * So a worker begins on another core, and from then on may run where its maker may. */
+ * as long; longer calls were not affected.
+ * So a worker starts on another core, and from then on may run wherever its creator may. */
 static int create_elsewhere(worker *me, pthread_attr_t *attributes) {
 #if defined(__linux__) && defined(__GLIBC__)
     cpu_set_t allowed, others;
@@ -283,7 +282,7 @@ static void join_thread(worker *me) {
 
 static void pool_enter(void) {
     while (cbp_exchange(&pool_taken, 1))
-        yield_processor(); /* the holder does a few instructions: it was interrupted */
+        yield_processor(); /* the holder needs only a few instructions: it was preempted */
 }
 
 static void pool_leave(void) {
@@ -306,13 +305,13 @@ static void pool_push(cbp_team *team) {
     pool_leave();
 }
 
-/* Zeroed memory on lines of its own, for ever; NULL: none left. */
+/* Zeroed memory on its own cache lines, never freed; NULL: none left. */
 static void *new_lines(size_t size) {
     char *memory = (char *)calloc(1, size + 2 * LINE);
     return memory ? memory + (LINE - (uintptr_t)memory % LINE) : NULL;
 }
 
-/* Makes workers up to n_workers, or as many as memory allows. */
+/* Creates workers up to n_workers, or as many as memory allows. */
 static void make_workers(cbp_team *team, int n_workers) {
     if (n_workers <= team->n_workers)
         return;
@@ -363,7 +362,7 @@ int cbp_team_size(const cbp_team *team) {
 
 static void run_one_word(cbp_team *team, int64_t n_tasks, int active) {
     if (active > n_tasks)
-        active = (int)n_tasks; /* wake no one in vain */
+        active = (int)n_tasks; /* wake no more workers than there are tasks */
     cbp_store(&team->done, 0);
     cbp_exchange(&team->word, pack(++team->generation, active, n_tasks));
     for (int number = 1; number < active; number++)
@@ -377,7 +376,7 @@ static void run_one_word(cbp_team *team, int64_t n_tasks, int active) {
         if (cbp_clock() < end)
             cbp_pause();
         else
-            yield_processor(); /* the worker we wait for may need this core */
+            yield_processor(); /* the awaited worker may need this core */
     }
 }
 
@@ -401,7 +400,7 @@ void cbp_team_run(cbp_team *team, cbp_task fn, void *job, ptrdiff_t n_tasks, int
 
 void cbp_team_stop(cbp_team *team) {
     if (!team || team->process != process)
-        return; /* a parent's team: its locks are in no known state, so it is not used again */
+        return; /* a parent's team: the state of its locks is unknown, so it is not used again */
     if (team->size > 1) {
         cbp_exchange(&team->word, STOP);
         for (int number = 1; number < team->size; number++)
@@ -413,7 +412,7 @@ void cbp_team_stop(cbp_team *team) {
 }
 
 void cbp_team_after_fork_in_child(void) {
-    pool = NULL; /* the locks of idle teams too may have been inside a release */
+    pool = NULL; /* the fork may also have interrupted a release of idle teams' locks */
     cbp_store(&pool_taken, 0);
     process++;
 }

@@ -1,5 +1,5 @@
-# The thread team, handed on to the other extensions: the C (tasks.c) lives in this one only, so
-# they cimport these functions instead of linking it.  tasks.h says what each does.
+# The thread team for the other extensions: tasks.c is compiled only into this one, so they cimport
+# these functions instead of linking it.  tasks.h describes each.
 #
 #     from cbackprop.core.team cimport team
 #     cdef team.cbp_team *crew = team.start(n_threads)

@@ -1,6 +1,6 @@
 """The thread team for the other extensions (see ``team.pxd``), and one hook for tests.
 
-It promises not to become a thread pool for Python: nothing a user calls stands here.
+It promises not to become a thread pool for Python: users call nothing here.
 """
 
 import os
@@ -67,26 +67,26 @@ cdef void one_task(void *job, ptrdiff_t task, int worker) noexcept nogil:
 
 
 def exercise(int n_threads, runs, *, active=None, ptrdiff_t work=0, between=None):
-    """Start a team, let it do each of `runs` (numbers of tasks), stop it: for tests.
+    """Start a team, do each of `runs` (numbers of tasks), stop it: for tests.
 
     Parameters
     ----------
     n_threads : int
-        Threads wanted, the caller included.
+        The number of threads, including the caller.
     runs : iterable of int
         The number of tasks of each run.
     active : iterable of int, optional
-        At most so many threads take part in each run; all by default.
+        The most threads that take part in each run; all by default.
     work : int
-        Steps x -> 1664525 x + 1013904223 mod 2**32 that each task makes, from its own number.
+        Steps x -> 1664525 x + 1013904223 mod 2**32 that each task makes, starting from its number.
     between : callable, optional
-        Called with the result of each run, while the team lives.
+        Called with the result of each run, before the team is stopped.
 
     Returns
     -------
     list of (times, values, seconds)
         For each run: `times`, one ``bytes`` a thread, how often it did each task; `values`, the
-        bytes of the native uint32 results; the seconds the run took.
+        bytes of the native uint32 results; `seconds`, the run's duration.
     """
     cdef Exercise job
     cdef cbp_team *team
