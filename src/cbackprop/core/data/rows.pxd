@@ -7,9 +7,9 @@ ctypedef struct Rows:
     const char* data
     Py_ssize_t n_rows
     Py_ssize_t n_columns
-    Py_ssize_t row_stride       # bytes; any sign
+    Py_ssize_t row_stride       # in bytes, positive or negative
     bint is_double              # of the source
-    bint in_place               # aligned, contiguous, of the network's dtype: read where it stands
+    bint in_place               # aligned, contiguous, of the network's dtype: read in place
     const void* shift           # of the network's dtype, or NULL: x -> (x - shift) * scale
     const void* scale
     const int64_t* starts       # sparse: entries starts[row] .. starts[row + 1]; NULL: dense

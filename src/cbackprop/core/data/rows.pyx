@@ -1,10 +1,10 @@
-"""Where rows come from: a block is gathered, cast, scaled and checked in one pass.
+"""Reading rows: a block is gathered, cast, scaled and checked in one pass.
 
 A ``RowSource`` holds the buffer of a 2-D float32 or float64 array, never a copy of it.
-``read_rows`` hands out ``count`` rows as a C-contiguous block of the network's own dtype: in place
-where the array stands so already, else through the caller's buffer.  Sparse rows become dense in
-that buffer, and nowhere else.  ``extent`` says between which numbers an array's lie.  This file
-does not know networks or batches.
+``read_rows`` returns ``count`` rows as a C-contiguous block of the network's dtype: in place if the
+array has that form, else in the caller's buffer.  Sparse rows are made dense only in that buffer.
+``extent`` finds an array's smallest and largest numbers.  This file does not know networks or
+batches.
 """
 
 cimport cython
@@ -24,22 +24,22 @@ from cbackprop.core.linalg cimport elementwise
 
 
 cdef bint is_float(const char* code) noexcept:
-    """Whether a buffer's format is that of native doubles or floats."""
+    """Whether a buffer's format is native doubles or floats."""
     if code == NULL:
         return False
-    if code[0] == c"=" or code[0] == c"^":  # NumPy writes "=d" where the data are not aligned
+    if code[0] == c"=" or code[0] == c"^":  # NumPy writes "=d" if the data are not aligned
         code += 1
     return (code[0] == c"d" or code[0] == c"f") and code[1] == 0
 
 
 cdef class SparseRows:
-    """Rows that name their entries other than 0 (SciPy's CSR), as ``RowSource`` takes them.
+    """Sparse rows (SciPy's CSR), as accepted by ``RowSource``.
 
     Parameters
     ----------
     data : ndarray (n_entries,) of float32 or float64
     columns : ndarray (n_entries,) of int64
-        Equal ones in a row are summed.
+        Entries of a row with equal columns are summed.
     starts : ndarray (N + 1,) of int64
         Row i has the entries starts[i] .. starts[i + 1].
     n_columns : int
@@ -47,7 +47,7 @@ cdef class SparseRows:
     Raises
     ------
     ValueError
-        The three do not describe rows of so many columns.
+        If the arrays do not describe rows of ``n_columns`` columns.
     """
 
     def __cinit__(self, data, columns, starts, Py_ssize_t n_columns):
@@ -79,16 +79,16 @@ cdef class RowSource:
     Parameters
     ----------
     array : (N, n) array of float32 or float64, or SparseRows
-        Inner dimension contiguous; any row stride, read-only or unaligned as it may be.
+        Contiguous rows with any stride; it may be read-only or unaligned.
     itemsize : int
         8 or 4: the network's dtype.
     shift, scale : 1-D arrays of the network's dtype, optional
-        Each column's ``(x - shift) * scale`` is handed out instead of x.
+        ``(x - shift) * scale``, column by column, is returned instead of x.
 
     Raises
     ------
     ValueError
-        The array is not of that kind.
+        If the array is not of that kind.
     """
 
     def __init__(self, array, Py_ssize_t itemsize, shift=None, scale=None):
@@ -156,7 +156,7 @@ cdef class RowSource:
         self.rows.is_double = self.view.itemsize == 8
         self.rows.in_place = False
         self.rows.starts = &starts[0]
-        # Without a single entry there is nothing to point to, and nothing is read.
+        # Without entries there is no pointer, and nothing is read.
         self.rows.columns = &columns[0] if columns.shape[0] > 0 else NULL
         return 0
 
@@ -165,16 +165,16 @@ cdef class RowSource:
 
 
 cdef RowSource row_source(array, Py_ssize_t itemsize, shift, scale):
-    """``RowSource(...)`` without its arguments packed, which one row's ``predict`` would notice."""
+    """``RowSource(...)`` without packing arguments, which costs noticeable time for one row."""
     cdef RowSource source = RowSource.__new__(RowSource)
     source.take(array, itemsize, shift, scale)
     return source
 
 
 cdef char* memory_of(array, str name, Py_ssize_t n_bytes, bint writable) except NULL:
-    """Where a C-contiguous array of ``n_bytes`` bytes stands; the caller keeps the array alive.
+    """The address of a C-contiguous array of ``n_bytes`` bytes; the caller keeps the array alive.
 
-    A quarter of what a typed memoryview costs, which one row's ``predict`` would notice.
+    It costs a quarter of a typed memoryview, which is noticeable in ``predict`` for one row.
     """
     cdef Py_buffer view
     PyObject_GetBuffer(array, &view, PyBUF_WRITABLE if writable else PyBUF_SIMPLE)
@@ -187,7 +187,7 @@ cdef char* memory_of(array, str name, Py_ssize_t n_bytes, bint writable) except 
 
 
 def ready(array, n_columns):
-    """Whether a dense array has rows, as a ``RowSource`` takes them, of so many columns.
+    """Whether a dense array is valid for ``RowSource`` and has ``n_columns`` columns.
 
     array : ndarray
     n_columns : int, or None for any but 0
@@ -197,7 +197,7 @@ def ready(array, n_columns):
     try:
         PyObject_GetBuffer(array, &view, PyBUF_STRIDES | PyBUF_FORMAT)
     except (BufferError, TypeError, ValueError):
-        return False    # of dates, say
+        return False    # for example of dates
     good = (view.ndim == 2 and is_float(view.format) and view.strides[1] == view.itemsize
             and view.shape[0] > 0 and view.shape[1] > 0)
     if good and n_columns is not None:
@@ -207,9 +207,9 @@ def ready(array, n_columns):
 
 
 def extent(array):
-    """The smallest and the largest number of an array, NaN aside; (inf, -inf) where there is none.
+    """The smallest and largest number of an array, ignoring NaN; (inf, -inf) if there is none.
 
-    array : dense, as a ``RowSource`` takes it
+    array : dense, valid for ``RowSource``
     """
     cdef RowSource source = row_source(array, 8, None, None)
     cdef double low = INFINITY
@@ -225,7 +225,7 @@ def extent(array):
 
 
 cdef void widen_extent(const Rows* rows, real of_type, double* low, double* high) noexcept nogil:
-    """``low`` and ``high`` moved so far apart that every number of dense rows lies between."""
+    """Lower ``low`` and raise ``high`` so that every number of dense rows lies between."""
     cdef Py_ssize_t i, j
     cdef real x, smallest = <real>low[0], largest = <real>high[0]
     for i in range(rows.n_rows):
@@ -259,9 +259,9 @@ cdef const real* read_rows(const Rows* source, const int64_t* order, Py_ssize_t 
     """``count`` rows from ``start``: rows order[start], order[start + 1], ... or, without an order,
     rows start, start + 1, ...
 
-    order : NULL, or row numbers checked to lie in the source
-    buffer : (count, n_columns), used where the rows cannot be read in place
-    bad : NULL (already checked), or set to 1 when a NaN or an infinity is met
+    order : NULL, or row numbers within the source
+    buffer : (count, n_columns), used if the rows cannot be read in place
+    bad : NULL (already checked), or set to 1 if a NaN or an infinity is found
     """
     cdef const real* block
     if source.in_place and order == NULL:

@@ -1,6 +1,6 @@
 from libc.stdint cimport int64_t, uint64_t
 
-# For data that are read from a file: docs/data.md says what they are chosen by.
+# Sizes for data that are read from a file; docs/data.md explains the choice.
 cdef enum:
     BLOCK_ROWS = 4_096
     WINDOW_BLOCKS = 16

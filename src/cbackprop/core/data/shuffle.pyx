@@ -1,14 +1,14 @@
 """The order of the rows in an epoch: a permutation that is a function of (seed, epoch).
 
-Either any order, each equally likely; or one for data that are read from a file: blocks of
+Either a uniformly random permutation, or one for data that are read from a file: blocks of
 consecutive rows in random order, and the rows shuffled within windows of a few blocks.
 
 Random bits: Philox4x64-10 (Salmon, Moraes, Dror and Shaw, "Parallel random numbers: as easy as 1,
 2, 3", SC 2011) with the key (seed, epoch); the raw output is that of
-``numpy.random.Philox(key=[seed, epoch])``, which NumPy's compatibility policy keeps.  Bounded
-integers: Lemire's multiplication with rejection (ACM TOMACS 29, 2019) on the 32-bit halves, low
-half first.  Permutation: Fisher and Yates, from the last place down.  So resuming an epoch needs
-two integers and no stored generator.
+``numpy.random.Philox(key=[seed, epoch])``, which NumPy's compatibility policy keeps stable.
+Bounded integers: Lemire's multiplication with rejection (ACM TOMACS 29, 2019) on the 32-bit halves,
+low half first.  Permutation: Fisher and Yates, from the last place down.  So resuming an epoch
+needs two integers and no stored generator.
 """
 
 from libc.stdint cimport int64_t, uint32_t, uint64_t
@@ -32,11 +32,11 @@ ctypedef struct Philox:
     uint64_t key[2]
     uint64_t counter
     uint64_t block[4]
-    int used                    # 32-bit halves of the block that are spent
+    int used                    # 32-bit halves of the block that have been used
 
 
 cdef void next_block(Philox* state) noexcept nogil:
-    """Ten rounds on the next counter.  2^64 blocks are more than any permutation draws."""
+    """Ten rounds on the next counter.  No permutation needs more than 2^64 blocks."""
     cdef uint64_t c0, c1 = 0, c2 = 0, c3 = 0
     cdef uint64_t k0 = state.key[0]
     cdef uint64_t k1 = state.key[1]
@@ -81,12 +81,12 @@ cdef inline uint32_t below(Philox* state, uint32_t bound) noexcept nogil:
 
 
 cdef inline void begin(Philox* state, uint64_t seed, uint64_t epoch) noexcept nogil:
-    """The stream of (seed, epoch) from its first number."""
+    """Start the stream of (seed, epoch) at its first number."""
     state.key[0], state.key[1], state.counter, state.used = seed, epoch, 0, 8
 
 
 cdef inline void shuffle(Philox* state, Py_ssize_t n, int64_t* order) noexcept nogil:
-    """Put order (n,) into any order, each equally likely; n below 2^32."""
+    """Shuffle order (n,), all permutations being equally likely; n below 2^32."""
     cdef Py_ssize_t i, j
     cdef int64_t swap
     for i in range(n - 1, 0, -1):
@@ -108,22 +108,22 @@ cdef void permutation(uint64_t seed, uint64_t epoch, Py_ssize_t n, int64_t* orde
 
 cdef void window_permutation(uint64_t seed, uint64_t epoch, Py_ssize_t n, Py_ssize_t block_rows,
                              Py_ssize_t window_blocks, int64_t* order) noexcept nogil:
-    """order (n,) = a permutation of 0 .. n - 1 that asks for rows near each other; n below 2^32.
+    """order (n,) = a permutation of 0 .. n - 1 with nearby rows close together; n below 2^32.
 
-    The rows are cut into blocks of ``block_rows`` consecutive ones, the last may be short.  The
-    blocks are put into any order, and each run of ``window_blocks`` of them is a window, within
-    which the rows are put into any order.  What fits into one window is ``permutation``.
+    The rows are cut into blocks of ``block_rows`` consecutive rows, of which the last may be short.
+    The blocks are shuffled, and each run of ``window_blocks`` blocks is a window, within which the
+    rows are shuffled.  If all rows fit into one window, it equals ``permutation``.
 
     block_rows, window_blocks : at least 1; for training BLOCK_ROWS and WINDOW_BLOCKS
     """
     cdef:
         Philox state
         Py_ssize_t n_blocks = n // block_rows + (n % block_rows > 0)
-        # The blocks' order stands at the end of ``order`` until the rows reach it: every block that
-        # is still to come has at least one row, so its number has not been written over.
+        # The blocks' order is stored at the end of ``order`` until the rows reach it: every
+        # remaining block has at least one row, so its number has not been overwritten.
         int64_t* blocks = order + n - n_blocks
-        Py_ssize_t window = 0       # where the window begins,
-        Py_ssize_t end = 0          # and where the rows so far end
+        Py_ssize_t window = 0       # where the window begins
+        Py_ssize_t end = 0          # where the rows so far end
         Py_ssize_t i, row, first
     if n_blocks <= window_blocks:
         permutation(seed, epoch, n, order)
@@ -143,7 +143,7 @@ cdef void window_permutation(uint64_t seed, uint64_t epoch, Py_ssize_t n, Py_ssi
 
 
 def epoch_order(uint64_t seed, uint64_t epoch, int64_t[::1] order):
-    """Fill ``order`` with the permutation of its length that epoch ``epoch`` of ``seed`` uses."""
+    """Fill ``order`` with the permutation used for ``seed`` and ``epoch``."""
     check_length(order.shape[0])
     if order.shape[0] == 0:
         return
@@ -153,7 +153,7 @@ def epoch_order(uint64_t seed, uint64_t epoch, int64_t[::1] order):
 
 def window_order(uint64_t seed, uint64_t epoch, Py_ssize_t block_rows, Py_ssize_t window_blocks,
                  int64_t[::1] order):
-    """The same by windows of ``window_blocks`` blocks of ``block_rows`` rows."""
+    """The same for windows of ``window_blocks`` blocks of ``block_rows`` rows."""
     check_length(order.shape[0])
     if block_rows < 1 or window_blocks < 1:
         raise ValueError("block_rows and window_blocks are at least 1")

@@ -1,7 +1,7 @@
 from cbackprop.core.linalg.types cimport real
 
 cdef enum:
-    # OpenBLAS multiplies (m, k) by (k, n) with threads of its own where m * n * k is larger.
+    # OpenBLAS multiplies (m, k) by (k, n) with its own threads if m * n * k is larger.
     THREADED_ABOVE = 262_144
 
 cdef bint fits(Py_ssize_t size) noexcept nogil

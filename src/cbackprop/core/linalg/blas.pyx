@@ -3,11 +3,11 @@
     C := alpha * op(A) op(B) + beta * C      A, B, C row-major with leading dimensions
 
 BLAS is column-major.  A row-major matrix read column-major is its transpose, so the row-major
-product is the column-major product with the factors exchanged:
+product is the column-major product with exchanged factors:
 
     C^T := alpha * op(B)^T op(A)^T + beta * C^T
 
-This file promises to stay a translation: no choice of algorithm is made here (see product.pyx).
+This file promises to stay a thin wrapper: product.pyx chooses the algorithm.
 """
 
 from libc.limits cimport INT_MAX
@@ -19,7 +19,7 @@ threaded_above = THREADED_ABOVE     # as Python sees it
 
 
 cdef bint fits(Py_ssize_t size) noexcept nogil:
-    """Whether a size can be handed to BLAS; asked once for each size of a network."""
+    """Whether a size can be passed to BLAS; checked once for each size of a network."""
     return 0 <= size <= INT_MAX
 
 
@@ -28,8 +28,8 @@ cdef void gemm(bint transpose_A, bint transpose_B, Py_ssize_t m, Py_ssize_t n, P
                real beta, real* C, Py_ssize_t ldc) noexcept nogil:
     """C (m, n) := alpha * op(A) (m, k) op(B) (k, n) + beta * C.
 
-    ``op`` is the transpose where the flag says so; then A is stored (k, m), B is stored (n, k).
-    With beta = 0 C is not read.  The sizes have passed ``fits``.
+    ``op`` is the transpose if the flag is set; then A is stored (k, m), B is stored (n, k).
+    With beta = 0 C is not read.  The sizes must have passed ``fits``.
     """
     cdef:
         char* op_A = b"T" if transpose_A else b"N"
@@ -37,7 +37,7 @@ cdef void gemm(bint transpose_A, bint transpose_B, Py_ssize_t m, Py_ssize_t n, P
         blas_int rows = <blas_int>m
         blas_int columns = <blas_int>n
         blas_int inner = <blas_int>k
-        # BLAS refuses a leading dimension of 0, which a size of 0 would give.
+        # BLAS refuses a leading dimension of 0, which can occur if a size is 0.
         blas_int ld_A = <blas_int>(lda if lda > 0 else 1)
         blas_int ld_B = <blas_int>(ldb if ldb > 0 else 1)
         blas_int ld_C = <blas_int>(ldc if ldc > 0 else 1)

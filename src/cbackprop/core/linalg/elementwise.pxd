@@ -1,7 +1,7 @@
-"""The formulas by name, over the vectorised loops of the instruction set in use.
+"""The formulas as functions that call the vectorised loops of the instruction set in use.
 
-Each function is one elementwise step of the mathematics (docs/mathematics.md); the loops stand in
-core/simd.  Flat arrays of n elements unless rows and columns are named.
+Each function is one elementwise step of the mathematics (docs/mathematics.md); the loops are in
+core/simd.  Arrays are flat with n elements unless rows and columns are named.
 """
 
 from libc.stdint cimport int64_t
@@ -28,7 +28,7 @@ cdef inline void sigma_keeping(int activation, const real* H, real* Z, real* slo
 
 
 cdef inline void times_slope(const real* slope, real* delta, Py_ssize_t n) noexcept nogil:
-    """delta *= sigma'(H) that ``sigma_keeping`` has kept."""
+    """delta *= sigma'(H), as stored by ``sigma_keeping``."""
     times_sigma_prime(dispatch.CBP_KEPT, slope, delta, n)
 
 
@@ -44,7 +44,7 @@ cdef inline double delta_O(int activation, const real* Y, const real* Y_hat, rea
 cdef inline double delta_O_weighted(int activation, const real* weight, const real* Y,
                                          const real* Y_hat, real* delta, Py_ssize_t rows,
                                          Py_ssize_t columns) noexcept nogil:
-    """delta_O and the sum of squares with row i counted weight[i] times."""
+    """delta_O and the sum of squares, with row i multiplied by weight[i]."""
     if real is double:
         return dispatch.f64.delta_output_weighted(activation, weight, Y, Y_hat, delta, rows,
                                                   columns)
@@ -81,16 +81,16 @@ cdef inline void times_sigma_prime(int activation, const real* Z, real* delta,
 
 cdef inline bint joins_delta_H(Py_ssize_t n_hidden, Py_ssize_t n_out,
                                int itemsize) noexcept nogil:
-    """Whether ``delta_H`` takes so many units.  More outputs than two are the product's."""
+    """Whether ``delta_H`` supports these sizes; for more than two outputs use the product."""
     return n_out <= 2 and n_hidden >= (dispatch.f64.lanes if itemsize == 8 else dispatch.f32.lanes)
 
 
 cdef inline void delta_H(int activation, const real* delta_O, Py_ssize_t ld, Py_ssize_t rows,
                          Py_ssize_t n_out, const real* W_T, Py_ssize_t n_hidden, const real* Z,
                          real* out) noexcept nogil:
-    """out (rows, n_hidden) = (delta_O W^T) * sigma'(H) in one pass, where ``joins_delta_H``.
+    """out (rows, n_hidden) = (delta_O W^T) * sigma'(H) in one pass; requires ``joins_delta_H``.
 
-    delta_O : (rows, n_out), its rows ld apart
+    delta_O : (rows, n_out), with leading dimension ld
     """
     if real is double:
         dispatch.f64.delta_hidden(activation, delta_O, ld, rows, <int>n_out, W_T, n_hidden, Z, out)
@@ -123,7 +123,7 @@ cdef inline double loss_delta(int loss, int activation, real parameter, const re
 cdef inline double loss_only(int loss, int activation, real parameter, const real* weight,
                              const real* Y, const real* P, Py_ssize_t rows,
                              Py_ssize_t columns) noexcept nogil:
-    """The sum of weight l(Y, P), as loss_delta's."""
+    """The sum of weight l(Y, P), as in loss_delta."""
     return loss_delta(loss, activation, parameter, weight, Y, P, <real*>NULL, rows, columns)
 
 
@@ -132,7 +132,7 @@ cdef inline void element_weights(const real* row_weight, const real* column_weig
                                  Py_ssize_t columns) noexcept nogil:
     """weight (rows, columns) = row_weight * column_weight, NULL meaning ones.
 
-    With ``missing`` a NaN of Y becomes 0, and so does its weight.
+    With ``missing``, a NaN in Y and its weight are set to 0.
     """
     if real is double:
         dispatch.f64.element_weights(row_weight, column_weight, Y, missing, weight, rows, columns)
@@ -212,10 +212,10 @@ cdef inline void outer_sums(const real* A, Py_ssize_t a_step, Py_ssize_t n_a, co
                             Py_ssize_t d_step, Py_ssize_t n_d, Py_ssize_t n_sums, bint lower,
                             Py_ssize_t first, Py_ssize_t count, Py_ssize_t rows, real* out,
                             Py_ssize_t step) noexcept nogil:
-    """Rows ``first`` .. of sum_k A[i, k]^T D[i, k] (n_a, n_d), of each row i, at i step of out.
+    """For each row i, rows ``first`` .. of sum_k A[i, k]^T D[i, k] (n_a, n_d), at i step of out.
 
-    A[i] (n_sums, n_a) and D[i] (n_sums, n_d) begin at i a_step and i d_step.  ``lower``: of the
-    square products' rows only up to the diagonal, one after the other.
+    A[i] (n_sums, n_a) and D[i] (n_sums, n_d) begin at i a_step and i d_step.  ``lower``: only the
+    lower triangles of the square products, row after row.
     """
     if real is double:
         dispatch.f64.outer_sums(A, a_step, n_a, D, d_step, n_d, n_sums, lower, first, count, rows,
@@ -231,7 +231,7 @@ cdef inline void product(Py_ssize_t m, Py_ssize_t n, Py_ssize_t k, real alpha, c
                          const real* bias) noexcept nogil:
     """C = beta * C + alpha * A B (+ bias), by register tiles.
 
-    A[i, p] stands at i row_step + p column_step.
+    A[i, p] is at i row_step + p column_step.
     """
     if real is double:
         dispatch.f64.product(m, n, k, alpha, A, row_step, column_step, B, ldb, beta, C, ldc, bias)

@@ -1,7 +1,7 @@
 """The elementwise steps of section 2 as Python calls on flat arrays: sigmoid and delta_O.
 
-The formulas that other compiled modules use are the inline functions of elementwise.pxd; here stand
-the calls that two_layer.py makes after it has checked its arguments.
+Other compiled modules use the inline functions of elementwise.pxd; two_layer.py calls these after
+checking its arguments.
 """
 
 from cbackprop.core.simd.dispatch cimport CBP_SIGMOID

@@ -2,8 +2,8 @@
 
     A = L L^T        A x = b        trace A^-1 = |L^-1|^2
 
-A and L are row-major (n, n); the lower triangle alone is read and written.  LAPACK is column-major:
-what it calls the upper triangle is our lower one.  This file promises to stay a translation.
+A and L are row-major (n, n); only the lower triangle is read and written.  LAPACK is column-major:
+its upper triangle is our lower one.  This file promises to stay a thin wrapper.
 """
 
 from libc.math cimport isfinite
@@ -16,7 +16,7 @@ ctypedef int lapack_int
 
 
 cdef bint cholesky(Py_ssize_t n, double* A) noexcept nogil:
-    """A := L; False where A is not positive definite, or holds what is not finite."""
+    """A := L; False if A is not positive definite or not finite."""
     cdef char* lower = b"U"
     cdef lapack_int size = <lapack_int>n
     cdef lapack_int info = 0
@@ -24,7 +24,7 @@ cdef bint cholesky(Py_ssize_t n, double* A) noexcept nogil:
     dpotrf(lower, &size, A, &size, &info)
     if info != 0:
         return False
-    # OpenBLAS passes over a NaN pivot.
+    # OpenBLAS does not report a NaN pivot.
     for i in range(n):
         if not isfinite(A[i * n + i]):
             return False
@@ -32,7 +32,7 @@ cdef bint cholesky(Py_ssize_t n, double* A) noexcept nogil:
 
 
 cdef void cholesky_solve(Py_ssize_t n, const double* L, double* b) noexcept nogil:
-    """b := A^-1 b, by A's factor."""
+    """b := A^-1 b, using A's factor."""
     cdef char* lower = b"U"
     cdef lapack_int size = <lapack_int>n
     cdef lapack_int one = 1
@@ -41,7 +41,7 @@ cdef void cholesky_solve(Py_ssize_t n, const double* L, double* b) noexcept nogi
 
 
 cdef double trace_of_inverse(Py_ssize_t n, double* L) noexcept nogil:
-    """The trace of A^-1, by A's factor, which is overwritten."""
+    """The trace of A^-1, using A's factor, which is overwritten."""
     cdef char* lower = b"U"
     cdef char* general = b"N"
     cdef lapack_int size = <lapack_int>n
@@ -63,7 +63,7 @@ cdef int check_square(double[:, ::1] A) except -1:
 
 
 def factor(double[:, ::1] A not None):
-    """A := L in the lower triangle; whether there is one."""
+    """A := L in the lower triangle; returns whether the factor exists."""
     check_square(A)
     return bool(cholesky(A.shape[0], &A[0, 0]))
 

@@ -1,22 +1,22 @@
-"""The three matrix products of a layer, each by the multiplier that is faster for its shape.
+"""The three matrix products of a layer, each by the method that is faster for its shape.
 
     H      = A W + b                 (rows, n_in) (n_in, n_out)
     grad_W = beta grad_W + alpha A^T delta
     out    = delta W^T               (rows, n_out) (n_out, n_in)
 
-Two multipliers: BLAS (blas.pyx), and the register tiles of core/simd, which win where a side of the
-product is small.  Which one multiplies depends on the shape, the dtype and the instruction set
-alone, for it changes the last bits; benchmarks/ measures both.
+Two methods: BLAS (blas.pyx), and the register tiles of core/simd, which win if a side of the
+product is small.  The choice changes the last bits, so it depends only on the shape, the dtype and
+the instruction set; benchmarks/ measures both.
 """
 
 from cbackprop.core.linalg cimport blas, elementwise
 from cbackprop.core.simd.dispatch cimport f64
 
 
-# Up to so many multiplications the register tiles are faster than OpenBLAS 0.3.30 or at par with
-# it, by the width of the vectors.  AVX-512: 1.0 to 1.2 times as fast up to 256 x 1024 x 784, both
-# dtypes; AVX2: 1.05 to 1.3 there, for they copy one factor where BLAS copies two; 16 bytes: 1.0 to
-# 1.4 at 64^3, 0.8 (float32) at 128^3.  With few columns or rows they win at any size, up to twice.
+# Up to this many multiplications, by the width of the vectors, the register tiles are as fast as
+# OpenBLAS 0.3.30 or faster.  AVX-512: 1.0 to 1.2 times as fast up to 256 x 1024 x 784, both dtypes;
+# AVX2: 1.05 to 1.3 there, since they copy one factor where BLAS copies two; 16 bytes: 1.0 to 1.4 at
+# 64^3, 0.8 (float32) at 128^3.  With few columns or rows they win at any size, up to twice.
 cdef Py_ssize_t TILES_UP_TO = 1 << 28 if f64.lanes >= 4 else 1 << 18
 # The same for A^T delta.  AVX2: 144 x 176 with 512 rows 1.07 and (float32) 1.2 times as fast, 256 x
 # 256 with a row of A every 8 KB 0.91 and 0.96 times.
@@ -26,7 +26,7 @@ cdef Py_ssize_t TILES_UP_TO_TRANSPOSED = (
 
 cdef inline bint tiles_win(Py_ssize_t m, Py_ssize_t n, Py_ssize_t k,
                            Py_ssize_t up_to) noexcept nogil:
-    """Whether the register tiles interrupt BLAS on C (m, n) = A (m, k) B (k, n).
+    """Whether the register tiles beat BLAS on C (m, n) = A (m, k) B (k, n).
 
     BLAS copies both factors into its own layout first, which pays when each is used often enough.
     """
@@ -67,8 +67,8 @@ cdef void delta_W_T(Py_ssize_t rows, Py_ssize_t n_in, Py_ssize_t n_out, const re
                     const real* W, const real* W_T, real* out) noexcept nogil:
     """out (rows, n_in) = delta (rows, n_out) W^T, W (n_in, n_out).
 
-    W_T : W's transpose (n_out, n_in), or NULL where none is kept.  With it the product is a plain
-    one; BLAS's own product with a transposed second factor is poor when n_out is below about 32.
+    W_T : W's transpose (n_out, n_in), or NULL if none is kept.  With it no factor is transposed;
+    BLAS is slow with a transposed second factor if n_out is below about 32.
     """
     cdef:
         const real* no_bias = NULL

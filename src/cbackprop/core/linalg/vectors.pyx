@@ -6,10 +6,10 @@
     axpy                y := a x + y
     scale               x := a x
 
-Element i of a sum belongs to lane i mod 8; the lanes are added halves first.  So a sum depends on
-the elements alone, neither on their alignment nor on who computes it.  BLAS's own level 1 promises
-neither, and sums float32 in float32.  The eight lanes are two or four vector registers; loops over
-a whole parameter vector are bound by memory, so no instruction set has a version of its own.
+Element i of a sum belongs to lane i mod 8; the lanes are added halves first.  So a sum depends only
+on the elements, not on their alignment or on the instruction set.  BLAS level 1 guarantees neither,
+and sums float32 in float32.  The eight lanes are two or four vector registers; loops over a whole
+parameter vector are bound by memory, so there are no versions for instruction sets.
 """
 
 from libc.math cimport fabs
@@ -20,7 +20,7 @@ cdef inline double joined(const double* lane) noexcept nogil:
 
 
 cdef double dot(const real* x, const real* y, Py_ssize_t n) noexcept nogil:
-    """x'y; of float32 the products are exact."""
+    """x'y; with float32 the products are exact."""
     cdef double[8] lane
     cdef Py_ssize_t whole = n // 8 * 8
     cdef Py_ssize_t i, j
@@ -35,7 +35,7 @@ cdef double dot(const real* x, const real* y, Py_ssize_t n) noexcept nogil:
 
 
 cdef double sum_of_absolutes(const real* x, Py_ssize_t n) noexcept nogil:
-    """|x|_1; finite only where every x is."""
+    """|x|_1; finite only if every x is."""
     cdef double[8] lane
     cdef Py_ssize_t whole = n // 8 * 8
     cdef Py_ssize_t i, j
@@ -50,7 +50,7 @@ cdef double sum_of_absolutes(const real* x, Py_ssize_t n) noexcept nogil:
 
 
 cdef double largest_absolute(const real* x, Py_ssize_t n) noexcept nogil:
-    """max |x_i|, 0 for n = 0; a NaN is passed over."""
+    """max |x_i|, 0 for n = 0; NaN is ignored."""
     cdef double[8] lane
     cdef double here
     cdef Py_ssize_t whole = n // 8 * 8
@@ -71,7 +71,7 @@ cdef double largest_absolute(const real* x, Py_ssize_t n) noexcept nogil:
 
 
 cdef void axpy(double a, const real* x, real* y, Py_ssize_t n) noexcept nogil:
-    """y := a x + y; of float32 rounded once, at the end."""
+    """y := a x + y; with float32 rounded once, at the end."""
     cdef Py_ssize_t i
     for i in range(n):
         y[i] = <real>(<double>y[i] + a * <double>x[i])
