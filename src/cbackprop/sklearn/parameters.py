@@ -5,40 +5,55 @@ A class's docstring marks the place of each part in braces.
 
 import inspect
 import textwrap
+from collections.abc import Iterable
 from typing import TypeVar
 
 from ..losses import LOSSES
+from .solvers import SOLVERS
 
 __all__ = ["documented"]
 
-COMMON = """\
+
+def _filled(words: Iterable[str]) -> str:
+    """A list as text, for a place one level deep in a docstring."""
+    return textwrap.fill(", ".join(words) + ".", width=92, subsequent_indent="    ")
+
+
+# For a regression: the text of the parameter `loss`.
+REGRESSION_LOSSES = _filled(
+    f'"{name}" ({spec.summary})' for name, spec in LOSSES.items() if not spec.class_distribution
+)
+_SOLVERS = _filled(f'"{name}" ({kind.summary})' for name, kind in SOLVERS.items())
+_IN_BATCHES = ", ".join(f'"{name}"' for name, kind in SOLVERS.items() if kind.mini_batches)
+
+COMMON = f"""\
 hidden_layer_sizes : int or array-like of int, default=(100,)
     Units of each hidden layer; there may be none.
 activation : str or sequence of str, default="relu"
     The hidden layers' activation; a sequence has one for each.  "identity", "logistic", "tanh",
     "relu", or another of `cbackprop.Network`'s.
-solver : {"adam", "sgd", "adamw", "nadam", "lbfgs", "rprop", "lm", "br"}, default="adam"
-    The last four take all rows in each step and need no learning rate.  "adamw" is Adam with
-    decoupled weight decay, "nadam" Adam with Nesterov's momentum.  "lm" is Levenberg-Marquardt,
-    "br" the same with a penalty estimated from the data (for regression; `alpha` is ignored),
-    after which ``predict(X, return_std=True)`` works.  Both are for networks of up to some
-    thousand parameters, with inputs and targets of about [-1, 1].
+solver : str, default="adam"
+    {_SOLVERS}
+    {_IN_BATCHES} take batches of rows; the others take all rows in
+    each step and need no learning rate.  "br" estimates a penalty from the data (`alpha` is
+    ignored), and ``predict(X, return_std=True)`` works after it.  "lm" and "br" are for networks
+    of up to some thousand parameters, with inputs and targets of about [-1, 1].
 alpha : float, default=0.0001
     The strength of the penalty (alpha / 2) |W|^2; see `alpha_scaling`.  For "adamw", the weight
     decay: each step multiplies the weights by 1 - `learning_rate_init` alpha.
 batch_size : int or "auto", default="auto"
-    Rows of a step, for the first four solvers; "auto" is min(200, n_samples).
-learning_rate : {"constant", "invscaling", "adaptive"}, default="constant"
+    Rows of a step, for solvers that take batches; "auto" is min(200, n_samples).
+learning_rate : {{"constant", "invscaling", "adaptive"}}, default="constant"
     For "sgd".  "invscaling": `learning_rate_init` / (t_ + 1)^`power_t` from the second epoch on.
     "adaptive": divided by 5 whenever the fit would otherwise stop, until it is at most 1e-6.
 learning_rate_init : float, default=0.001
-    For the first four solvers.  A change between two calls of `partial_fit` takes effect.
+    For solvers that take batches.  A change between two calls of `partial_fit` takes effect.
 power_t : float, default=0.5
     The exponent of "invscaling".
 max_iter : int, default=200
     The most epochs; iterations for "lbfgs", "lm" and "br".
 shuffle : bool, default=True
-    Whether each epoch of the first four solvers visits the rows in a new order.
+    Whether each epoch visits the rows in a new order; for solvers that take batches.
 random_state : int, RandomState, Generator or None, default=None
     Determines the initial weights, the validation rows and the row orders, drawn as in
     scikit-learn (the weights of "lm" and "br" by Nguyen and Widrow's method).  `partial_fit`
@@ -63,7 +78,7 @@ early_stopping : bool, default=False
 validation_fraction : float, default=0.1
     The fraction of rows that is set aside.
 beta_1, beta_2, epsilon : float, default=0.9, 0.999, 1e-8
-    For "adam", "adamw" and "nadam".
+    For "adam" and its variants.
 n_iter_no_change : int or inf, default=10
     The fit ends after more than this many epochs in a row without change.
 max_fun : int, default=15000
@@ -119,16 +134,6 @@ n_features_in_ : int
     The number of columns of X.
 feature_names_in_ : ndarray of str
     The names of the columns, if X had any."""
-
-# For a regression: the text of the parameter `loss`, with later lines indented one level deeper.
-REGRESSION_LOSSES = textwrap.fill(
-    ", ".join(
-        f'"{name}" ({spec.summary})' for name, spec in LOSSES.items() if not spec.class_distribution
-    )
-    + ".",
-    width=92,
-    subsequent_indent="    ",
-)
 
 _Class = TypeVar("_Class", bound=type)
 

@@ -34,6 +34,8 @@ class SolverKind:
 
     Parameters
     ----------
+    summary : str
+        What it is, for the documentation.
     make : callable
         Makes the solver from an estimator's parameters.
     mini_batches : bool
@@ -57,6 +59,7 @@ class SolverKind:
         Why it supports no others.
     """
 
+    summary: str
     make: Callable[[Any], Solver]
     mini_batches: bool = False
     patient: bool = False
@@ -109,13 +112,16 @@ _IN_BATCHES: dict[str, Any] = {
 
 
 SOLVERS: dict[str, SolverKind] = {
-    "sgd": SolverKind(_sgd, **_IN_BATCHES),
-    "adam": SolverKind(_adam, **_IN_BATCHES),
-    "adamw": SolverKind(_adamw, **_IN_BATCHES, penalised=False),
-    "nadam": SolverKind(_nadam, **_IN_BATCHES),
-    "lbfgs": SolverKind(lambda estimator: LBFGS(gradient_tolerance=float(estimator.tol))),
-    "rprop": SolverKind(lambda estimator: RProp(), patient=True, validates=True),
+    "sgd": SolverKind("gradient descent, with momentum", _sgd, **_IN_BATCHES),
+    "adam": SolverKind("Adam", _adam, **_IN_BATCHES),
+    "adamw": SolverKind("Adam with decoupled weight decay", _adamw, **_IN_BATCHES, penalised=False),
+    "nadam": SolverKind("Adam with Nesterov's momentum", _nadam, **_IN_BATCHES),
+    "lbfgs": SolverKind(
+        "limited-memory BFGS", lambda estimator: LBFGS(gradient_tolerance=float(estimator.tol))
+    ),
+    "rprop": SolverKind("iRprop-", lambda estimator: RProp(), patient=True, validates=True),
     "lm": SolverKind(
+        "Levenberg-Marquardt",
         lambda estimator: LevenbergMarquardt(),
         validates=True,
         spread=True,
@@ -123,6 +129,7 @@ SOLVERS: dict[str, SolverKind] = {
         reason="its matrix is made of curvatures",
     ),
     "br": SolverKind(
+        "Levenberg-Marquardt with Bayesian regularisation, for regression",
         lambda estimator: BayesianRegularization(keep_posterior=True),
         validates=True,
         penalised=False,

@@ -1,8 +1,7 @@
 """What a solver declares, and how its settings are stored and checked.
 
 The trainer, the estimators and the command line use only these attributes and methods, never a
-solver's class.  To add a first-order solver, add a class in first_order.py, a line in the core's
-table of rules (core/gradient/update_rules.pyx), and a loop if it needs a new one.
+solver's class.  docs/adding/solver.md says how to add one.
 
 A solver holds no state; `fill` initialises its rule's memory in the trainer.
 """
