@@ -140,7 +140,7 @@ def test_the_training_names_no_solver_but_its_default():
 
 # The estimators' files, from the ground up: each imports from earlier ones only.
 ESTIMATORS = [
-    *("sklearn.parameters", "sklearn.notices", "sklearn.draws", "sklearn.solvers"),
+    *("sklearn.solvers", "sklearn.parameters", "sklearn.notices", "sklearn.draws"),
     *("sklearn.training", "sklearn.callbacks", "sklearn.rows", "sklearn.runs", "sklearn.fitted"),
     *("sklearn.base", "sklearn.classifier", "sklearn.regressor", "sklearn.__init__"),
 ]
