@@ -12,15 +12,15 @@ cdef inline real* layer_rows(real* base, const Layer* layer, Py_ssize_t capacity
 
 cdef inline real* slope_rows(real* base, const Layer* layer, Py_ssize_t capacity,
                              Py_ssize_t first) noexcept nogil:
-    """The same of a layer's sigma'(H), where it is kept."""
+    """The same for a layer's sigma'(H), if it is kept."""
     return base + layer.slope * capacity + first * layer.n_out
 
 
 cdef inline const real* sigma_prime_source(const Layer* layer, const real* Z, Py_ssize_t capacity,
                                            Py_ssize_t first, int* activation) noexcept nogil:
-    """What sigma'(H) is taken from: the layer's Z, or sigma'(H) itself where that is kept.
+    """The source of sigma'(H): the layer's Z, or sigma'(H) itself if it is kept.
 
-    activation : set to how: the layer's own, or CBP_KEPT
+    activation : set to the layer's own, or to CBP_KEPT
     """
     if layer.slope < 0:
         activation[0] = layer.activation

@@ -1,4 +1,4 @@
-"""One block of rows through the network and back: the four lines of backpropagation.
+"""Forward and backward pass of one block of rows: the four lines of backpropagation.
 
     H = A W + b       Z = sigma(H)              forward, layer by layer; A is X, then each Z
     delta_O = -(Y - Y_hat) * sigma'(O)
@@ -6,14 +6,14 @@
     delta_H = (delta_O W2^T) * sigma'(H)
     grad W1 = 1/N  X^T delta_H                  (2)
 
-A deeper network repeats the last two lines.  A delta never contains 1/N: it enters once, as the
-``alpha`` of the gradient products.  sigma' is taken from the activation's output.  Another loss
-changes ``output_delta`` alone, where delta_O = dl/dY_hat * sigma'(O); some are taken from O itself,
-and then the last sigma is left off (``linear``).
+A deeper network repeats the last two lines.  A delta never contains 1/N, which enters once, as the
+``alpha`` of the gradient products.  sigma' is computed from the activation's output, or kept from
+the forward pass.  Another loss changes only ``output_delta``, where delta_O = dl/dY_hat *
+sigma'(O); some are computed from O itself, and then the last sigma is left out (``linear``).
 
-Buffers: Z and delta hold, layer after layer, (capacity, n_out) rows each; a block stands at row
-``first`` of every layer (``layer_rows``).  This file promises to stay the mathematics: no threads,
-no memory, no choice of rows.
+Buffers: Z and delta hold, layer after layer, (capacity, n_out) rows each; a block starts at row
+``first`` of every layer (``layer_rows``).  This file promises to contain only the mathematics: no
+threads, no allocation, no choice of rows.
 """
 
 from cbackprop.core.linalg cimport elementwise, product
@@ -22,7 +22,7 @@ from cbackprop.core.simd.dispatch cimport CBP_IDENTITY, cbp_of_outputs_only
 
 cdef void transpose_weights(const Net* net, const real* parameters,
                             real* transposed) noexcept nogil:
-    """W^T of each layer that keeps one, for delta W^T; as of the start of a step."""
+    """W^T at the start of a step, for delta W^T, of each layer that keeps one."""
     cdef Py_ssize_t i
     cdef const Layer* layer
     for i in range(1, net.n_layers):
@@ -39,8 +39,8 @@ cdef const real* forward(const Net* net, const real* parameters, const real* X, 
 
     X : (rows, n_in)
     Z : written, every layer
-    linear : leave the last layer's sigma off: O instead of Y_hat
-    slopes : whether the way back follows: layers that keep sigma'(H) make it with Z
+    linear : leave out the last layer's sigma: O instead of Y_hat
+    slopes : whether a backward pass follows: layers that keep sigma'(H) compute it with Z
     """
     cdef Py_ssize_t i
     cdef const Layer* layer
@@ -70,14 +70,14 @@ cdef double output_delta(const Net* net, const Goal* goal, const real* Y, const 
     """delta_O = -(Y - Y_hat) * sigma'(O), or dl/dO of another loss.  Returns the sum of
     (Y - Y_hat)^2, or of l.
 
-    weight : NULL; or how often each counts in both: rows (rows,) of the plain objective, elements
-        (rows, n_out) of others
+    weight : NULL, or the weights in both: of rows (rows,) for the plain objective, else of elements
+        (rows, n_out)
     """
     cdef:
         const Layer* layer = &net.layers[net.n_layers - 1]
         const real* Y_hat = layer_rows(<real*>Z, layer, capacity, first)
         real* delta_O = layer_rows(delta, layer, capacity, first)
-        # Where sigma'(O) is kept, delta_O is made without it first.
+        # If sigma'(O) is kept, delta_O is first computed without it.
         int activation = layer.activation if layer.slope < 0 else CBP_IDENTITY
         double total
     if not goal.plain:
@@ -111,7 +111,7 @@ cdef void hidden_delta(const Net* net, Py_ssize_t i, const real* parameters,
                        Py_ssize_t capacity, Py_ssize_t first) noexcept nogil:
     """delta_H = (delta_O W^T) * sigma'(H): from layer i's delta to that of layer i - 1.
 
-    transposed : W^T as of the start of the step, where the layer keeps one
+    transposed : W^T at the start of the step, if the layer keeps one
     """
     cdef:
         const Layer* upper = &net.layers[i]
@@ -123,7 +123,7 @@ cdef void hidden_delta(const Net* net, Py_ssize_t i, const real* parameters,
         const real* source = sigma_prime_source(lower, Z, capacity, first, &activation)
     if (W_T != NULL and activation != CBP_IDENTITY
             and elementwise.joins_delta_H(upper.n_in, upper.n_out, net.itemsize)):
-        # The two calls below in one pass.
+        # Both calls below in one pass.
         elementwise.delta_H(activation, delta_O, upper.n_out, rows, upper.n_out, W_T,
                             upper.n_in, source, delta_H)
         return
@@ -138,7 +138,7 @@ cdef void layer_gradient(const Net* net, Py_ssize_t i, const real* X, Py_ssize_t
     """grad W = beta grad W + alpha A^T delta and the same for b (A = 1): (1) for the output layer,
     (2) for the first, whose A is X.
 
-    gradient : (n_parameters,); only this layer's part is touched, and not read with beta = 0
+    gradient : (n_parameters,); only this layer's part is written, and not read if beta = 0
     """
     cdef:
         const Layer* layer = &net.layers[i]
@@ -155,11 +155,11 @@ cdef double backprop(const Net* net, const Goal* goal, const real* parameters,
                      const real* transposed, const real* X, const real* Y, const real* weight,
                      Py_ssize_t rows, real* Z, real* delta, Py_ssize_t capacity,
                      double alpha, double beta, real* gradient) noexcept nogil:
-    """A block forward and back: gradient = beta gradient + alpha * the block's sum.
+    """Forward and backward pass of a block: gradient = beta gradient + alpha * the block's sum.
 
     Returns the block's sum of (Y - Y_hat)^2, or of l.  ``gradient`` may be the parameters
-    themselves (a step of plain SGD: alpha = -learning_rate / N, beta = 1): delta W^T reads
-    ``transposed``, which still holds the weights of the step's start.
+    themselves (a step of plain SGD: alpha = -learning_rate / N, beta = 1): delta W^T then reads
+    ``transposed``, which holds the weights at the step's start.
     """
     forward(net, parameters, X, rows, Z, capacity, 0, goal.linear, True)
     return back(net, goal, parameters, transposed, X, Y, weight, rows, Z, delta, capacity, alpha,
@@ -170,7 +170,7 @@ cdef double back(const Net* net, const Goal* goal, const real* parameters, const
                  const real* X, const real* Y, const real* weight, Py_ssize_t rows, real* Z,
                  real* delta, Py_ssize_t capacity, double alpha, double beta,
                  real* gradient) noexcept nogil:
-    """``backprop`` of a block that has been forward: its Z is there."""
+    """``backprop`` without the forward pass, whose Z is given."""
     cdef Py_ssize_t i = net.n_layers - 1
     cdef double total
     total = output_delta(net, goal, Y, weight, rows, <const real*>Z, delta, capacity, 0)

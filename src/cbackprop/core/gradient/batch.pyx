@@ -1,16 +1,17 @@
-"""A batch of any size: its gradient is a fixed tree sum over row blocks, shared out to a team.
+"""The gradient of a batch of any size: a fixed tree sum over row blocks, computed by a team.
 
-By leaves (narrow networks).  A block of rows goes forward and back in one pass (backprop.pyx); a
-leaf is a run of blocks whose gradients accumulate in order; a batch is the pairwise tree over its
-leaves that splits n leaves at the largest power of two below n.  An aligned subtree is a task.
+By leaves (narrow networks).  Each block of rows is passed forward and backward at once
+(backprop.pyx); a leaf is a run of blocks whose gradients accumulate in order; a batch is the
+pairwise tree over its leaves that splits n leaves at the largest power of two below n.  An aligned
+subtree is a task.
 
-By tiles (wide networks).  For a super-block of rows: blocks in parallel for activations and deltas,
-then the gradient products in parallel by fixed tiles of the parameters, rows in order inside a
-tile.
+By tiles (wide networks).  For a super-block of rows: first activations and deltas, blocks in
+parallel; then the gradient products, fixed tiles of the parameters in parallel, with rows in order
+inside a tile.
 
-Either way each sum has one order, whoever computes it: the bits do not depend on the threads.  A
-step is left between blocks when ``interrupt.stop`` or ``bad`` is set; what it has computed is then
-discarded, and the parameters have not been written.
+Either way each sum has a fixed order, so the result is bitwise independent of the threads.  A step
+is abandoned between blocks if ``interrupt.stop`` or ``bad`` is set; its results are then discarded,
+and the parameters are unchanged.
 """
 
 cimport cython
@@ -45,23 +46,23 @@ from cbackprop.core.gradient.targets cimport read_targets, unit_loss
 from cbackprop.core.linalg.vectors cimport dot
 from cbackprop.core.gradient.workspace cimport LINE
 
-# A team is worth its start and its waking when a batch takes longer than this, at a rate that one
-# core of the last ten years reaches.
+# Starting and waking a team pays if a batch takes longer than this, at a rate that one core of the
+# last ten years reaches.
 cdef double WORTH_SECONDS = 60e-6
 cdef double FLOPS_PER_SECOND = 20e9
 
 
 cdef int worthwhile_threads(const Net* net, Py_ssize_t rows, int n_threads) noexcept nogil:
-    """How many of ``n_threads`` a batch of ``rows`` rows repays."""
+    """How many of ``n_threads`` threads pay for a batch of ``rows`` rows."""
     if net.flops_per_row * rows / FLOPS_PER_SECOND < WORTH_SECONDS:
         return 1
     return n_threads
 
 
 def set_worthwhile(double seconds):
-    """Set from how many estimated seconds of a batch on a team is used; returns what it was.
+    """Set the estimated seconds of a batch from which a team is used; returns the old value.
 
-    For tests, which want threads on batches that do not repay them.
+    For tests, which need threads on small batches.
     """
     global WORTH_SECONDS
     before = WORTH_SECONDS
@@ -70,7 +71,7 @@ def set_worthwhile(double seconds):
 
 
 cdef int copy_parameters(Plan plan, parameters, char* to) except -1:
-    """A copy of the live parameters: of whole steps, for a fit publishes in one go too."""
+    """A consistent copy of the live parameters, since a fit publishes them in one copy too."""
     cdef Py_ssize_t n_bytes = plan.net.n_parameters * plan.net.itemsize
     cdef const char* live = memory_of(parameters, "parameters", n_bytes, False)
     with cython.critical_section(parameters):
@@ -79,7 +80,7 @@ cdef int copy_parameters(Plan plan, parameters, char* to) except -1:
 
 
 cdef double pairwise_sum(const double* x, Py_ssize_t n) noexcept nogil:
-    """The sum of x, split at the largest power of two below n, as the tree of leaves is."""
+    """The sum of x, split at the largest power of two below n, like the tree of leaves."""
     cdef Py_ssize_t half = 1
     if n <= 2:
         return 0.0 if n <= 0 else x[0] if n == 1 else x[0] + x[1]
@@ -101,9 +102,9 @@ cdef void to_units(const Job* job, Py_ssize_t rows, real* Y_hat) noexcept nogil:
 
 
 cdef void watch_sum(Job* job, double loss, int worker) noexcept nogil:
-    """``job.beyond`` once the blocks that are done have lost enough.
+    """Set ``job.beyond`` once the loss of the finished blocks exceeds ``job.enough``.
 
-    Another worker's sum may be read late: it was smaller then.
+    Another worker's sum may be outdated, which can only make it smaller.
     """
     cdef double total = 0.0
     cdef int i
@@ -118,7 +119,7 @@ cdef void forward_block(Job* job, Py_ssize_t block, int worker,
                         const real* parameters) noexcept nogil:
     """Task: a block's Y_hat into ``out``, its sum of (Y - Y_hat)^2 or l into ``losses``, or both.
 
-    Together with a loss that is taken from O, ``out`` gets O.
+    With a loss that is computed from O, ``out`` receives O.
     """
     cdef:
         const Net* net = job.net
@@ -185,7 +186,7 @@ cdef double loss_of(Job* job, Py_ssize_t start, Py_ssize_t count,
 
 cdef void leaf(Job* job, Py_ssize_t first, Py_ssize_t last, int worker, const real* parameters,
                double beta, real* gradient) noexcept nogil:
-    """Rows first .. last of the batch, block after block: gradient = beta gradient + their sum."""
+    """Rows first .. last of the batch, block by block: gradient = beta gradient + their sum."""
     cdef:
         const Net* net = job.net
         const Layer* output = &net.layers[net.n_layers - 1]
@@ -218,7 +219,7 @@ cdef void leaf(Job* job, Py_ssize_t first, Py_ssize_t last, int worker, const re
 
 
 cdef inline real* slot_of(const Job* job, Py_ssize_t task, const real* parameters) noexcept nogil:
-    """Where the sum of task ``task`` goes: the gradient itself is slot 0."""
+    """The slot for the sum of task ``task``; slot 0 is the gradient itself."""
     if task == 0:
         return <real*>job.gradient
     return <real*>job.to.slots + (task - 1) * job.net.n_parameters
@@ -227,9 +228,9 @@ cdef inline real* slot_of(const Job* job, Py_ssize_t task, const real* parameter
 cdef void subtree(Job* job, Py_ssize_t task, int worker, const real* parameters) noexcept nogil:
     """Task: the sum over an aligned run of leaves, into slot ``task``.
 
-    A binary counter: after leaf i, as many sums are joined as i + 1 has factors of two, and in the
-    end all that are left, the last first.  Sum 0 is the slot itself, sum d > 0 the worker's
-    stack[d - 1].
+    It works like a binary counter: after leaf i, as many sums are added as i + 1 has factors of
+    two, and at the end all that are left, the last first.  Sum 0 is the slot itself, sum d > 0 the
+    worker's stack[d - 1].
     """
     cdef:
         const Net* net = job.net
@@ -266,7 +267,7 @@ cdef void subtree_task(void* job, ptrdiff_t task, int worker) noexcept nogil:
 
 
 cdef void tree(Job* job, const real* parameters) noexcept nogil:
-    """The batch's gradient by leaves: subtrees by the team, their roots joined in order."""
+    """The batch's gradient by leaves: subtrees by the team, their roots added in order."""
     cdef:
         Py_ssize_t task_rows = job.to.leaves_per_task * job.net.leaf_rows
         Py_ssize_t n_tasks = (job.count + task_rows - 1) // task_rows
@@ -320,8 +321,8 @@ cdef void tiled_block(Job* job, Py_ssize_t block, int worker,
 cdef void tile_gradient(Job* job, Py_ssize_t index, int worker, real* parameters) noexcept nogil:
     """Task: (1) or (2) for one tile of a W: grad W = beta grad W + alpha A^T delta.
 
-    The tile at row 0 and column 0 takes the layer's bias with it.  After the batch's last
-    super-block the update rule is applied to what the task has just made.
+    The tile at row 0 and column 0 includes the layer's bias.  After the batch's last super-block
+    the update rule is applied to the finished tile.
     """
     cdef:
         const Net* net = job.net
@@ -349,7 +350,7 @@ cdef void tile_gradient(Job* job, Py_ssize_t index, int worker, real* parameters
 
 
 cdef void tile_step(Job* job, Py_ssize_t index, real* parameters) noexcept nogil:
-    """Task: the update rule on one tile of a W, and on the bias that goes with it."""
+    """Task: the update rule on one tile of a W, and on the bias that belongs to it."""
     cdef:
         const Tile* tile = &job.net.tiles[index]
         const Layer* layer = &job.net.layers[tile.layer]
@@ -387,10 +388,10 @@ cdef void tile_gradient_task(void* job, ptrdiff_t task, int worker) noexcept nog
 
 
 cdef void super_blocks(Job* job, double beta, const real* parameters) noexcept nogil:
-    """The batch's gradient by tiles, one super-block of rows after the other.
+    """The batch's gradient by tiles, one super-block of rows after another.
 
-    The products of a super-block are not left in their middle: with a rule, or fused, they write
-    parameters, and a step is whole or not done.
+    The products of a super-block are never interrupted: with a rule, or fused, they write
+    parameters, and a step must be completed or not begun.
     """
     cdef Py_ssize_t block_rows = job.net.block_rows
     cdef Py_ssize_t n_blocks
@@ -413,7 +414,7 @@ cdef double gradient_of(Job* job, Py_ssize_t start, Py_ssize_t count, double alp
                         real* gradient) noexcept nogil:
     """gradient = alpha * the sum over rows start .. start + count; returns sum (Y - Y_hat)^2 or l.
 
-    What ``job.bad`` or ``job.interrupt.stop`` report makes both meaningless.
+    If ``job.bad`` or ``job.interrupt.stop`` is set, both are undefined.
     """
     cdef const Net* net = job.net
     cdef const real* parameters = <const real*>job.to.parameters
@@ -427,7 +428,7 @@ cdef double gradient_of(Job* job, Py_ssize_t start, Py_ssize_t count, double alp
 
 
 cdef double unit_loss_of(const Job* job, Py_ssize_t count) noexcept nogil:
-    """The sum of l in the targets' units over the ``count`` rows that were computed last."""
+    """The sum of l in the targets' units over the last ``count`` rows computed."""
     return pairwise_sum(job.to.unit_losses, (count + job.net.block_rows - 1) // job.net.block_rows)
 
 
@@ -435,12 +436,12 @@ cdef double training_step(Job* job, Py_ssize_t start, Py_ssize_t count, Rule* ru
                           real* parameters) noexcept nogil:
     """One step of the rule on rows start .. start + count; returns their sum of (Y - Y_hat)^2 or l.
 
-    parameters : those of the job's buffers; untouched when ``job.interrupt.stop`` or ``job.bad`` is
+    parameters : those of the job's buffers; unchanged if ``job.interrupt.stop`` or ``job.bad`` is
         set
 
     Plain SGD on a batch that is one block (leaves) or one super-block (tiles) is fused: the
     gradient products subtract from the weights directly, W := W - learning_rate / N * A^T delta,
-    and no gradient is stored.  A rule that wants the whole gradient first leaves its norm in
+    and no gradient is stored.  A rule that needs the full gradient first stores its norm in
     ``job.norm``.
     """
     cdef:
@@ -475,9 +476,9 @@ cdef double training_step(Job* job, Py_ssize_t start, Py_ssize_t count, Rule* ru
 
 cdef void whole_step(Job* job, Rule* rule, double loss, real* gradient,
                      real* parameters) noexcept nogil:
-    """The rule on all parameters, with their whole gradient at hand.
+    """Apply the rule to all parameters, given the full gradient.
 
-    loss : of the rows that the gradient is of
+    loss : that of the gradient's rows
     """
     cdef const Net* net = job.net
     if rule.whole:

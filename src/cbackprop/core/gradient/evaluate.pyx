@@ -1,7 +1,7 @@
-"""The calls from Python that compute and train nothing: predictions, a loss, its gradient.
+"""The calls from Python that do not train: predictions, a loss, its gradient.
 
-Each lays out what it works with, runs once over all rows (batch.pyx) without the GIL, and tells by
-its result that the rows hold a NaN or an infinity.
+Each sets up its memory, runs once over all rows (batch.pyx) without the GIL, and reports a NaN or
+an infinity in the rows by its return value.
 """
 
 cimport cython
@@ -23,14 +23,14 @@ from cbackprop.core.team cimport team
 from cbackprop.core.gradient.workspace cimport Workspace, workspace_for
 
 
-# A work space of up to so many bytes is kept for the plan's next call.
+# A work space of up to this many bytes is kept for the plan's next call.
 cdef Py_ssize_t LARGEST_SPARE = 32 * 1024
 
 
 cdef Workspace take_workspace(Plan plan, Py_ssize_t n_rows, int threads, bint backward):
-    """A work space for one call, the plan's spare one where that is alike.
+    """A work space for one call: the plan's spare one, if it fits.
 
-    To lay out and free another would take a tenth of one row's ``predict``.
+    Setting up and freeing another would take a tenth of ``predict`` for one row.
     """
     cdef Workspace spare
     with cython.critical_section(plan):
@@ -43,7 +43,7 @@ cdef Workspace take_workspace(Plan plan, Py_ssize_t n_rows, int threads, bint ba
 
 @cython.freelist(4)
 cdef class Call:
-    """One call's job with everything it borrows: sources, work space, team."""
+    """One call's job and everything it borrows: sources, work space, team."""
     cdef Job job
     cdef RowSource X
     cdef RowSource Y
@@ -99,7 +99,7 @@ cdef class Call:
             team.stop(self.job.team)
 
     cdef int finish(self) except -1:
-        """Stop the team, keep a small work space and give back what a signal handler raised."""
+        """Stop the team, keep a small work space and re-raise what a signal handler raised."""
         cdef team.cbp_team* crew = self.job.team
         self.job.team = NULL
         if self.space.n_bytes <= LARGEST_SPARE:
@@ -113,7 +113,7 @@ cdef class Call:
 
 cdef Call new_call(Plan plan, Objective objective, parameters, X, Y, weight, int n_threads, scaling,
                    target_scaling, bint backward):
-    """A ``Call``; its arguments packed, as a constructor's are, would show in one row's time."""
+    """Make a ``Call``; packing arguments for a constructor costs noticeable time for one row."""
     cdef Call call = Call.__new__(Call)
     call.lay_out(plan, objective, parameters, X, Y, weight, n_threads, scaling, target_scaling,
                  backward)
@@ -122,7 +122,7 @@ cdef Call new_call(Plan plan, Objective objective, parameters, X, Y, weight, int
 
 def predict(Plan plan not None, parameters, X, out, int n_threads, scaling=None,
             output_scaling=None):
-    """out (N, n_out) = Y_hat.  False: X holds a NaN or an infinity, and ``out`` nothing of use.
+    """out (N, n_out) = Y_hat.  False: X holds a NaN or an infinity, and ``out`` is undefined.
 
     scaling, output_scaling : pairs (shift, scale) of arrays of the network's dtype, or None
     """
@@ -179,8 +179,8 @@ def gradient(Plan plan not None, Objective objective not None, parameters, X, Y,
              int n_threads, scaling=None, target_scaling=None, bint summed=False):
     """out (P,) = the gradient of L; returns L.
 
-    summed : L is the sum over the rows, each with its weight, and not their mean
-    None: X or Y holds a NaN or an infinity, and ``out`` nothing of use.
+    summed : L is the weighted sum over the rows instead of the mean
+    None: X or Y holds a NaN or an infinity, and ``out`` is undefined.
     """
     cdef Call call = new_call(plan, objective, parameters, X, Y, sample_weight, n_threads, scaling,
                               target_scaling, True)
@@ -201,8 +201,7 @@ def backward(Plan plan not None, parameters, X, dL_dY_hat, out, int n_threads, s
     """out (P,) = sum_n sum_k dL/dy_hat_nk dy_hat_nk/dparameters.
 
     dL_dY_hat : C-contiguous array (N, n_out) of the network's dtype
-    False: X holds a NaN or an infinity, and ``out`` nothing of use.
-    """
+    False: X holds a NaN or an infinity, and ``out`` is undefined. """
     cdef Call call = new_call(plan, Objective(CBP_GIVEN), parameters, X, None, None, n_threads,
                               scaling, None, True)
     cdef Py_ssize_t n_rows = call.X.rows.n_rows

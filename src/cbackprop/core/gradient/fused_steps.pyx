@@ -1,10 +1,10 @@
-"""Steps on batches of one to four rows: many of them in one call of the level's ``steps``.
+"""Steps on batches of one to four rows: many in one call of the SIMD kernel ``steps``.
 
-A step on so few rows takes less than the calls that ``batch.training_step`` makes for it.  For
-plain SGD on one hidden layer core/simd/step.h makes whole steps, by the same four lines, and joins
-(2) of one row with the next row's forward pass.  Where a step is an epoch, many epochs are made in
-one call too (epochs.pyx says when).  Here the rows are found for it; which steps go
-this way follows from the shape, the rule and the batch size alone, for it changes the last bits.
+A step on so few rows takes less time than the calls that ``batch.training_step`` makes for it.  For
+plain SGD with one hidden layer core/simd/step.h makes complete steps, by the same four lines, and
+combines (2) of one row with the next row's forward pass.  If a step is an epoch, one call also
+makes many epochs (see epochs.pyx).  This file gathers the rows for it.  The choice changes the last
+bits, so it depends only on the shape, the rule and the batch size.
 """
 
 from libc.math cimport isfinite
@@ -16,7 +16,7 @@ from cbackprop.core.simd.dispatch cimport cbp_two_layers_f32, cbp_two_layers_f64
 
 
 cdef bint takes(const Job* job, const Rule* rule, Py_ssize_t batch_rows) noexcept nogil:
-    """Whether batches of up to ``batch_rows`` rows go this way."""
+    """Whether batches of up to ``batch_rows`` rows are fused."""
     return (batch_rows <= job.net.few_rows and rule.fusable and not rule.whole and job.goal.plain
             and job.weight == NULL and job.goal.units == NULL)
 
@@ -26,12 +26,12 @@ cdef Py_ssize_t training_steps(Job* job, Py_ssize_t start, Py_ssize_t rows, Py_s
                                double* each) noexcept nogil:
     """``n_steps`` steps, each on the next ``rows`` rows from ``start``; returns how many were made.
 
-    Fewer are made when ``job.bad`` is set, or ``squares`` becomes infinite or NaN.
+    Fewer are made if ``job.bad`` is set, or ``squares`` becomes infinite or NaN.
 
     parameters : those of the job's buffers
     squares : each step's sum of (Y - Y_hat)^2 is added
-    each : NULL; or (n_steps,): all steps are on the same rows, two or more, each has its sum here
-        and ``squares`` the last's, and a parameter that is infinite or NaN ends them too
+    each : NULL; or (n_steps,): all steps use the same rows, two or more, and store their sums here;
+        ``squares`` is the last sum, and an infinite or NaN parameter ends the steps too
     """
     cdef:
         const Layer* hidden = &job.net.layers[0]
@@ -62,7 +62,7 @@ cdef Py_ssize_t training_steps(Job* job, Py_ssize_t start, Py_ssize_t rows, Py_s
         net_32.b2 = parameters + output.b if output.b >= 0 else NULL
     while done < n_steps:
         if direct:
-            # The epoch's rows where they stand, the order's through the order.
+            # The epoch's rows in place, or through the order.
             some = n_steps - done
             if job.order == NULL:
                 X = <const real*>(job.X.data + start * job.X.row_stride)

@@ -1,5 +1,5 @@
 ctypedef struct Interrupt:
-    double due                  # on the team's clock; the next time signals are looked at
+    double due                  # on the team's clock; the next time to check signals
     double period
     int stop                    # set once: leave at the next block, discard the step
     void* interrupts                 # the Interrupts that owns it, borrowed
@@ -14,7 +14,7 @@ cdef void check_interrupt(Interrupt* interrupt) noexcept nogil
 
 
 cdef inline bint stopped(Interrupt* interrupt, int worker) noexcept nogil:
-    """Whether the call is to be left; its own thread, worker 0, listens for signals here."""
+    """Whether to abandon the call; its own thread, worker 0, checks signals here."""
     if worker == 0:
         check_interrupt(interrupt)
     return interrupt.stop

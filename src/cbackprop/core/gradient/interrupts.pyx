@@ -1,10 +1,10 @@
-"""Signals during a call that runs without the GIL: Ctrl-C is seen within a time slice.
+"""Signals during a call that runs without the GIL: Ctrl-C is noticed within a time slice.
 
-The calling thread asks ``check_interrupt`` between blocks of rows.  When a slice has passed, it
-takes the GIL, lets Python run its signal handlers, and keeps what they raise; ``stop`` then tells
-every thread to leave at its next block.  Python runs handlers in its main thread only.  A call in
-another thread that can be stopped has a function ``also``, which is called then and raises to that
-end.
+The calling thread calls ``check_interrupt`` between blocks of rows.  After a time slice it takes
+the GIL, lets Python run its signal handlers, and stores what they raise; ``stop`` then tells every
+thread to leave at its next block.  Python runs handlers only in its main thread.  A call in another
+thread that can be stopped has a function ``also``, which is called at the same time and raises to
+stop it.
 """
 
 cimport cython
@@ -19,7 +19,7 @@ cdef double PERIOD = 0.05
 
 @cython.freelist(4)
 cdef class Interrupts:
-    """What interrupts one call.  ``reraise`` gives back what a signal handler raised."""
+    """The interrupts of one call.  ``reraise`` raises what a signal handler raised."""
 
     def __cinit__(self):
         self.interrupt.period = PERIOD
@@ -47,7 +47,7 @@ cdef void listen(Interrupt* interrupt) noexcept with gil:
 
 
 cdef void check_interrupt(Interrupt* interrupt) noexcept nogil:
-    """Look at the clock, and once a period at the signals; for the calling thread only."""
+    """Read the clock and, once per period, check signals; for the calling thread only."""
     cdef double now = team.clock()
     if now >= interrupt.due:
         listen(interrupt)

@@ -1,20 +1,20 @@
 """Derivatives of Y_hat by the inputs and by the parameters, a block of rows at a time.
 
-For output k of row n the lines of backpropagation (backprop.pyx) start from the derivative of y_hat
-by O instead of that of the loss, and nothing is summed over rows:
+For output k of row n, backpropagation (backprop.pyx) starts from the derivative of y_hat by O
+instead of that of the loss, and nothing is summed over rows:
 
-    delta_O = d y_hat_k / d O                        row k of sigma's own Jacobian
+    delta_O = d y_hat_k / d O                        row k of sigma's Jacobian
     delta_H = (delta_O W2^T) * sigma'(H)
     d y_hat_k / d x  = delta_H W1^T                  jacobian
     d y_hat_k / d W2 = z^T delta_O                   parameter_jacobian, (1) of one row
     d y_hat_k / d W1 = x^T delta_H                   (2) of one row
     d y_hat_k / d b  = delta
 
-input_gradient starts from sum_k g_k d y_hat_k / d O at once.  Scaling is linear: the targets' is a
-factor of the start, the inputs' a factor of W1's rows.
+input_gradient starts from sum_k g_k d y_hat_k / d O.  Scaling is linear: the targets' is a factor
+of the start, the inputs' a factor of W1's rows.
 
-A block of rows is a task of the team; rows do not meet, so the threads change no bit.  This file
-promises to know no loss.
+A block of rows is a task of the team; rows are independent, so results are bitwise independent of
+threads.  This file promises to know no loss.
 """
 
 from cpython.mem cimport PyMem_RawMalloc
@@ -40,20 +40,20 @@ from cbackprop.core.gradient.workspace cimport LINE, Workspace
 cdef extern from *:
     Py_ssize_t PY_SSIZE_T_MAX
 
-# A block's part of a parameter Jacobian, which is written once for each output, stays in L2.
+# The size of a block's part of a parameter Jacobian, written once for each output: it fits L2.
 cdef Py_ssize_t PARAMETER_BLOCK_BYTES = 256 * 1024
 
 ctypedef struct Job:
     const Net* net
     const Rows* X
     const Rows* G               # NULL: one derivative for each output
-    const void* factor          # (n_out,) of what each output counts, or NULL: 1
+    const void* factor          # (n_out,) a factor for each output, or NULL: 1
     bint by_parameters
     Py_ssize_t block_rows
-    Py_ssize_t starts           # of a row's way back: n_out, or 1 with G
+    Py_ssize_t starts           # backward passes per row: n_out, or 1 with G
     Py_ssize_t width            # derivatives from one start: P or n_in
     Interrupt* interrupt
-    int bad                     # a NaN or an infinity was met in X or G
+    int bad                     # a NaN or an infinity was found in X or G
     char* parameters            # (P,) a copy
     char* transposed
     char* W1_T                  # (n_hidden, n_in), with the inputs' scale
@@ -84,7 +84,7 @@ cdef void times_output_derivative(int activation, const real* Y_hat, Py_ssize_t 
                                   Py_ssize_t n_out, real* delta_O) noexcept nogil:
     """Each row g of delta_O becomes g J, where J = d y_hat / d O is taken from y_hat.
 
-    J is diagonal, sigma'(O), but for softmax: J_kj = y_hat_k (1_{kj} - y_hat_j).
+    J is diagonal, sigma'(O), except for softmax: J_kj = y_hat_k (1_{kj} - y_hat_j).
     """
     cdef Py_ssize_t n, j
     cdef real* g
@@ -100,7 +100,7 @@ cdef void times_output_derivative(int activation, const real* Y_hat, Py_ssize_t 
                 g[j] = <real>((g[j] - mean) * y_hat[j])
     elif activation == CBP_EXP:
         for j in range(rows * n_out):
-            # An output that has overflowed says nothing about the others: 0 times it is 0.
+            # An overflowed output must not affect the others: 0 times it is taken as 0.
             delta_O[j] = delta_O[j] * Y_hat[j] if delta_O[j] != 0 else 0
     elif activation != CBP_IDENTITY:
         elementwise.times_sigma_prime(activation, Y_hat, delta_O, rows * n_out)
@@ -108,9 +108,9 @@ cdef void times_output_derivative(int activation, const real* Y_hat, Py_ssize_t 
 
 cdef void times_output_slope(const Net* net, const real* Z, Py_ssize_t rows,
                              real* delta) noexcept nogil:
-    """The output layer's rows of ``delta`` times d y_hat / d O.
+    """Multiply the output layer's rows of ``delta`` by d y_hat / d O.
 
-    Z : of a block that has been forward with its slopes
+    Z : of a block after a forward pass with slopes
     """
     cdef:
         const Layer* last = &net.layers[net.n_layers - 1]
@@ -121,9 +121,9 @@ cdef void times_output_slope(const Net* net, const real* Z, Py_ssize_t rows,
 
 cdef void delta_below_output(const Net* net, Py_ssize_t k, const real* transposed, Py_ssize_t rows,
                              const real* Z, real* delta) noexcept nogil:
-    """hidden_delta from the output layer where delta_O is 0 but in column k: an outer product.
+    """hidden_delta from the output layer if delta_O is 0 except in column k: an outer product.
 
-    n_out times less work than the product, which is most of it where outputs outnumber inputs.
+    It takes n_out times less work than the product, which dominates if outputs outnumber inputs.
     """
     cdef:
         const Layer* upper = &net.layers[net.n_layers - 1]
@@ -147,10 +147,10 @@ cdef void delta_below_output(const Net* net, Py_ssize_t k, const real* transpose
 
 cdef void parameter_rows(const Net* net, const real* X, const real* Z, const real* delta,
                          Py_ssize_t rows, Py_ssize_t step, real* out) noexcept nogil:
-    """(1) and (2) of each row by itself: row n's grad W = a_n^T delta_n and grad b = delta_n.
+    """(1) and (2) for each row: row n's grad W = a_n^T delta_n and grad b = delta_n.
 
-    Z, delta : of every layer, for a block of ``rows`` rows
-    out : row n's (P,) stands at n step
+    Z, delta : all layers', for a block of ``rows`` rows
+    out : row n's (P,) is at n step
     """
     cdef:
         const Layer* layer
@@ -229,7 +229,7 @@ cdef void block_of_rows_task(void* job, ptrdiff_t task, int worker) noexcept nog
 
 cdef void all_blocks(Job* job, team.cbp_team* crew, int threads,
                      const real* parameters) noexcept nogil:
-    """The transposes, then every block."""
+    """Compute the transposes, then every block."""
     cdef:
         const Layer* first = &job.net.layers[0]
         const real* scale = <const real*>job.X.scale
@@ -251,7 +251,7 @@ cdef void all_blocks(Job* job, team.cbp_team* crew, int threads,
 
 
 cdef class Call:
-    """One call with everything it borrows: sources, memory, signals."""
+    """One call and everything it borrows: sources, memory, signals."""
     cdef Job job
     cdef Plan plan
     cdef RowSource X
@@ -279,14 +279,14 @@ cdef class Call:
         job.net, job.X, job.by_parameters = net, &self.X.rows, by_parameters
         job.starts = n_out if G is None else 1
         job.width = net.n_parameters if by_parameters else net.layers[0].n_in
-        # Python's integers: the product may be more than can be counted.
+        # Python integers, since the product may overflow.
         job.out = memory_of(out, "out", <object>self.X.rows.n_rows * <object>job.starts
                             * <object>job.width * net.itemsize, True)
         self.interrupts = Interrupts()
         job.interrupt = &self.interrupts.interrupt
 
     cdef int lay_out(self, int threads) except -1:
-        """The call's memory: what all share, then each worker's block of rows."""
+        """Lay out the call's memory: the shared part, then each worker's block of rows."""
         cdef:
             Job* job = &self.job
             const Net* net = job.net
@@ -295,7 +295,7 @@ cdef class Call:
             Py_ssize_t n_out = net.layers[net.n_layers - 1].n_out
             Py_ssize_t row = 2 * n_in + n_out + net.n_kept + net.n_units
             Workspace space = Workspace()
-        # No shared cache line between two workers.
+        # Workers share no cache line.
         job.worker_bytes = (job.block_rows * row * size + LINE - 1) // LINE * LINE + LINE
         if job.worker_bytes > PY_SSIZE_T_MAX // 2 // threads:
             raise MemoryError("the network's work space is larger than memory can be")
@@ -325,7 +325,7 @@ cdef class Call:
         if n_rows == 0:
             return True
         if job.by_parameters:
-            # At least four, so that a large W is read from memory once for four rows.
+            # At least four rows, so that a large W is read from memory once for four rows.
             rows = min(rows, max(<Py_ssize_t>4, PARAMETER_BLOCK_BYTES
                                  // (job.starts * job.width * net.itemsize)))
         job.block_rows = rows
@@ -348,9 +348,9 @@ cdef class Call:
 
 
 def jacobian(Plan plan, parameters, X, out, int n_threads, scaling=None, factor=None):
-    """out (N, n_out, n_in) = d Y_hat / d X; output k counts factor[k] times.
+    """out (N, n_out, n_in) = d Y_hat / d X, output k multiplied by factor[k].
 
-    False: X holds a NaN or an infinity, and ``out`` nothing of use.
+    False: X holds a NaN or an infinity, and ``out`` is undefined.
     """
     return Call(plan, X, None, False, out, scaling, factor).run(parameters, n_threads)
 
@@ -358,7 +358,7 @@ def jacobian(Plan plan, parameters, X, out, int n_threads, scaling=None, factor=
 def input_gradient(Plan plan, parameters, X, G, out, int n_threads, scaling=None, factor=None):
     """out (N, n_in) = sum_k factor[k] G[n, k] d y_hat_nk / d x_n.
 
-    False: X or G holds a NaN or an infinity, and ``out`` nothing of use.
+    False: X or G holds a NaN or an infinity, and ``out`` is undefined.
     """
     if G is None:
         raise ValueError("G is missing")
@@ -366,15 +366,15 @@ def input_gradient(Plan plan, parameters, X, G, out, int n_threads, scaling=None
 
 
 def parameter_jacobian(Plan plan, parameters, X, out, int n_threads, scaling=None, factor=None):
-    """out (N, n_out, P) = d Y_hat / d parameters; output k counts factor[k] times.
+    """out (N, n_out, P) = d Y_hat / d parameters, output k multiplied by factor[k].
 
-    False: X holds a NaN or an infinity, and ``out`` nothing of use.
+    False: X holds a NaN or an infinity, and ``out`` is undefined.
     """
     return Call(plan, X, None, True, out, scaling, factor).run(parameters, n_threads)
 
 
 def output_derivative(int activation, const real[:, ::1] Y_hat, real[:, ::1] out):
-    """out (N, n_out), each row g, becomes g d y_hat / d O, taken from Y_hat; for the tests."""
+    """Multiply each row g of out (N, n_out) by d y_hat / d O, given Y_hat; for the tests."""
     if Y_hat.shape[0] != out.shape[0] or Y_hat.shape[1] != out.shape[1]:
         raise ValueError("Y_hat and out differ in shape")
     if out.shape[0] == 0 or out.shape[1] == 0:

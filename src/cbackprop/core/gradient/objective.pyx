@@ -1,10 +1,10 @@
-"""What is minimised: a loss, weights of the outputs, and whether targets may be missing.
+"""The objective: a loss, output weights, and whether targets may be missing.
 
     L = 1/N sum_n sum_k u_k l(y_nk, y_hat_nk)       u_k: the weight of output k; 1 without
 
-The plain objective, squared error with nothing of this, has kernels of its own
-(``elementwise.delta_O``); all others go through ``elementwise.loss_delta`` with a weight for each
-element where there are weights.  This file holds settings; the formulas are in core/simd/loss.h.
+The plain objective, squared error without these, has its own kernels (``elementwise.delta_O``); all
+others use ``elementwise.loss_delta``, with a weight for each element if there are weights.  This
+file holds settings; the formulas are in core/simd/loss.h.
 """
 
 from cbackprop.core.data.rows cimport memory_of
@@ -14,24 +14,24 @@ from cbackprop.core.simd.dispatch cimport CBP_SQUARED_ERROR, cbp_of_outputs_only
 cdef class Objective:
     """A loss with its settings.
 
-    What is told of a loss is trusted: cbackprop/losses.py has each once.  A wrong word makes wrong
-    numbers, but no memory but the arrays' own is touched.
+    The arguments are trusted; cbackprop/losses.py specifies each loss once.  Wrong arguments give
+    wrong numbers, but never invalid memory access.
 
     Parameters
     ----------
     loss : int
-        CBP_SQUARED_ERROR, ...; of CBP_GIVEN, dL/dY_hat stands in Y's place.
+        CBP_SQUARED_ERROR, ...; with CBP_GIVEN, Y holds dL/dY_hat.
     parameter : float
         Huber's threshold or the quantile.
     linear : bool
-        The loss is taken from O.
+        Whether the loss is computed from O.
     only_grows : bool
-        No l is below 0, be it by rounding.
+        Whether no l is below 0, even by rounding.
     column_weight, units : ndarray (n_out,), optional
-        Of the network's dtype.  ``units`` turn a column's loss into that of unscaled targets; with
-        them that loss is summed as well.
+        In the network's dtype.  ``units`` convert a column's loss to unscaled targets; if given,
+        that loss is summed too.
     missing : bool
-        NaN in Y is a missing target.
+        Whether a NaN in Y is a missing target.
     """
 
     def __init__(self, int loss=CBP_SQUARED_ERROR, *, double parameter=0.0, bint linear=False,
@@ -47,11 +47,11 @@ cdef class Objective:
 
     @property
     def has_units(self):
-        """Whether the loss in the targets' units is summed as well."""
+        """Whether the loss in the targets' units is summed too."""
         return self.units is not None
 
     cdef int fit_to(self, const Net* net) except -1:
-        """Check the weights against the network; what follows from both is set."""
+        """Check the weights against the network and set what follows from both."""
         cdef:
             Goal* goal = &self.goal
             int activation = net.layers[net.n_layers - 1].activation
@@ -62,6 +62,6 @@ cdef class Objective:
             goal.units = memory_of(self.units, "units", n_bytes, False)
         goal.plain = (goal.squared and not cbp_of_outputs_only(activation)
                       and goal.column_weight == NULL and not goal.missing)
-        # The plain kernels sum (Y - Y_hat)^2, the loss's own ones l itself.
+        # The plain kernels sum (Y - Y_hat)^2, the others l itself.
         goal.factor = 0.5 if goal.plain else 1.0
         return 0

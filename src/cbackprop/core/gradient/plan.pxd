@@ -4,8 +4,8 @@ ctypedef struct Layer:
     Py_ssize_t W                # where W starts in the flat parameter vector
     Py_ssize_t b                # where b starts; negative without biases
     Py_ssize_t W_T              # where W's transpose starts, if kept; else negative
-    Py_ssize_t Z                # units of the layers before it: its place in a block's activations
-    Py_ssize_t slope            # the same place of its sigma'(H), where that is kept; else negative
+    Py_ssize_t Z                # units of the previous layers: its offset in a block's activations
+    Py_ssize_t slope            # the same offset for its sigma'(H), if kept; else negative
     int activation
 
 ctypedef struct Tile:           # a rectangle of one layer's W
@@ -20,16 +20,16 @@ ctypedef struct Net:
     Layer* layers
     Py_ssize_t n_parameters
     Py_ssize_t n_units          # of all layers: a row's activations
-    Py_ssize_t n_kept           # a row's activations, and its slopes where layers keep them
+    Py_ssize_t n_kept           # a row's activations, and the slopes that layers keep
     Py_ssize_t n_transposed
     Py_ssize_t block_rows
     Py_ssize_t leaf_rows        # leaves: a multiple of block_rows
     Py_ssize_t super_rows       # tiles: a multiple of block_rows
     bint tiled
-    Py_ssize_t few_rows         # batches of up to so many rows go the way of fused_steps.pyx
+    Py_ssize_t few_rows         # batches of up to this many rows use fused_steps.pyx
     Py_ssize_t n_tiles
     Tile* tiles
-    double flops_per_row        # forward and back
+    double flops_per_row        # forward and backward
     int itemsize
 
 cdef class Plan:
@@ -39,7 +39,7 @@ cdef class Plan:
     cdef readonly bint bias
     cdef readonly str dtype
     cdef readonly bint may_thread_blas  # a product can be large enough for BLAS to start threads
-    cdef object spare           # of evaluate.pyx: a small work space of an earlier call, or None
+    cdef object spare           # for evaluate.pyx: a small work space of an earlier call, or None
     cdef void choose_rows(self)
     cdef Py_ssize_t most_few_rows(self)
     cdef int choose_tiles(self) except -1

@@ -1,14 +1,14 @@
-"""How a network's shape is laid out in memory and cut into work.
+"""How a network is laid out in memory and its work divided.
 
-A ``Plan`` knows sizes and offsets, never parameters: where each W and b stands in the flat
+A ``Plan`` knows sizes and offsets, never parameters: the place of each W and b in the flat
 parameter vector, how many rows a block, a leaf and a super-block hold, and which of the two
 partitions of a gradient's work is used (docs/design.md, "One idea"):
 
-leaves  blocks of rows go forward and back; runs of blocks are leaves, a batch is a tree over leaves
-tiles   blocks of rows go forward; then the gradient products run by tiles of the parameters
+leaves  passes over blocks of rows; runs of blocks are leaves, a batch is a tree over leaves
+tiles   activations and deltas by blocks of rows; then gradient products by tiles of the parameters
 
-All of it follows from the shape, the dtype and the instruction set, so that the order of every
-floating-point sum does, whatever the number of threads.
+All of it, and so the order of every floating-point sum, depends only on the shape, the dtype and
+the instruction set, not on the number of threads.
 """
 
 from libc.stdlib cimport calloc, free
@@ -28,23 +28,24 @@ cdef Py_ssize_t LARGEST_LEAF_GRADIENT = 256 * 1024
 cdef Py_ssize_t TRANSPOSE_BELOW = 32
 
 
-# AVX2: a W of so many weights is cut into eight tiles, if their shorter side is not below that,
-# and BLAS multiplies them, for it copies both factors of each.  784 x 1024 with 512 rows takes
-# 0.80 to 0.96 of the time of the register tiles' own 31 (float32: 0.90 to 1.00; the less, the
+# AVX2: a W with at least this many weights is cut into eight tiles, if their shorter side is not
+# below that, and multiplied by BLAS, which copies both factors of each.  784 x 1024 with 512 rows
+# takes 0.80 to 0.96 of the time of the register tiles' own 31 (float32: 0.90 to 1.00; the less, the
 # busier the machine), 1000 x 1000 0.79 (0.93); 400 x 600 would take 0.9 to 1.0 (1.1), a step of
 # 4000-160-2 0.95 (1.08).  Two or four tiles take less still, and keep two or four threads busy.
 cdef Py_ssize_t LEAST_FOR_BLAS = 512 * 1024
 cdef Py_ssize_t SHORTEST_FOR_BLAS = 192
 
 
-# Up to so many outputs whole steps on 3 or 4 and on 2 rows are faster (0.5 to 0.9 of the time, over
-# networks of 8 to 1,000 hidden units); on one row they are so with any (0.3 to 0.7).
+# Up to this many outputs, fused steps on 3 or 4 and on 2 rows are faster (0.5 to 0.9 of the time,
+# over networks of 8 to 1,000 hidden units); on one row they are faster with any number (0.3 to
+# 0.7).
 cdef Py_ssize_t FOUR_ROWS_OUTPUTS = 12
 cdef Py_ssize_t TWO_ROWS_OUTPUTS = 32
 
 
 cdef Py_ssize_t even_piece(Py_ssize_t length, Py_ssize_t wanted) noexcept nogil:
-    """The piece, a multiple of 16, that cuts ``length`` evenly into about ``wanted`` each."""
+    """The multiple of 16, near ``wanted``, that divides ``length`` into even pieces."""
     cdef Py_ssize_t pieces = (length + wanted // 2) // max(wanted, <Py_ssize_t>1)
     if pieces <= 1:
         return length
@@ -53,7 +54,7 @@ cdef Py_ssize_t even_piece(Py_ssize_t length, Py_ssize_t wanted) noexcept nogil:
 
 cdef bint cut_for_blas(const Layer* layer, Py_ssize_t* n_rows,
                        Py_ssize_t* n_columns) noexcept nogil:
-    """Whether W is one for BLAS; n_rows, n_columns: its eight tiles, near squares."""
+    """Whether W is multiplied by BLAS; n_rows, n_columns: its eight nearly square tiles."""
     n_rows[0], n_columns[0] = layer.n_in, layer.n_out
     for _ in range(3):
         if n_rows[0] > n_columns[0]:
@@ -76,11 +77,11 @@ cdef class Plan:
     bias : bool
     dtype : {"float64", "float32"}
     block_rows, leaf_rows, super_rows : int, optional
-        In place of the chosen ones (tests).  The latter two are multiples of the first.
+        Override the chosen ones (for tests).  The latter two are multiples of the first.
     partition : {"leaves", "tiles"}, optional
-        In place of the chosen one (tests).
+        Override the chosen one (for tests).
     few_rows : int, optional
-        In place of the chosen bound (tests): 0 to 4, and 0 unless there is one hidden layer.
+        Override the chosen bound (for tests): 0 to 4, and 0 unless there is one hidden layer.
 
     Raises
     ------
@@ -106,7 +107,7 @@ cdef class Plan:
             raise ValueError(f"unknown dtype {dtype!r}")
         self.sizes, self.activations, self.bias, self.dtype = sizes, activations, bias, dtype
         for i in range(len(activations)):
-            # The codes end before CBP_KEPT, which is no activation.
+            # The codes end before CBP_KEPT, which is not an activation.
             if (not 0 <= activations[i] < CBP_KEPT
                     or (i < len(activations) - 1 and cbp_of_outputs_only(activations[i]))):
                 raise ValueError(f"unknown activation code {activations[i]}")
@@ -114,8 +115,8 @@ cdef class Plan:
                 raise ValueError("every size is at least 1")
             total += sizes[i] * sizes[i + 1] + (sizes[i + 1] if bias else 0)
             units += sizes[i + 1]
-        # A block holds at most 2048 rows of activations, deltas and inputs: they must be countable
-        # too.
+        # A block holds at most 2048 rows of activations, deltas and inputs, whose count must not
+        # overflow.
         if (total * 8 > PY_SSIZE_T_MAX // 64 or (units + sizes[0]) * 8 * 4096 > PY_SSIZE_T_MAX // 64
                 or not all([size <= PY_SSIZE_T_MAX and blas.fits(size) for size in sizes])):
             raise OverflowError(f"sizes {sizes} give more parameters than can be counted")
@@ -145,7 +146,7 @@ cdef class Plan:
                 layer.W_T = net.n_transposed
                 net.n_transposed += n_in * n_out
             net.flops_per_row += (6.0 if i else 4.0) * n_in * n_out + 40.0 * n_out
-        # Slopes stand behind the activations of all layers.
+        # Slopes follow the activations of all layers.
         net.n_kept = net.n_units
         for i in range(net.n_layers):
             layer = &net.layers[i]
@@ -180,10 +181,10 @@ cdef class Plan:
         return Plan, (self.sizes, self.activations, self.bias, self.dtype)
 
     cdef void choose_rows(self):
-        """Rows of a block, a leaf, a super-block.
+        """Choose the rows of a block, a leaf and a super-block.
 
-        A block's inputs, activations and deltas share L2 with the weights; fewer than 32 rows leave
-        the products too little to reuse.
+        A block's inputs, activations and deltas share L2 with the weights; with fewer than 32 rows
+        the products reuse too little data.
         """
         cdef:
             Net* net = &self.net
@@ -192,12 +193,13 @@ cdef class Plan:
             Py_ssize_t parameter_bytes = net.n_parameters * net.itemsize
             Py_ssize_t rows = 32
         if net.tiled:
-            # Few, so that a batch of 64 or 128 rows is shared out; beyond L2 the weights are read
-            # once a block, so a block holds more.
+            # Few, so that several threads share a batch of 64 or 128 rows; weights larger than L2
+            # are read once per block, so a block then has more rows.
             rows = 32 if parameter_bytes <= 1024 * 1024 else 64
             net.block_rows = rows
             # The activations and deltas of a super-block are read back by the gradient products:
-            # with 512 rows they stay in the last cache (784-1024-10 by 1024 rows: 12 % slower).
+            # with 512 rows they stay in the last-level cache (784-1024-10 by 1024 rows: 12 %
+            # slower).
             net.super_rows = 512
             net.leaf_rows = rows
         else:
@@ -208,7 +210,7 @@ cdef class Plan:
             net.super_rows = rows
 
     cdef Py_ssize_t most_few_rows(self):
-        """Batches of how many rows are made in whole steps (fused_steps.pyx); 0: none."""
+        """The largest batch in rows for fused_steps.pyx; 0: none."""
         cdef Net* net = &self.net
         if (net.n_layers != 2 or net.tiled
                 or cbp_of_outputs_only(net.layers[1].activation)):
@@ -217,10 +219,10 @@ cdef class Plan:
         return 4 if n_out <= FOUR_ROWS_OUTPUTS else 2 if n_out <= TWO_ROWS_OUTPUTS else 1
 
     cdef int choose_tiles(self) except -1:
-        """Cut each W into tiles: some 32 near squares of 8,192 weights or more, or eight for BLAS.
+        """Cut each W into tiles: some 32 near-squares of 8,192 weights or more, or eight for BLAS.
 
-        A product copies its factors once, so a square tile copies least, and a large one; many keep
-        many threads busy to the end.
+        A product copies its factors once, so large, square tiles copy least; many tiles keep many
+        threads busy to the end.
         """
         cdef:
             Net* net = &self.net
@@ -236,7 +238,7 @@ cdef class Plan:
                     side = 1
                     while side * side < area:
                         side += 1
-                    # Columns first: whole vectors, and a rest that is not a sliver.
+                    # Columns first: whole vectors, and a remainder that is not too narrow.
                     n_columns = even_piece(layer.n_out, side)
                     n_rows = even_piece(layer.n_in, max(<Py_ssize_t>1, area // n_columns))
                 for row in range(0, layer.n_in, n_rows):

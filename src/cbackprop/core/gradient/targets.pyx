@@ -1,8 +1,8 @@
-"""The targets of a block of rows as the loss takes them: read, weighted, the missing ones left out.
+"""Prepares the targets of a block of rows for the loss: reading, weights, missing targets.
 
-How often a target counts is one number a row (the plain objective) or an element: rows' weights
-times outputs' weights, 0 where the target is missing.  The loss in the targets' units is the same
-loss with each column's unit for a weight.  This file promises to know no network but its outputs.
+The weight of a target is one number per row (the plain objective) or per element: row weights times
+output weights, 0 for a missing target.  The loss in the targets' units is the same loss with each
+column's unit as a weight.  This file promises to know nothing of the network but its outputs.
 """
 
 from libc.string cimport memcpy
@@ -16,11 +16,11 @@ from cbackprop.core.data.rows cimport read_rows
 
 cdef const real* read_targets(Job* job, Py_ssize_t row, Py_ssize_t rows, int worker, real* buffer,
                               int* bad, const real** weight) noexcept nogil:
-    """Y of ``rows`` rows from ``row``, or dL/dY_hat where that is given.
+    """Y of ``rows`` rows from ``row``, or dL/dY_hat if that is given.
 
-    buffer : (rows, n_out), used where Y cannot be read in place
-    bad : NULL, or set to 1 when a NaN (that is not a missing target) or an infinity is met
-    weight : set to NULL, or to how often each row (plain objective) or element counts
+    buffer : (rows, n_out), used if Y cannot be read in place
+    bad : NULL, or set to 1 if a NaN (that is not a missing target) or an infinity is found
+    weight : set to NULL, or to the weights of rows (plain objective) or elements
     """
     cdef:
         const Goal* goal = job.goal
@@ -53,7 +53,7 @@ cdef const real* read_targets(Job* job, Py_ssize_t row, Py_ssize_t rows, int wor
 
 cdef void unit_loss(Job* job, Py_ssize_t block, const real* Y, const real* Y_hat,
                     const real* weight, Py_ssize_t rows, int worker) noexcept nogil:
-    """The block's loss in the targets' units, where it is wanted: each column times its unit."""
+    """The block's loss in the targets' units, if needed: each column times its unit."""
     cdef:
         const Goal* goal = job.goal
         const Layer* last = &job.net.layers[job.net.n_layers - 1]

@@ -5,9 +5,9 @@
     Z = sigma(H)                        activate
     delta_O, and the sum of the loss    output_delta
 
-Each is the function that the compiled step calls, on blocks of the same rows: the bits are those of
-``predict``.  The rest is products, which network/trace.py writes down in NumPy.  This file promises
-to stay a way in: no formula stands here.
+Each is the function that the compiled step calls, on blocks of the same rows, so results are
+bitwise those of ``predict``.  The remaining products are in network/trace.py, in NumPy.  This file
+promises to contain no formula, only calls.
 """
 
 from libc.string cimport memcpy
@@ -25,7 +25,7 @@ from cbackprop.core.simd.dispatch cimport cbp_is_elementwise, cbp_keeps_slope
 def read(array, real[:, ::1] out, scaling=None, bint check=True):
     """out = array, cast and, with a pair (shift, scale), scaled.
 
-    array : as ``RowSource`` takes it
+    array : as for ``RowSource``
     False: with ``check``, the array holds a NaN or an infinity.
     """
     shift, scale = (None, None) if scaling is None else scaling
@@ -47,7 +47,7 @@ def read(array, real[:, ::1] out, scaling=None, bint check=True):
 
 def affine(const real[:, ::1] A, const real[:, ::1] W, const real[::1] b, real[:, ::1] H,
            Py_ssize_t block_rows):
-    """H (N, n_out) = A W + b, so many rows at a time; b may be None."""
+    """H (N, n_out) = A W + b, in blocks of rows; b may be None."""
     cdef:
         Py_ssize_t n_in = W.shape[0]
         Py_ssize_t n_out = W.shape[1]
@@ -70,7 +70,7 @@ def affine(const real[:, ::1] A, const real[:, ::1] W, const real[::1] b, real[:
 def activate(int activation, const real[:, ::1] H, real[:, ::1] Z, real[:, ::1] sigma_prime):
     """Z = sigma(H) and sigma_prime = sigma'(H).
 
-    Of softmax, whose derivative is a matrix, Z alone.
+    For softmax, whose derivative is a matrix, only Z.
     """
     cdef Py_ssize_t n = H.shape[0] * H.shape[1]
     cdef Py_ssize_t i
@@ -96,12 +96,12 @@ def output_delta(Plan plan not None, Objective objective not None, real[:, ::1] 
                  real[:, ::1] delta_O):
     """delta_O of the objective; returns the sum of its losses, N times L.
 
-    plan : of the last layer alone
+    plan : that of the last layer only
     Y : targets, each missing one overwritten with 0
-    kept : (2 N, n_out), what a block keeps of the output layer: Y_hat, or O where the loss is taken
-        from that, and sigma'(O) behind it
+    kept : (2 N, n_out), what a block keeps of the output layer: Y_hat, or O if the loss is computed
+        from O, followed by sigma'(O)
     row_weight : (N,), or None
-    weight : (N, n_out), overwritten with how often each element counts
+    weight : (N, n_out), overwritten with each element's weight
     """
     cdef:
         Py_ssize_t N = Y.shape[0]

@@ -1,4 +1,4 @@
-"""The founding page as compiled calls: the two-layer sigmoid network without biases, whole arrays.
+"""The two-layer sigmoid network without biases, on whole arrays: equations (1) and (2).
 
     H = X W1     Z = sigma(H)     O = Z W2     Y_hat = sigma(O)     L = 1/(2N) sum (Y - Y_hat)^2
 
@@ -7,9 +7,8 @@
     delta_H = (delta_O W2^T) * sigma'(H)
     grad W1 = 1/N  X^T delta_H                  (2)
 
-This is what a reader compares with the page; training goes through backprop.pyx, which does the
-same block by block for any network.  Arguments are checked by two_layer.py; here only what memory
-safety needs.
+It follows the derivation line by line; training uses backprop.pyx, which does the same block by
+block for any network.  two_layer.py checks arguments; here only memory safety is checked.
 """
 
 from cbackprop.core.linalg cimport blas, elementwise
@@ -52,7 +51,7 @@ def gradients(const real[:, ::1] X, const real[:, ::1] Y, const real[:, ::1] W1,
     """Equations (1) and (2); returns L.
 
     X (N, n_in), Y (N, n_out), W1 (n_in, n_hidden), W2 (n_hidden, n_out), none of them empty.
-    Written: grad_W1, grad_W2, and the page's Z, Y_hat (which becomes delta_O) and delta_H.
+    Written: grad_W1, grad_W2, Z, Y_hat (which becomes delta_O) and delta_H.
     """
     cdef:
         Py_ssize_t N = X.shape[0]
@@ -83,7 +82,7 @@ def gradients(const real[:, ::1] X, const real[:, ::1] Y, const real[:, ::1] W1,
         blas.gemm(False, False, N, n_out, n_hidden, <real>1, <const real*>&Z[0, 0], n_hidden,
                   &W2[0, 0], n_out, <real>0, &Y_hat[0, 0], n_out)
         elementwise.sigma(CBP_SIGMOID, <const real*>&Y_hat[0, 0], &Y_hat[0, 0], N * n_out)
-        # delta_O = -(Y - Y_hat) * sigma'(O), in the place of Y_hat
+        # delta_O = -(Y - Y_hat) * sigma'(O), overwrites Y_hat
         delta_O = &Y_hat[0, 0]
         squares = elementwise.delta_O(CBP_SIGMOID, &Y[0, 0], <const real*>delta_O, delta_O,
                                       N * n_out)

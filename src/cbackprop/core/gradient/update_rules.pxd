@@ -2,7 +2,7 @@ from cbackprop.core.gradient.plan cimport Net
 from cbackprop.core.linalg.types cimport real
 
 ctypedef enum RuleKind:
-    ELEMENTWISE                 # one of the loops of update_rules.pyx, or
+    ELEMENTWISE                 # one of the loops of update_rules.pyx
     LBFGS                       # core/quasi_newton/lbfgs.pyx,
     MARQUARDT                   # core/gauss_newton/levenberg_marquardt.pyx,
     EVIDENCE                    # and the same with the evidence's penalty
@@ -13,21 +13,21 @@ cdef enum:
 
 ctypedef struct Rule:
     RuleKind kind
-    int loop                    # of an elementwise rule: which one (update_rules.pyx),
-    double option[MOST_OPTIONS]  # and its options
+    int loop                    # of an elementwise rule: its loop (update_rules.pyx)
+    double option[MOST_OPTIONS]  # its options
     double weight_decay
     double max_norm             # 0: no clipping
     double l1
     double l2
-    double shared_l2            # not 0: l2 is this over a step's rows
-    bint fusable                # W -= lr g and nothing else
-    bint whole                  # wants the whole gradient before the first parameter moves
+    double shared_l2            # if not 0: l2 is this divided by a step's rows
+    bint fusable                # the rule is only W -= lr g
+    bint whole                  # needs the full gradient before the first parameter changes
     void* vectors               # (n_vectors, n_parameters) of the network's dtype, or NULL
-    double* numbers             # what the rule remembers besides, or NULL
+    double* numbers             # the rule's memory in single numbers, or NULL
     Py_ssize_t n_parameters
-    # of the step at hand
+    # the current step
     double learning_rate
-    double factor[MOST_FACTORS]  # what its number decides
+    double factor[MOST_FACTORS]  # factors that depend on its number
     int worse                   # RProp: the loss has risen
 
 cdef class RuleSettings:

@@ -7,14 +7,14 @@
                 W -= a m / (c sqrt(v) + epsilon)
     AMSGrad     the same with the largest v so far
     NAdam       m and v as Adam's;   W -= (a_g g + a m) / (c sqrt(v) + epsilon)
-    iRPROP+     a step size for each parameter, by the gradient's sign alone
+    iRPROP+     a step size for each parameter, from the gradient's signs
 
 g is the gradient of the mean loss and of the penalty (l2/2) |W|^2 + l1 |W|_1, clipped on request.
-With ``shared_l2`` l2 is that over the rows of the step: scikit-learn's meaning, by which the
-strength depends on the batch size, and a short last batch has more of it.
-Penalty and decoupled decay, W *= 1 - lr weight_decay before the step, are the weights' alone:
-biases are free.  The elementwise loops stand in simd/updates_rules.h, without contraction into FMA:
-each equals its NumPy twin to the bit, wherever a run begins or ends.
+With ``shared_l2``, l2 is divided by the rows of the step: scikit-learn's convention, in which the
+strength depends on the batch size and is larger in a short last batch.  Penalty and decoupled
+decay, W *= 1 - lr weight_decay before the step, apply only to weights: biases are not penalised.
+The elementwise loops are in simd/updates_rules.h, without contraction into FMA: each is bitwise
+identical to its NumPy version, wherever a run begins or ends.
 """
 
 from libc.math cimport pow, sqrt
@@ -33,7 +33,7 @@ cdef enum:                      # Rule.loop
     NADAM
     RPROP
 
-cdef enum:                      # where Rule.option has them
+cdef enum:                      # indices into Rule.option
     MU
     BETA_1
     BETA_2
@@ -46,10 +46,10 @@ cdef enum:                      # where Rule.option has them
     MOST
     N_OPTIONS
 
-cdef enum:                      # where Rule.factor has what the number of a step decides
-    A                           # Adam's and NAdam's, of m,
-    C                           # and of sqrt(v);
-    A_G                         # NAdam's, of g,
+cdef enum:                      # indices into Rule.factor
+    A                           # Adam's and NAdam's, of m
+    C                           # and of sqrt(v)
+    A_G                         # NAdam's, of g
     PRODUCT                     # and mu_1 ... mu_t
     N_FACTORS
 
@@ -68,8 +68,8 @@ cdef dict PLACES = {
 if <int>N_OPTIONS > <int>MOST_OPTIONS or <int>N_FACTORS > <int>MOST_FACTORS:
     raise ImportError("Rule.option or Rule.factor is too short")
 
-# The rules by name: the kind, the loop of an elementwise rule, and the options, each of which has
-# to be given.
+# The rules by name: the kind, the loop of an elementwise rule, and the options, which are all
+# required.
 cdef tuple OF_STEPS = ("weight_decay", "max_norm")
 cdef tuple OF_ADAM = ("beta_1", "beta_2", "epsilon", "folded", *OF_STEPS)
 cdef tuple OF_MARQUARDT = (
@@ -96,7 +96,7 @@ RULES = {name: wanted for name, (_, _, wanted) in TABLE.items()}
 
 
 cdef class RuleSettings:
-    """A rule's settings, as the core reads them.
+    """A rule's settings for the core.
 
     Parameters
     ----------
@@ -104,15 +104,14 @@ cdef class RuleSettings:
         A key of ``RULES``.
     l1, l2 : float
     **options : float
-        Those that ``RULES`` has for the rule, all of them.
+        All options that ``RULES`` lists for the rule.
     l2_shared : bool
-        Whether l2 is divided by the rows of each step; L-BFGS and Levenberg-Marquardt do not look
-        at it.
+        Whether l2 is divided by the rows of each step; L-BFGS and Levenberg-Marquardt ignore it.
 
     Raises
     ------
     ValueError
-        The rule is unknown, or an option of it is missing or unknown.
+        If the rule is unknown, or an option is missing or unknown.
     """
 
     def __init__(self, str name, *, double l1=0.0, double l2=0.0, bint l2_shared=False,
@@ -138,7 +137,7 @@ cdef class RuleSettings:
         rule.whole = rule.kind != ELEMENTWISE or rule.loop == RPROP or rule.max_norm > 0
 
     def but(self, *, l2_shared=None, **options):
-        """The same rule and penalties with some options changed."""
+        """The same rule and penalties with some options replaced."""
         if l2_shared is None:
             l2_shared = self.rule.shared_l2 != 0
         return RuleSettings(self.name, l1=self.rule.l1, l2=self.rule.l2, l2_shared=l2_shared,
@@ -146,13 +145,13 @@ cdef class RuleSettings:
 
 
 cdef void share_penalty(Rule* rule, Py_ssize_t rows) noexcept nogil:
-    """Set l2 for a step on so many rows, where it depends on them."""
+    """Set l2 for a step on ``rows`` rows, if it depends on them."""
     if rule.shared_l2 != 0:
         rule.l2 = rule.shared_l2 / rows
 
 
 cdef void begin_step(Rule* rule) noexcept nogil:
-    """What the step's number decides; nothing is counted yet, for a step may be abandoned.
+    """Set the factors for the step's number; it is counted later, since a step may be abandoned.
 
     Adam (Kingma and Ba, ICLR 2015), t the step from 1: with b_i = 1 - beta_i^t, Algorithm 1 is
     a = lr / b_1, c = 1 / sqrt(b_2); the folded form a = lr sqrt(b_2) / b_1, c = 1 has another
@@ -184,7 +183,7 @@ cdef double mu_at(const Rule* rule, double t) noexcept nogil:
 
 
 cdef void meet_loss(Rule* rule, double loss) noexcept nogil:
-    """What the loss of the step's rows with the penalty decides, where it is known before."""
+    """Set what depends on the loss with the penalty, for rules that need it before the step."""
     if rule.loop == RPROP:
         rule.worse = rule.numbers[1] != 0 and loss > rule.numbers[0]
 
@@ -192,7 +191,7 @@ cdef void meet_loss(Rule* rule, double loss) noexcept nogil:
 cdef void end_step(Rule* rule, double loss) noexcept nogil:
     """Count the step.
 
-    loss : of the step's rows with the penalty; only RProp looks
+    loss : that of the step's rows with the penalty; only RProp uses it
     """
     if rule.loop == ADAM or rule.loop == AMSGRAD:
         rule.numbers[0] += 1
@@ -204,10 +203,11 @@ cdef void end_step(Rule* rule, double loss) noexcept nogil:
 
 cdef void apply_rule(const Rule* rule, bint weights, Py_ssize_t first, Py_ssize_t n,
                      real* gradient, real* parameters) noexcept nogil:
-    """One step for parameters[first : first + n] and the vectors that belong to them.
+    """One step for parameters[first : first + n] and the corresponding parts of the vectors.
 
-    weights : whether they are weights: subject to penalty and decay
-    gradient, parameters : (n_parameters,), the whole vectors; the penalty's is added to the first
+    weights : whether they are weights, with penalty and decay
+    gradient, parameters : (n_parameters,), the whole vectors; the penalty's gradient is added to
+    the first
     """
     cdef:
         real lr = <real>rule.learning_rate
@@ -215,7 +215,7 @@ cdef void apply_rule(const Rule* rule, bint weights, Py_ssize_t first, Py_ssize_
         real* W = parameters + first
         real* v = <real*>rule.vectors + first if rule.vectors != NULL else NULL
         Py_ssize_t P = rule.n_parameters
-    # Its type is inferred, another in each of the two functions that are made of this one.
+    # Its type is inferred and differs between the two specialisations of this function.
     if real is double:
         loops = updates.f64
     else:
@@ -299,7 +299,7 @@ cdef double penalty_of(const Rule* rule, const Net* net, const real* parameters)
 
 
 cdef void clip(const Rule* rule, double norm, real* gradient, Py_ssize_t n) noexcept nogil:
-    """g *= max_norm / |g| where |g| is larger."""
+    """g *= max_norm / |g| if |g| is larger."""
     if real is double:
         loops = updates.f64
     else:

@@ -3,11 +3,11 @@ from cbackprop.core.gradient.plan cimport Net
 cdef enum:
     LINE = 64                   # bytes of a cache line, and of the widest vector
 
-ctypedef struct Buffers:        # each on a cache line of its own; elements of the network's dtype
+ctypedef struct Buffers:        # each on its own cache lines; elements of the network's dtype
     int n_workers
-    Py_ssize_t worker_bytes     # from one worker's regions to the next one's
+    Py_ssize_t worker_bytes     # distance between two workers' regions
     Py_ssize_t n_slots
-    char* parameters            # (P,) a copy: what the call computes with
+    char* parameters            # (P,) a copy, with which the call computes
     char* transposed            # (n_transposed,)
     char* gradient              # (P,) also slot 0
     char* slots                 # (n_slots - 1, P): the sums of tasks 1, 2, ...
@@ -16,7 +16,7 @@ ctypedef struct Buffers:        # each on a cache line of its own; elements of t
     char* super_Z               # (super_rows, n_kept)
     char* super_delta         # (super_rows, n_units)
     double* losses              # one for each block of a batch
-    double* unit_losses         # the same in the targets' units
+    double* unit_losses         # likewise, in the targets' units
     char* X                     # worker 0's: (block_rows, n_in)
     char* Y
     char* weight                # (block_rows,)
@@ -25,14 +25,14 @@ ctypedef struct Buffers:        # each on a cache line of its own; elements of t
     char* delta                 # (block_rows, n_units)
     char* stack                 # (depth, P): partial sums of the tree
     char* few                   # scratch memory of fused_steps.pyx
-    Py_ssize_t gathered_rows    # that X and Y have room for
+    Py_ssize_t gathered_rows    # capacity of X and Y in rows
     Py_ssize_t leaves_per_task  # a power of two: an aligned subtree is a task
 
 cdef class Workspace:
     cdef Buffers buffers
     cdef char* slab
     cdef Py_ssize_t n_bytes
-    cdef Py_ssize_t most_rows   # what it was laid out for
+    cdef Py_ssize_t most_rows   # the rows it was laid out for
     cdef bint backward
     cdef char* lay(self, char** region, Py_ssize_t bytes) except? NULL
 

@@ -1,6 +1,6 @@
-"""The memory of one call: a single slab, laid out before the loop begins and freed with the object.
+"""The memory of one call: a single slab, allocated before the loop and freed with the object.
 
-Nothing is allocated inside a loop, so a MemoryError can only come from here, before anything has
+Nothing is allocated inside a loop, so a MemoryError can only occur here, before anything has
 changed.  Sizes: O(threads x block + threads x log2(leaves) x P) by leaves, O(super-block + P) by
 tiles; never O(N x hidden).
 """
@@ -18,13 +18,13 @@ cdef extern from *:
 
 @cython.freelist(4)
 cdef class Workspace:
-    """A slab cut into the regions of ``Buffers`` by two passes over the same list."""
+    """A slab divided into the regions of ``Buffers`` by two passes over the same list."""
 
     def __dealloc__(self):
         PyMem_RawFree(self.slab)
 
     cdef char* lay(self, char** region, Py_ssize_t bytes) except? NULL:
-        """The next region; in the first pass (no slab yet) only its size is counted."""
+        """The next region; the first pass (without a slab) only adds its size."""
         if bytes < 0 or bytes > PY_SSIZE_T_MAX // 2 - self.n_bytes:
             raise MemoryError("the network's work space is larger than memory can be")
         if self.slab != NULL:
@@ -34,9 +34,9 @@ cdef class Workspace:
 
 
 cdef Workspace workspace_for(const Net* net, Py_ssize_t most_rows, int n_workers, bint backward):
-    """The work space of a call that takes batches of up to ``most_rows`` rows.
+    """The work space of a call with batches of up to ``most_rows`` rows.
 
-    backward : whether gradients are wanted, or only the forward pass
+    backward : whether gradients are computed, or only the forward pass
     """
     cdef:
         Workspace space = Workspace()
@@ -84,7 +84,7 @@ cdef Workspace workspace_for(const Net* net, Py_ssize_t most_rows, int n_workers
             space.lay(&to.super_Y, super_rows * n_out * size)
             space.lay(&to.super_Z, super_rows * net.n_kept * size)
             space.lay(&to.super_delta, super_rows * net.n_units * size)
-        # Worker 0's regions; every further worker's lie worker_bytes behind the last one's.
+        # Worker 0's regions; each further worker's are worker_bytes after the previous one's.
         before = space.n_bytes
         space.lay(&to.weight, rows * size)
         space.lay(&to.element_weight, 2 * rows * n_out * size)
@@ -95,7 +95,7 @@ cdef Workspace workspace_for(const Net* net, Py_ssize_t most_rows, int n_workers
         if backward and not tiled:
             space.lay(&to.delta, rows * net.n_units * size)
             space.lay(&to.stack, depth * P * size)
-        to.worker_bytes = space.n_bytes - before + LINE     # no shared line between two workers
+        to.worker_bytes = space.n_bytes - before + LINE     # workers share no cache line
         if to.worker_bytes > (PY_SSIZE_T_MAX // 2 - before) // n_workers:
             raise MemoryError("the network's work space is larger than memory can be")
         space.n_bytes = before + n_workers * to.worker_bytes

@@ -72,7 +72,7 @@ cdef inline double squared_error_weighted(const real* weight, const real* Y, con
 
 cdef inline void times_sigma_prime(int activation, const real* Z, real* delta,
                                   Py_ssize_t n) noexcept nogil:
-    """delta *= sigma'(H), taken from the activation's output Z; of CBP_KEPT, Z is sigma'(H)."""
+    """delta *= sigma'(H), computed from the activation's output Z; for CBP_KEPT, Z is sigma'(H)."""
     if real is double:
         dispatch.f64.times_derivative(activation, Z, delta, n)
     else:
