@@ -1,15 +1,15 @@
-"""J'J and J'e over row blocks: what a Gauss-Newton step is solved from.
+"""Computes J'J and J'e over row blocks, for Gauss-Newton steps.
 
-Blocks of rows go forward and back, which gives J'e and the factors of J's rows (factors.pyx); sums
-of products of these are J'J (gram.pyx), for one output's squares J'e with it, or J J' (dual.pyx).
-J is not stored, not even in part.
+Forward and backward passes over blocks of rows give J'e and the factors of J's rows (factors.pyx);
+sums of products of these give J'J (gram.pyx), for one output's squared error also J'e, or J J'
+(dual.pyx).  J is never stored, not even in part.
 
 By leaves (small sums): a leaf is a run of blocks whose sums accumulate in order; the leaves, whose
-number the rows alone decide, are joined by the pairwise tree.  By tiles: for a super-block of rows
-first the factors, blocks of rows in parallel, then fixed tiles of the sums, rows in order inside a
-tile: one accumulator, however many threads.  Either way the bits do not depend on the threads.
+number depends only on the rows, are added by the pairwise tree.  By tiles: for a super-block of
+rows first the factors, blocks of rows in parallel, then fixed tiles of the sums in parallel, rows
+in order inside a tile.  Either way the result is bitwise independent of the threads.
 
-This file knows no solver: what is done with the sums is damped.pyx's and levenberg_marquardt.pyx's.
+This file knows no solver; damped.pyx and levenberg_marquardt.pyx use the sums.
 """
 
 from cpython.mem cimport PyMem_RawCalloc
@@ -46,25 +46,25 @@ cdef extern from *:
     Py_ssize_t PY_SSIZE_T_MAX
 
 cdef enum:
-    STRIP = 1024                # of the leaves' sums, joined by one task
+    STRIP = 1024                # of the leaves' sums, added by one task
 
-# Up to this many bytes of sums each leaf has its own.
+# Up to this many bytes of sums, each leaf has its own.
 cdef Py_ssize_t LARGEST_LEAF_SUMS = 256 * 1024
 cdef Py_ssize_t MOST_LEAVES = 16
 cdef Py_ssize_t LEAF_ROWS = 256
-# A leaf's block and its factors, by far the smallest part of the work.
+# The size of a leaf's block and its factors, by far the smallest part of the work.
 cdef Py_ssize_t LEAF_BLOCK = 64
 cdef Py_ssize_t TILED_BLOCK = 32
-# The factors and the blocks' gradients of a super-block, read back from the last cache.
+# The size of a super-block's factors and gradients, which stay in the last-level cache.
 cdef Py_ssize_t SUPER_BYTES = 8 * 1024 * 1024
-# Up to this many bytes a trial's activations are kept for the system at the place that it takes.
+# Up to this many bytes, a trial's activations are kept for the next system if it is accepted.
 cdef Py_ssize_t KEPT_BYTES = 1024 * 1024
 
 
 cdef void block(System* s, Py_ssize_t first, Py_ssize_t rows, int worker, double beta,
                 real* gradient, const Factors* to, Py_ssize_t at,
                 const real* parameters) noexcept nogil:
-    """Loss, gradient = beta gradient + the block's, and the factors, from ``at``, of a block."""
+    """A block's loss, gradient = beta gradient + the block's, and factors, stored from ``at``."""
     s.losses[first // s.block_rows] = block_factors(
         s.job, parameters, <const real*>s.transposed, first, rows, worker, s.weight_mean,
         <real*>(s.scratch + worker * s.worker_bytes), beta,
@@ -72,7 +72,7 @@ cdef void block(System* s, Py_ssize_t first, Py_ssize_t rows, int worker, double
 
 
 cdef inline Py_ssize_t deltas_bytes(const System* s) noexcept nogil:
-    """Of a worker's scratch memory: a block's deltas."""
+    """The part of a worker's scratch memory for a block's deltas."""
     return (s.block_rows * s.job.net.n_units * s.job.net.itemsize + LINE - 1) // LINE * LINE
 
 
@@ -83,7 +83,7 @@ cdef inline double* sums_of(System* s, Py_ssize_t leaf) noexcept nogil:
 
 
 cdef void leaf_of(System* s, Py_ssize_t leaf, int worker, const real* parameters) noexcept nogil:
-    """Task: gradient and sums of one leaf's rows, block after block."""
+    """Task: gradient and sums of one leaf's rows, block by block."""
     cdef:
         const Net* net = s.job.net
         Py_ssize_t first = leaf * s.leaf_rows
@@ -121,7 +121,7 @@ cdef void leaf_task(void* system, ptrdiff_t task, int worker) noexcept nogil:
 
 
 cdef void join_strip(void* system, ptrdiff_t task, int worker) noexcept nogil:
-    """Task: the pairwise sum over the leaves of a strip of their sums."""
+    """Task: one strip of the pairwise sum over the leaves' sums."""
     cdef:
         System* s = <System*>system
         Py_ssize_t at = task * STRIP
@@ -137,7 +137,7 @@ cdef void join_strip(void* system, ptrdiff_t task, int worker) noexcept nogil:
 
 
 cdef void join_gradients(System* s, const real* parameters) noexcept nogil:
-    """The same of the leaves' gradients."""
+    """The same for the leaves' gradients."""
     cdef Py_ssize_t step = 1
     cdef Py_ssize_t i
     cdef real* gradients = <real*>s.gradients
@@ -152,7 +152,7 @@ cdef void join_gradients(System* s, const real* parameters) noexcept nogil:
 # --- by tiles, and the dual's first phase ---------------------------------------------------------
 
 cdef void block_of(System* s, Py_ssize_t index, int worker, const real* parameters) noexcept nogil:
-    """Task: one block of the super-block, its gradient into a place of its own."""
+    """Task: one block of the super-block, with its own place for the gradient."""
     cdef:
         Py_ssize_t first = index * s.block_rows
         Py_ssize_t rows = min(s.block_rows, s.super_count - first)
@@ -203,7 +203,7 @@ cdef void super_blocks(System* s, const real* parameters) noexcept nogil:
 # --- called by solvers ----------------------------------------------------------------------------
 
 cdef void unpack(void* system, ptrdiff_t task, int worker) noexcept nogil:
-    """Task: J'J's rows of one input of a layer, from the sums."""
+    """Task: J'J's rows for one input of a layer, from the sums."""
     cdef:
         System* s = <System*>system
         const Net* net = s.job.net
@@ -217,7 +217,7 @@ cdef void unpack(void* system, ptrdiff_t task, int worker) noexcept nogil:
 cdef void linearise(System* s, const real* parameters) noexcept nogil:
     """Loss, gradient, and J'J or J J', of all rows at the job's parameters.
 
-    What ``job.bad`` or ``job.interrupt.stop`` report makes them meaningless.
+    If ``job.bad`` or ``job.interrupt.stop`` is set, they are undefined.
     """
     cdef Py_ssize_t n_blocks = (s.n_rows + s.block_rows - 1) // s.block_rows
     cdef Py_ssize_t i
@@ -258,9 +258,9 @@ cdef void bending(System* s, double h, const real* parameters, const double* v,
                   double* out) noexcept nogil:
     """out (P,) = J' (r(W + h v) - r(W)), r the weighted residuals of the squared error, W = s.W.
 
-    By the four lines with 2 Y_hat(W) - Y_hat(W + h v) in the place of Y.
+    It is the gradient with 2 Y_hat(W) - Y_hat(W + h v) instead of Y.
 
-    parameters : the job's, of a trial; not read
+    parameters : the job's, from a trial; not read
     """
     cdef:
         Job* job = s.job
@@ -299,13 +299,13 @@ cdef void bending(System* s, double h, const real* parameters, const double* v,
 
 
 cdef class GaussNewton:
-    """A system and its memory."""
+    """The Gauss-Newton system and its memory."""
 
     cdef int prepare(self, Job* job, Py_ssize_t n_rows, bint dual, bint bend) except -1:
-        """Take the memory for systems of so many rows.
+        """Allocate the memory for systems of ``n_rows`` rows.
 
-        job : everything but the batch at hand is set, its workspace too
-        dual : whether the solver can use J J', where it is the smaller
+        job : everything but the current batch is set, including its workspace
+        dual : whether the solver can use J J', if it is smaller
         bend : whether ``bending`` will be called
         """
         cdef:
@@ -347,7 +347,7 @@ cdef class GaussNewton:
             n_gradients = 1 + (s.super_rows + s.block_rows - 1) // s.block_rows
             n_doubles = gram_scratch(s) if s.dual else s.sums.scratch
             s.factors.capacity = n_rows if s.dual else s.super_rows
-        # A block's deltas, and behind them what a leaf takes; a tile and J J' take it all.
+        # A block's deltas, followed by a leaf's memory; a tile and J J' use all of it.
         s.worker_bytes = n_doubles * sizeof(double)
         if s.by_leaves:
             s.worker_bytes += deltas_bytes(s)
@@ -368,7 +368,7 @@ cdef class GaussNewton:
                 space.lay(<char**>&s.factors.deltas, i * deltas_per_row(net))
                 if s.dual or s.sums.residuals:
                     space.lay(<char**>&s.factors.residuals, i * K)
-            # The sums are no more than P P, but for the ends of their rows.
+            # The sums are at most P P numbers, except for the padding of their rows.
             space.lay(<char**>&s.F, max(side * side, s.sums.size) * sizeof(double))
             space.lay(<char**>&s.g, P * sizeof(double))
             space.lay(<char**>&s.c, P * sizeof(double))
@@ -391,18 +391,18 @@ cdef class GaussNewton:
                           (s.n_leaves - 1) * s.sums.size * sizeof(double))
             space.lay(&s.scratch, job.to.n_workers * s.worker_bytes)
             if space.slab == NULL:
-                # Zeros: above the diagonal nothing is ever written, though a sum may pass over it.
+                # Zeros, since nothing is written above the diagonal, though sums may read it.
                 space.slab = <char*>PyMem_RawCalloc(space.n_bytes + LINE, 1)
                 if space.slab == NULL:
                     raise MemoryError(f"no {space.n_bytes} bytes for the system of equations")
         self.space = space
-        job.kept = s.kept           # from now on loss_of leaves the activations there, if anywhere
+        job.kept = s.kept           # where loss_of keeps the activations, or NULL
         job.sums = s.loss_sums
         return 0
 
 
 def memory_needed(Plan plan, Py_ssize_t n_rows, bint dual):
-    """About how many bytes a system takes: its two matrices, and the factors of J's rows."""
+    """The approximate bytes of a system: its two matrices, and the factors of J's rows."""
     P = <object>plan.net.n_parameters
     K = plan.net.layers[plan.net.n_layers - 1].n_out
     M = n_rows * K
@@ -419,9 +419,9 @@ def system(Plan plan not None, Objective objective not None, parameters, X, Y, s
     """A (P, P) = J'J in the lower triangle, or J J' (M, M) with ``dual``, and g (P,) = J'e.
 
     rows : ndarray of int64, optional
-        Which rows; all without.
+        Which rows; None is all.
 
-    All float64, sums over the rows; returns (sum of l, targets that count), or None where X or Y
+    All are float64 sums over the rows; returns (sum of l, number of targets), or None if X or Y
     holds a NaN or an infinity.
     """
     cdef:

@@ -1,9 +1,9 @@
 from cbackprop.core.gauss_newton.system cimport System
 
 ctypedef struct Damping:
-    double mu                   # of the sums, not of the mean
+    double mu                   # relative to the sums, not to the mean
     bint diagonal               # D = diag(J'J), else the identity
-    double ridge_weights        # the penalty, (ridge / 2) |W|^2 beside the summed loss
+    double ridge_weights        # the penalty (ridge / 2) |W|^2, added to the summed loss
     double ridge_biases
 
 cdef double ridge_of(const System* s, const Damping* damping, const double* W,

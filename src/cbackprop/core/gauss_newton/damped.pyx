@@ -1,8 +1,8 @@
-"""The damped normal equations of a Gauss-Newton system, and what else is asked of its matrix.
+"""The damped normal equations of a Gauss-Newton system, and other uses of its matrix.
 
     (J'J + R + mu D) s = -(J'r + c)         R: the penalty's ridge, c = R W;  D: 1 or diag(J'J)
 
-With fewer residuals than parameters, and D = 1, by the dual (dual.pyx).
+With fewer residuals than parameters and D = 1, the dual is used (dual.pyx).
 """
 
 from libc.string cimport memcpy
@@ -12,14 +12,14 @@ from cbackprop.core.linalg.lapack cimport cholesky, cholesky_solve, trace_of_inv
 from cbackprop.core.gradient.plan cimport Layer, Net
 from cbackprop.core.linalg.vectors cimport axpy, dot
 
-# Of the largest entry of diag(J'J): no less is taken for D.  The parameters of a saturated unit
-# have next to no derivative, and undamped would go anywhere.
+# The smallest entry of D, relative to the largest of diag(J'J).  The parameters of a saturated unit
+# have almost zero derivatives, and their steps would be arbitrary without damping.
 cdef double LEAST_SCALING = 1e-8
 
 
 cdef double ridge_of(const System* s, const Damping* damping, const double* W,
                      double* gradient) noexcept nogil:
-    """The penalty of W beside the summed loss; with ``gradient`` its own, R W, is written there."""
+    """The penalty of W for the summed loss; ``gradient``, if not NULL, is set to R W."""
     cdef const Net* net = s.job.net
     cdef const Layer* layer
     cdef Py_ssize_t i, j, n
@@ -41,7 +41,7 @@ cdef double ridge_of(const System* s, const Damping* damping, const double* W,
 
 
 cdef double least_scaling(const System* s) noexcept nogil:
-    """No entry of D is smaller."""
+    """The smallest allowed entry of D."""
     cdef double largest = 0.0
     cdef Py_ssize_t i
     for i in range(s.P):
@@ -56,7 +56,7 @@ cdef void copy_lower(const double* A, Py_ssize_t n, double* F) noexcept nogil:
 
 
 cdef bint factorise(System* s, const Damping* damping) noexcept nogil:
-    """The Cholesky factor of the damped matrix into F; False where it has none."""
+    """Compute the Cholesky factor of the damped matrix in F; False if it has none."""
     cdef:
         const Net* net = s.job.net
         const Layer* layer
@@ -111,9 +111,10 @@ cdef void times_matrix(const System* s, const double* v, double* out) noexcept n
 
 
 cdef double effective_parameters(System* s, double rho) noexcept nogil:
-    """How many parameters the data determine: trace of J'J (J'J + rho)^-1 (MacKay, 1992).
+    """The effective number of parameters: trace of J'J (J'J + rho)^-1 (MacKay, 1992).
 
-    rho : the ridge of every parameter; F is overwritten.  Negative where there is no factor.
+    rho : the ridge of every parameter; F is overwritten.  The result is negative if there is no
+    factor.
     """
     cdef Damping damping
     cdef Py_ssize_t n = s.M if s.dual else s.P
@@ -121,5 +122,5 @@ cdef double effective_parameters(System* s, double rho) noexcept nogil:
     damping.ridge_weights = damping.ridge_biases = rho
     if not factorise(s, &damping):
         return -1.0
-    # J J' has the eigenvalues of J'J that are not 0.
+    # J J' has the nonzero eigenvalues of J'J.
     return n - rho * trace_of_inverse(n, s.F)

@@ -1,6 +1,7 @@
-"""The dual: J J', for fewer rows of J than parameters, and the step that is solved by it.
+"""The dual: J J', for fewer rows of J than parameters, and the step solved with it.
 
-J J' is P / M times smaller than J'J, and needs no J: by its rows' factors (factors.pyx)
+J J' is P / M times smaller per side than J'J, and is computed from the factors of J's rows
+(factors.pyx) without J:
 
     (J J')_mm' = sum over layers  (a_m a_m' + 1) (delta_m delta_m')         1: the bias
 
@@ -23,7 +24,7 @@ from cbackprop.core.linalg.vectors cimport axpy, dot
 
 
 cdef Py_ssize_t gram_scratch(const System* s) noexcept nogil:
-    """Doubles that a worker of ``gram_rows`` takes."""
+    """The doubles of scratch memory for a worker of ``gram_rows``."""
     return GRAM_ROWS * (s.n_rows + s.n_out * s.M)
 
 
@@ -69,9 +70,9 @@ cdef void gram_rows(void* system, ptrdiff_t task, int worker) noexcept nogil:
 
 
 cdef bint factorise_dual(System* s, double of_weights, double of_biases) noexcept nogil:
-    """The Cholesky factor of L_b (J L^-1 J' + 1) into F; False where it has none.
+    """Compute the Cholesky factor of L_b (J L^-1 J' + 1) in F; False if it has none.
 
-    Times L's entry of the biases, so that nothing is divided by a small mu.
+    L_b, L's entry for the biases, is a factor so that nothing is divided by a small mu.
     """
     cdef Py_ssize_t i, j
     cdef Py_ssize_t M = s.M

@@ -2,8 +2,8 @@ from cbackprop.core.gradient.job cimport Job
 from cbackprop.core.gradient.plan cimport Layer, Net
 from cbackprop.core.linalg.types cimport real
 
-ctypedef struct Factors:        # of some rows, in double; layer after layer
-    Py_ssize_t capacity         # rows that there is room for
+ctypedef struct Factors:        # of some rows, in double, layer by layer
+    Py_ssize_t capacity         # capacity in rows
     double* inputs              # (capacity, n_in), with biases (capacity, n_in + 1)
     double* deltas              # (capacity, n_targets, n_out): a delta for each row of J
     double* residuals           # (capacity, n_targets), or NULL
@@ -14,7 +14,7 @@ cdef inline Py_ssize_t n_targets(const Net* net) noexcept nogil:
 
 
 cdef inline Py_ssize_t width_of(const Layer* layer) noexcept nogil:
-    """The layer's inputs, the bias's 1 among them."""
+    """The layer's inputs, including the bias's 1."""
     return layer.n_in + (1 if layer.b >= 0 else 0)
 
 

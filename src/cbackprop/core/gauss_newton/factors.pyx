@@ -1,21 +1,21 @@
-"""The rows of J in factors: what J'J and J J' are made of, J being never formed.
+"""The rows of J in factored form, from which J'J and J J' are computed without forming J.
 
 J has a row for each row n and output k: the derivative of the weighted residual of y_hat_nk by the
-parameters, made by the lines of backpropagation from another start (jacobians.pyx):
+parameters, computed by backpropagation from another start (jacobians.pyx):
 
-    J'J = sum_nk w_nk c_nk j_nk' j_nk       c_nk, the loss's curvature: the function below
+    J'J = sum_nk w_nk c_nk j_nk' j_nk       c_nk: the loss's curvature, below
 
     from y_hat          j_nk = d y_hat_nk / d parameters        c = d2l/dy_hat2; squared error: 1
     from O              j_nk = d o_nk / d parameters            c = d2l/dO2
 
-the generalised Gauss-Newton matrix (Schraudolph, Neural Computation 14, 2002).  Softmax's
-cross-entropy alone has a matrix for a curvature, one a row, and takes a root, d2l/dO2 = B B':
+the generalised Gauss-Newton matrix (Schraudolph, Neural Computation 14, 2002).  Only softmax's
+cross-entropy has a matrix as curvature, one per row, and uses a square root, d2l/dO2 = B B':
 
     B = diag(q) (I - q q'),  q = sqrt(y_hat); times the root of sum_k y_k
 
-Layer by layer such a row is an outer product, a' delta: of the layer's inputs, which do not depend
-on k, with 1 behind them for the bias, and of its delta.  These are kept, in double.  J'e is the
-gradient, by the four lines themselves, unless the sums are to give it.  This file knows no sums of
+In each layer such a row is an outer product a' delta of the layer's inputs, which do not depend on
+k, followed by 1 for the bias, and of its delta.  These factors are stored in double.  J'e is the
+gradient by ordinary backpropagation, unless it is computed with the sums.  This file does not sum
 such rows.
 """
 
@@ -38,7 +38,7 @@ from cbackprop.core.data.rows cimport read_rows
 from cbackprop.core.simd.dispatch cimport CBP_SIGMOID, CBP_SOFTMAX
 from cbackprop.core.gradient.targets cimport read_targets
 
-# The losses that this file knows by name, and no other file of Cython does.
+# No other Cython file knows losses by name.
 cdef extern from "simd.h" nogil:
     enum:
         CBP_CROSS_ENTROPY
@@ -56,7 +56,7 @@ cdef inline real curvature(int loss, real y, real y_hat) noexcept nogil:
         log cosh            1 - tanh(d)^2 = 4 s (1 - s)         d = y_hat - y, s = sigma(-2 |d|)
         gamma               y / y_hat                           y exp(-O), from O
 
-    The form by s keeps its relative accuracy where tanh(d) rounds to 1.
+    The form with s keeps its relative accuracy where tanh(d) rounds to 1.
     """
     cdef real x
     if loss == CBP_CROSS_ENTROPY:
@@ -73,14 +73,14 @@ cdef inline real curvature(int loss, real y, real y_hat) noexcept nogil:
 
 
 cdef bint elementwise_output(const Net* net) noexcept nogil:
-    """Whether the output layer's delta for row (n, k) of J is 0 but at k."""
+    """Whether the output layer's delta for row (n, k) of J is 0 except at k."""
     return net.layers[net.n_layers - 1].activation != CBP_SOFTMAX
 
 
 cdef void start(const Goal* goal, int activation, Py_ssize_t k, const real* Y, const real* Y_hat,
                 const real* weight, Py_ssize_t rows, Py_ssize_t n_out,
                 real* delta_O) noexcept nogil:
-    """delta_O (rows, n_out) from which the lines of backpropagation make row (n, k) of J."""
+    """delta_O (rows, n_out), from which backpropagation computes row (n, k) of J."""
     cdef Py_ssize_t n, j
     cdef real root, share
     cdef const real* p
@@ -109,7 +109,7 @@ cdef void start(const Goal* goal, int activation, Py_ssize_t k, const real* Y, c
 cdef void deltas_for(const Job* job, Py_ssize_t k, const real* Y, const real* Y_hat,
                      const real* weight, Py_ssize_t rows, const real* parameters,
                      const real* transposed, const real* Z, real* delta) noexcept nogil:
-    """Every layer's delta of the block's rows (n, k) of J."""
+    """Every layer's delta for the block's rows (n, k) of J."""
     cdef:
         const Net* net = job.net
         const Layer* last = &net.layers[net.n_layers - 1]
@@ -128,12 +128,12 @@ cdef void deltas_for(const Job* job, Py_ssize_t k, const real* Y, const real* Y_
 
 cdef void copy_rows(const real* x, Py_ssize_t rows, Py_ssize_t columns, Py_ssize_t step,
                     double* to) noexcept nogil:
-    """Row i of x (rows, columns) to i step of ``to``."""
+    """Copy row i of x (rows, columns) to i step of ``to``."""
     cdef Py_ssize_t i, j
     if real is double and step == columns:
         memcpy(to, x, rows * columns * sizeof(double))
         return
-    for i in range(rows):       # rows are short: a call of memcpy takes as long as the copying
+    for i in range(rows):       # rows are short: calling memcpy would take as long as copying
         for j in range(columns):
             to[i * step + j] = x[i * columns + j]
 
@@ -163,7 +163,7 @@ cdef void keep_deltas(const Net* net, const real* delta, Py_ssize_t k, Py_ssize_
 
 cdef double how_many(const Job* job, double weight_mean, const real* weight,
                      Py_ssize_t rows) noexcept nogil:
-    """How many of the block's targets count; their weights' sum where they count rows."""
+    """The number of the block's targets, or their weights' sum if weights are numbers of rows."""
     cdef Py_ssize_t i, n
     cdef Py_ssize_t none = 0
     cdef Py_ssize_t n_out = n_targets(job.net)
@@ -184,15 +184,15 @@ cdef double block_factors(Job* job, const real* parameters, const real* transpos
                           Py_ssize_t first, Py_ssize_t rows, int worker, double weight_mean,
                           real* delta, double beta, real* gradient, const Factors* to,
                           Py_ssize_t at, double* measured) noexcept nogil:
-    """The summed loss of a block of rows; gradient = beta gradient + the block's; the factors.
+    """A block's summed loss (returned), gradient = beta gradient + the block's, and factors.
 
-    Where ``job.bad`` is set nothing of it counts.  Where the job keeps activations, they are those
-    at ``parameters``.
+    If ``job.bad`` is set, all are undefined.  If the job keeps activations, they are those at
+    ``parameters``.
 
     delta : (rows, n_units), scratch memory
-    gradient : or NULL, where J' times the residuals is to give it
+    gradient : NULL if J' times the residuals gives it
     at : the block's first row in ``to``
-    measured : set to how many targets count
+    measured : set to the number of targets
     """
     cdef:
         const Net* net = job.net

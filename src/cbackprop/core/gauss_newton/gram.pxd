@@ -1,13 +1,13 @@
 from cbackprop.core.gauss_newton.factors cimport Factors
 from cbackprop.core.gradient.plan cimport Net
 
-ctypedef struct Pair:           # of layers: a product U'V of its own
+ctypedef struct Pair:           # of layers, with its own product U'V
     int form
-    Py_ssize_t upper            # the layer of J'J's rows,
-    Py_ssize_t lower            # and of its columns: upper >= lower
-    bint residuals              # of the form ROWS: they are a last segment
+    Py_ssize_t upper            # the layer of J'J's rows
+    Py_ssize_t lower            # the layer of its columns: upper >= lower
+    bint residuals              # of the form ROWS: residuals are a last segment
     bint upper_outside          # whose inputs U's segments run over: the lower layer's, or upper's
-    Py_ssize_t n_u              # U'V (n_u, n_v) begins at ``at`` of the sums, its rows ``ld`` apart
+    Py_ssize_t n_u              # U'V (n_u, n_v) is at ``at`` of the sums, rows ``ld`` apart
     Py_ssize_t n_v
     Py_ssize_t ld
     Py_ssize_t at
@@ -28,9 +28,9 @@ ctypedef struct Sums:           # how J'J is made of products, for a network
     Pair* pairs
     Py_ssize_t n_parts
     Part* parts
-    Py_ssize_t size             # doubles that the sums take,
-    Py_ssize_t scratch          # and a worker for its pieces of U and V
-    bint residuals              # J has the residuals for a last column: the last row is J'r
+    Py_ssize_t size             # doubles for the sums
+    Py_ssize_t scratch          # doubles for a worker's pieces of U and V
+    bint residuals              # the residuals are J's last column: the last row is J'r
 
 cdef class Gram:
     cdef Sums sums

@@ -1,18 +1,19 @@
-"""J'J from the factors of J's rows, by fewer products than J'J has.
+"""J'J from the factors of J's rows, with fewer multiplications than by J itself.
 
-A row of J is a_l' delta_lk in layer l (factors.pyx), so layers l and m meet in the block
+A row of J is a_l' delta_lk in layer l (factors.pyx), so layers l and m give the block
 
     (J'J)_(p i)(q j) = sum_n  a_lp a_mq  C_ij         C = sum_k delta_lk' delta_mk
                      = U'V           U_n(pq) = a_lp a_mq,  V_n(ij) = C_ij
 
 one product over the rows, however many outputs there are.  Within one layer p, q and q, p are the
-same column of U, and i, j and j, i of V: of the n_in^2 n_out^2 sums a quarter is left, where J'J by
-itself halves them.  What U'V holds stands in J'J once, twice or four times (``unpack_rows``).
+same column of U, and i, j and j, i of V: a quarter of the n_in^2 n_out^2 sums remains, while the
+symmetry of J'J alone would leave half.  An entry of U'V occurs in J'J once, twice or four times
+(``unpack_rows``).
 
-The columns of U and V are made and used in pieces, tile by tile of U'V; a tile adds its rows in
-their order.  Where the making would cost more than it saves, with one output and few inputs, U and
-V are the rows of J themselves, in pieces again; and for the squared error their residuals behind
-them, [J r]' [J r], whose last row is J'r.  This file knows no threads.
+The columns of U and V are computed and used in pieces, tile by tile of U'V; a tile adds its rows in
+order.  If computing them would cost more than it saves, with one output and few inputs, U and V are
+the rows of J themselves, also in pieces; for the squared error followed by their residuals, [J r]'
+[J r], whose last row is J'r.  This file knows no threads.
 """
 
 from cpython.mem cimport PyMem_RawFree, PyMem_RawMalloc
@@ -30,7 +31,7 @@ from cbackprop.core.gauss_newton.factors cimport (
 from cbackprop.core.gradient.plan cimport Layer
 from cbackprop.core.simd.dispatch cimport f64
 
-# Which columns U and V have.  A segment is a run of columns with one p or i.
+# The columns of U and V.  A segment is a run of columns with the same p or i.
 cdef enum:
     TWO_LAYERS      # U: p of the layer with fewer inputs, all q.  V: i of the upper one, all j
     OF_OUTPUTS      # the same; C_kj = delta_kk delta_kj, the outputs being elementwise
@@ -43,14 +44,15 @@ cdef enum:
     PIECE = 64      # rows of a piece of U and V
     SIDE = 128      # columns of a tile, at least one segment
     LINE = 8        # doubles of a cache line
-    MAKING = 8      # multiplications that take as long as a column of U or V does to be made
+    MAKING = 8      # multiplications in the time to compute a column of U or V
 
-# A diagonal tile of J'J goes by strips of so many rows, which end at the diagonal or little beyond.
+# A diagonal tile of J'J is computed in strips of this many rows, which end at the diagonal or a
+# little beyond.
 cdef Py_ssize_t STRIP = 8 if f64.lanes == 8 else 4
 
 
 cdef inline const Layer* inner_of(const Net* net, const Pair* pair) noexcept nogil:
-    """The layer whose inputs are U's segments, the longer ones."""
+    """The layer whose inputs form U's segments, the longer ones."""
     return &net.layers[pair.lower if pair.upper_outside else pair.upper]
 
 
@@ -68,7 +70,7 @@ cdef Py_ssize_t before(const Net* net, const Pair* pair, bint of_v,
             segment -= width_of(&net.layers[i])
             i += 1
             if i == net.n_layers:
-                return net.n_parameters + segment       # the residuals' 0, or behind it 1
+                return net.n_parameters + segment       # the residuals' 0, or the 1 after it
         return net.layers[i].W + segment * net.layers[i].n_out
     if pair.form == ONE_UNIT or (pair.form == OUTPUTS and of_v):
         return segment
@@ -87,7 +89,7 @@ cdef Py_ssize_t n_segments(const Net* net, const Pair* pair, bint of_v) noexcept
 
 cdef Segments next_segments(const Net* net, const Pair* pair, bint of_v,
                             Py_ssize_t first) noexcept nogil:
-    """As many as SIDE columns hold, and one at least."""
+    """As many segments as fit in SIDE columns, but at least one."""
     cdef Segments found
     cdef Py_ssize_t last = first + 1
     found.first, found.at = first, before(net, pair, of_v, first)
@@ -99,7 +101,7 @@ cdef Segments next_segments(const Net* net, const Pair* pair, bint of_v,
 
 
 cdef Py_ssize_t leading(Py_ssize_t n) noexcept nogil:
-    """Whole cache lines, an odd number of them: rows of 2^k bytes would meet in few sets of L1."""
+    """An odd number of whole cache lines, since rows of 2^k bytes would share few sets of L1."""
     return ((n + LINE - 1) // LINE | 1) * LINE
 
 
@@ -122,14 +124,14 @@ cdef int form_of(const Net* net, Py_ssize_t upper, Py_ssize_t lower) noexcept no
 
 
 cdef class Gram:
-    """The products that J'J of a network is made of."""
+    """The products from which J'J of a network is assembled."""
 
     def __dealloc__(self):
         PyMem_RawFree(self.sums.pairs)
         PyMem_RawFree(self.sums.parts)
 
     cdef int prepare(self, const Net* net, bint residuals) except -1:
-        """residuals : whether J'r is the gradient; if it is made with J'J, ``sums`` says so"""
+        """residuals : whether J'r is the gradient; ``sums`` tells if it is computed with J'J"""
         cdef:
             Sums* sums = &self.sums
             Py_ssize_t layers = net.n_layers
@@ -187,7 +189,7 @@ cdef class Gram:
 
 cdef void rows_of_J(const Net* net, const Segments* part, const Factors* factors, Py_ssize_t row,
                     Py_ssize_t rows, double* to, Py_ssize_t ld) noexcept nogil:
-    """Some columns of J (rows, part.n), ld apart; of one output."""
+    """Some columns of J (rows, part.n), ld apart; for one output."""
     cdef Py_ssize_t i, n_a, n_d, first, last
     cdef Py_ssize_t before_layer = 0
     for i in range(net.n_layers):
@@ -207,7 +209,7 @@ cdef void rows_of_J(const Net* net, const Segments* part, const Factors* factors
 
 cdef void add_square(Py_ssize_t n, Py_ssize_t rows, const double* J, Py_ssize_t ld_J, double beta,
                      double* to, Py_ssize_t ld) noexcept nogil:
-    """to (n, n) = beta to + J'J up to the diagonal, and a little beyond; J (rows, n)."""
+    """to (n, n) = beta to + J'J up to the diagonal, or a little beyond; J (rows, n)."""
     cdef const double* no_bias = NULL
     cdef Py_ssize_t i = 0
     cdef Py_ssize_t m
@@ -221,7 +223,7 @@ cdef void add_square(Py_ssize_t n, Py_ssize_t rows, const double* J, Py_ssize_t 
 cdef const double* left_factor(const Net* net, const Pair* pair, const Segments* u,
                                const Factors* factors, Py_ssize_t row, Py_ssize_t rows,
                                double* to, Py_ssize_t* ld) noexcept nogil:
-    """Columns u of U (rows, u.n), ld apart; in ``to`` unless they stand somewhere."""
+    """Columns u of U (rows, u.n), ld apart; written to ``to`` unless they already exist."""
     cdef:
         const double* a = inputs_of(net, factors, outer_of(net, pair) - net.layers, row)
         const double* b = inputs_of(net, factors, inner_of(net, pair) - net.layers, row)
@@ -281,7 +283,7 @@ cdef void right_factor(const Net* net, const Pair* pair, const Segments* v, cons
 cdef void add_products(const Net* net, const Sums* sums, const Part* part, const Factors* factors,
                        Py_ssize_t row, Py_ssize_t rows, double beta, double* scratch,
                        double* to) noexcept nogil:
-    """A tile of the sums: beta times what it was + U'V of ``rows`` rows from ``row``.
+    """A tile of the sums = beta times itself + U'V of ``rows`` rows from ``row``.
 
     scratch : (sums.scratch,)
     to : (sums.size,), all of the sums

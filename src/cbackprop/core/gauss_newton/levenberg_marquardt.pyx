@@ -1,25 +1,25 @@
-"""One step of Levenberg and Marquardt, with the evidence's regularisation on request.
+"""One Levenberg-Marquardt step, on request with Bayesian regularisation.
 
     (J'J + R + mu D) s = -(J'r + R W)
 
-mu grows until the objective, loss and penalty, is lower at W + s; then it shrinks.
+mu grows until the objective, loss plus penalty, is lower at W + s; then it shrinks.
 
 Marquardt's rule (SIAM J. Appl. Math. 11, 1963; factors and first value as in Hagan and Menhaj,
 IEEE Trans. Neural Networks 5, 1994): mu times ``increase`` or ``decrease``.  Nielsen's (Damping
-parameter in Marquardt's method, IMM-REP-1999-05): by how good the quadratic model was.
+parameter in Marquardt's method, IMM-REP-1999-05): by the quality of the quadratic model.
 
-Geodesic acceleration (Transtrum and Sethna, arXiv:1201.5885): to the step v half of the solution
-for the residuals' second derivative along v, which a finite difference of length 0.1 gives.
+Geodesic acceleration (Transtrum and Sethna, arXiv:1201.5885): add to the step v half of the
+solution for the residuals' second derivative along v, from a finite difference of length 0.1.
 
-Evidence (MacKay, Neural Computation 4, 1992; Foresee and Hagan, ICNN 1997): the penalty is
-(alpha / 2) |W|^2 beside (beta / 2) sum e^2, both re-estimated before each step:
+Evidence (MacKay, Neural Computation 4, 1992; Foresee and Hagan, ICNN 1997): minimise (alpha / 2)
+|W|^2 + (beta / 2) sum e^2, with alpha and beta re-estimated before each step:
 
     gamma = P - alpha trace (beta J'J + alpha)^-1
     alpha = gamma / |W|^2             beta = (targets - gamma) / sum e^2
 
-All in sums over the rows, of doubles.  Weights have the mean 1; where they count rows (a weight of
-2 is a row twice) sums are ``weight_mean`` times as large, and so is the number of targets.  This
-file knows no networks and no rows.
+All are sums over the rows, in double.  Weights have the mean 1; if they are numbers of rows (a
+weight of 2 is a row twice), sums and the number of targets are ``weight_mean`` times as large.
+This file knows no networks and no rows.
 """
 
 from libc.math cimport INFINITY, isfinite, pow, sqrt
@@ -38,27 +38,27 @@ from cbackprop.core.gauss_newton.damped cimport (
 )
 from cbackprop.core.linalg.vectors cimport axpy, dot, largest_absolute
 
-# No smaller mu: below it rounding, not mu, decides what the factor is.
+# The smallest mu; below it rounding errors dominate the factor.
 cdef double LEAST_MU = 1e-20
-# The finite difference along a step, and how long half the acceleration may be beside it: the
+# The finite difference along a step, and the largest ratio of half the acceleration to it: the
 # values of the paper.
 cdef double BEND_STEP = 0.1
 cdef double MOST_BEND = 0.75
 
 
-EVIDENCE = {"alpha": ALPHA, "beta": BETA, "gamma": GAMMA}     # where ``numbers`` has them
+EVIDENCE = {"alpha": ALPHA, "beta": BETA, "gamma": GAMMA}     # indices into ``numbers``
 
 
 cdef void weigh_evidence(System* s, const double* W, double weight_mean,
                          double* numbers) noexcept nogil:
-    """alpha and beta for the step to come; gamma is that of the last ones."""
+    """Set alpha and beta for the next step; gamma is that of the previous ones."""
     cdef double squares = 2.0 * weight_mean * s.loss
     cdef double length = dot(W, W, s.P)
     cdef double gamma = s.P
     if numbers[BETA] != 0:
         gamma = effective_parameters(s, numbers[ALPHA] / (weight_mean * numbers[BETA]))
         if gamma < 0:
-            return                  # rounding: the last ones stay
+            return                  # rounding errors: keep the previous ones
     numbers[GAMMA] = gamma
     numbers[ALPHA] = gamma / length if length > 0 else 1.0
     numbers[BETA] = (s.measured - gamma) / squares if squares > 0 else 0.0
@@ -81,7 +81,7 @@ cdef double largest_diagonal(const System* s) noexcept nogil:
 
 
 cdef bint accelerate(System* s, bend_at bend, double* v, double* work) noexcept nogil:
-    """v += a / 2; False where a is too long for that.
+    """v += a / 2; False if a is too long for that.
 
     The residuals' second derivative is 2/h ((r(W + h v) - r(W)) / h - J v); a solves for J' times
     it.
@@ -101,7 +101,7 @@ cdef bint accelerate(System* s, bend_at bend, double* v, double* work) noexcept 
 
 
 cdef double predicted(const System* s, const Damping* damping, const double* step) noexcept nogil:
-    """By how much the quadratic model says that the step lowers the objective."""
+    """The decrease of the objective predicted by the quadratic model."""
     cdef double total = 0.0
     cdef Py_ssize_t i
     cdef double D = 1.0
@@ -115,12 +115,12 @@ cdef double predicted(const System* s, const Damping* damping, const double* ste
 
 cdef Outcome marquardt_step(const Settings* settings, System* s, void* context, loss_at loss,
                             bend_at bend, double* W, double* numbers) noexcept nogil:
-    """W moves to the first trial that lowers the objective.
+    """Move W to the first trial that lowers the objective.
 
     s : linearised at W
-    W : (P,), of the network's dtype in value; written when the step is taken
-    numbers : (N_NUMBERS,), all 0 at first; written but for ABANDONED and NOT_FINITE
-    bend : NULL, or what geodesic acceleration asks
+    W : (P,), values of the network's dtype; written if a step is accepted
+    numbers : (N_NUMBERS,), initially 0; written except for ABANDONED and NOT_FINITE
+    bend : NULL, or the function for geodesic acceleration
     """
     cdef:
         double[N_NUMBERS] now
@@ -171,7 +171,7 @@ cdef Outcome marquardt_step(const Settings* settings, System* s, void* context, 
                     if abandoned:
                         return ABANDONED
                     after = at_trial + ridge_of(s, &damping, s.trial, NULL)
-                    taken = after < before          # not so where it is NaN
+                    taken = after < before          # false if it is NaN
                     if settings.nielsen and taken:
                         quality = (before - after) / predicted(s, &damping, s.step)
                     small = (sqrt(dot(<const double*>s.step, <const double*>s.step, P))
@@ -200,6 +200,6 @@ cdef Outcome marquardt_step(const Settings* settings, System* s, void* context, 
         memcpy(W, s.trial, P * sizeof(double))
         now[LOSS] = at_trial
     if outcome == MU_MAX:
-        now[MU] = 0.0                               # another fit begins anew
+        now[MU] = 0.0                               # another fit starts with the initial mu
     memcpy(numbers, now, sizeof(now))
     return outcome

@@ -1,29 +1,29 @@
-"""L-BFGS, one iteration at a time, on a function that it knows only by evaluating it.
+"""L-BFGS, one iteration at a time, on a function given by its evaluations.
 
     d = -H g                            the two loops, Nocedal (Math. Comp. 35, 1980)
     W+ = W + a d                        a by linesearch.pyx
     s = W+ - W,  y = g+ - g             a pair of the newest ``memory`` ones
 
 H is the inverse BFGS matrix of the pairs over gamma I, gamma = s'y / y'y of the newest (Nocedal and
-Wright, Numerical Optimization, 2nd ed., algorithms 7.4 and 7.5, eq. 7.20).  Without pairs
-gamma = min(1, 1 / |g|): a first step of length 1 at most.  A pair with s'y <= eps y'y is left out
-(Byrd, Lu, Nocedal and Zhu, SIAM J. Sci. Comput. 16, 1995, section 3).  s is what W has really moved
-by, after rounding.
+Wright, Numerical Optimization, 2nd ed., algorithms 7.4 and 7.5, eq. 7.20).  Without pairs gamma =
+min(1, 1 / |g|), so that the first step has length 1 at most.  A pair with s'y <= eps y'y is skipped
+(Byrd, Lu, Nocedal and Zhu, SIAM J. Sci. Comput. 16, 1995, section 3).  s is the actual change of W,
+after rounding.
 
 When a search along -H g fails, the pairs are dropped and -g is tried (the same paper's code).  When
-no step satisfies the conditions, as at a kink, the lowest point that has decreased enough is taken.
-A loss is never above the lowest one so far by more than ``loss_rounding`` times that.
+no step satisfies the conditions, as at a kink, the lowest point with a sufficient decrease is
+taken.  A loss never exceeds the lowest one so far by more than ``loss_rounding`` times that.
 
-State.  All of it is the caller's, so that W, ``vectors`` and ``numbers`` written to a checkpoint go
-on with the same bits; zeros are the state of a fresh start.
+State.  All of it belongs to the caller, so that W, ``vectors`` and ``numbers`` from a checkpoint
+continue bitwise identically; all zeros are the initial state.
 
     vectors     (2 memory + 1, P)   s of slot i in row i, its y in row memory + i, then the gradient
     numbers     (n_numbers,)        see lbfgs.pxd
     scratch     (n_scratch, P)      nothing in it is kept
 
-When the function has changed, set ``numbers[KNOWN]`` to 0: loss and gradient are evaluated anew.
-``numbers[COUNT]`` = 0 forgets the pairs too.  A step is whole or not done: W, vectors and numbers
-are written after the last evaluation only.
+When the function has changed, set ``numbers[KNOWN]`` to 0, so that loss and gradient are evaluated
+again.  ``numbers[COUNT]`` = 0 drops the pairs too.  A step is completed or not done: W, vectors and
+numbers are written only after the last evaluation.
 
 Vectors have the network's dtype, every scalar is double.  This file knows no networks.
 """
@@ -60,7 +60,7 @@ def evaluations_of(numbers):
 
 
 cdef bint sound(const double* numbers, Py_ssize_t memory) noexcept nogil:
-    """Whether ``numbers``, read from somewhere, name slots that exist."""
+    """Whether ``numbers``, which may be untrusted, refer only to existing slots."""
     cdef double count = numbers[COUNT]
     cdef double head = numbers[HEAD]
     return (0.0 <= count <= memory and count == <double><Py_ssize_t>count
@@ -84,7 +84,7 @@ cdef inline void add(const real* x, double a, const real* y, real* out,
 
 cdef double direction(const real* vectors, const double* numbers, Py_ssize_t memory,
                       Py_ssize_t count, const real* g, real* d, Py_ssize_t P) noexcept nogil:
-    """d = -H g by the newest ``count`` pairs, g not zero; returns g'd."""
+    """d = -H g with the newest ``count`` pairs, g not zero; returns g'd."""
     cdef:
         double[MOST_MEMORY] along
         double gamma = numbers[GAMMA]
@@ -100,7 +100,7 @@ cdef double direction(const real* vectors, const double* numbers, Py_ssize_t mem
         along[k] = numbers[RHO + i] * dot(s, <const real*>d, P)
         axpy(-along[k], y, d, P)
     if count == 0:
-        # By the largest first: no square overflows.
+        # Scale by the largest entry first, so that no square overflows.
         size = largest_absolute(g, P)
         scale(1.0 / size, d, P)
         gamma = 1.0 / max(1.0 / size, sqrt(dot(<const real*>d, <const real*>d, P)))
@@ -130,7 +130,7 @@ cdef void search_along(const Function* function, LineSearch* search, const real*
             if abandoned[0]:
                 return
             evaluations[0] += 1
-            # Finite only where the whole gradient is.
+            # Finite only if the whole gradient is.
             slope = dot(<const real*>gradients[0], d, P)
         verdict = tell(search, loss, slope)
         if search.best.step == step:
@@ -139,7 +139,7 @@ cdef void search_along(const Function* function, LineSearch* search, const real*
 
 cdef void keep_pair(const real* s, const real* y, real* vectors, double* numbers,
                     Py_ssize_t memory, Py_ssize_t P) noexcept nogil:
-    """The pair takes the oldest one's place, if its curvature is positive."""
+    """Replace the oldest pair by this one, if its curvature is positive."""
     cdef double sy = dot(s, y, P)
     cdef double yy = dot(y, y, P)
     cdef Py_ssize_t head = <Py_ssize_t>numbers[HEAD]
@@ -156,7 +156,7 @@ cdef void keep_pair(const real* s, const real* y, real* vectors, double* numbers
 
 cdef Outcome stop_test(const Settings* settings, double size, double before, double after,
                        double moved, double length, double stalled) noexcept nogil:
-    """What the step means: from max |g_i|, the losses before and after it, |s| and |W|."""
+    """The step's outcome, from max |g_i|, the losses before and after it, |s| and |W|."""
     if size <= settings.gradient_tolerance:
         return CONVERGED_GRADIENT
     if (settings.loss_tolerance > 0.0
@@ -170,13 +170,13 @@ cdef Outcome stop_test(const Settings* settings, double size, double before, dou
 cdef Outcome lbfgs_step(const Settings* settings, const Function* function, real* W,
                         real* vectors, double* numbers, real* scratch,
                         Py_ssize_t P) noexcept nogil:
-    """One iteration: W moves to the point that the line search finds.
+    """One iteration: move W to the point that the line search finds.
 
     W : (P,)
-    vectors, numbers, scratch : as the file's head says; none overlaps another or W
+    vectors, numbers, scratch : as described at the top; none overlaps another or W
 
     After a step ``numbers`` holds W's loss, ``vectors`` its gradient, and ``numbers[ITERATIONS]``
-    has counted it.  Without one W and the pairs have not changed: always so with ABANDONED and
+    is incremented.  Without a step W and the pairs are unchanged: always with ABANDONED and
     NOT_FINITE, sometimes with CONVERGED_GRADIENT and NO_DESCENT.
     """
     cdef:
@@ -262,7 +262,7 @@ OUTCOMES = ("moved", "converged: gradient", "converged: loss", "converged: step"
 cdef class Callback:
     """A Python function ``W -> (loss, gradient)`` as a Function; what it raised is in ``error``."""
     cdef object function
-    cdef object like            # an ndarray as the function wants it
+    cdef object like            # an ndarray of the kind passed to the function
     cdef Py_ssize_t P
     cdef object error
 
@@ -315,8 +315,8 @@ def step(function, real[::1] W not None, real[:, ::1] vectors not None,
     Parameters
     ----------
     function : callable
-        ``function(W) -> (loss, gradient)``, the gradient of W's dtype.  What it raises is raised,
-        and nothing has changed.
+        ``function(W) -> (loss, gradient)``, the gradient of W's dtype.  Its exceptions are raised,
+        and the state is unchanged.
     W : (P,)
     vectors : (n_vectors(memory), P)
     numbers : (n_numbers(memory),)

@@ -4,25 +4,25 @@ ctypedef struct Point:          # on the line: phi(step) and phi'(step)
     double slope
 
 ctypedef enum Verdict:
-    TRY                         # evaluate at ``step`` and tell
+    TRY                         # evaluate at ``step`` and call ``tell``
     ACCEPTED                    # ``best`` satisfies the conditions
-    EXHAUSTED                   # nothing does; ``best`` is the lowest point met, or step 0
+    EXHAUSTED                   # no point does; ``best`` is the lowest one found, or step 0
 
 ctypedef struct LineSearch:
     double step                 # where to evaluate next
-    Point best                  # the accepted point, or of the low enough ones the lowest
+    Point best                  # the accepted point, or the lowest of those low enough
     int evaluations
     bint met_finite             # a trial was finite
     # conditions
     double decrease             # c1
     double steepest             # min(c2, 1 - 2 c1) |phi'(0)|
     double rounding             # differences of losses up to this are rounding
-    double ceiling              # among them no loss above this is low enough
+    double ceiling              # within rounding, no loss above this is low enough
     int most_evaluations
     # the bracket
     Point start
-    Point before                # the last ``low``
-    Point low                   # low enough, and beyond it phi still falls
+    Point before                # the previous ``low``
+    Point low                   # low enough, and phi still falls there
     Point high                  # too high, or phi rises: the first acceptable step is below it
     bint bracketed
 

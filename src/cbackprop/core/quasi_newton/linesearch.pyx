@@ -1,4 +1,4 @@
-"""How far to go along a direction of descent: the strong Wolfe conditions, on scalars alone.
+"""The line search: a step along a descent direction that satisfies the strong Wolfe conditions.
 
 With phi(a) = L(W + a d), phi'(0) < 0 and 0 < c1 <= c2 < 1 a step a is accepted when
 
@@ -6,9 +6,9 @@ With phi(a) = L(W + a d), phi'(0) < 0 and 0 < c1 <= c2 < 1 a step a is accepted 
     |phi'(a)| <= c2 |phi'(0)|           the slope has                            (2)
 
 (Nocedal and Wright, Numerical Optimization, 2nd ed., eq. 3.7).  Near a minimum phi(a) - phi(0) is
-rounding noise long before phi' is.  Where the decrease that (1) asks for is less than that noise,
-the approximate Wolfe conditions stand in its place (Hager and Zhang, SIAM J. Optim. 16, 2005,
-section 4; exact for a quadratic phi):
+rounding noise long before phi' is.  If the decrease required by (1) is less than that noise, it is
+replaced by the approximate Wolfe conditions (Hager and Zhang, SIAM J. Optim. 16, 2005, section 4;
+exact for a quadratic phi):
 
     phi(a) <= ceiling   and   phi'(a) <= (2 c1 - 1) phi'(0)                      (3)
 
@@ -16,17 +16,18 @@ The bracket (low, high): low is low enough by (1) or (3) and phi falls there mor
 allows; high is not low enough, or phi rises there.  So an acceptable step lies between them (lemma
 3.1 of the same book, with psi(a) = phi(a) - phi(0) - c1 a phi'(0)).  Until there is a high, steps
 grow as in MINPACK-2's dcsrch (Moré and Thuente, ACM TOMS 20, 1994).  In the bracket the minimiser
-of the cubic is tried (eq. 3.59), or the secant's zero of phi' where the losses are noise, kept from
-the ends by a tenth of the width.  (dcsrch also halves a bracket that shrinks too slowly: on the
+of the cubic is tried (eq. 3.59), or the secant's zero of phi' if the losses are noise, at least a
+tenth of the width from the ends.  (dcsrch also halves a bracket that shrinks too slowly; on the
 functions of the tests this saved no evaluations.)
 
-The caller evaluates phi: ``begin_search``, then ``tell`` it what stands at ``step`` until it wants
-no more.  A loss or slope that is not finite is a step too long.  This file knows no vectors.
+The caller evaluates phi: ``begin_search``, then ``tell`` with the values at ``step`` until the
+verdict is not TRY.  A loss or slope that is not finite means that the step was too long.  This file
+knows no vectors.
 """
 
 from libc.math cimport INFINITY, fabs, isfinite, sqrt
 
-# By how much a step grows beyond the last (dcsrch's xtrapl and xtrapu).
+# The factors by which a step may grow (dcsrch's xtrapl and xtrapu).
 cdef double LEAST_GROWTH = 1.1
 cdef double MOST_GROWTH = 4.0
 # A trial keeps this fraction of the bracket's width from its ends.
@@ -36,9 +37,9 @@ cdef double MARGIN = 0.1
 cdef void begin_search(LineSearch* search, double loss, double slope, double step, double decrease,
                        double curvature, double rounding, double ceiling,
                        int most_evaluations) noexcept nogil:
-    """Search from phi(0) = ``loss``, phi'(0) = ``slope`` < 0; the first trial is ``step`` > 0.
+    """Begin with phi(0) = ``loss``, phi'(0) = ``slope`` < 0; the first trial is ``step`` > 0.
 
-    decrease, curvature : c1 < 1/2 and c2 in [c1, 1); 1 - 2 c1, if smaller, stands for c2, so that
+    decrease, curvature : c1 < 1/2 and c2 in [c1, 1); 1 - 2 c1 is used if smaller than c2, so that
         (2) implies the second half of (3)
     rounding : the noise of a difference of losses
     ceiling : at least ``loss``; the first half of (3)
@@ -63,7 +64,7 @@ cdef inline bint low_enough(const LineSearch* search, const Point* here) noexcep
 
 
 cdef double longer_step(const LineSearch* search) noexcept nogil:
-    """Beyond low: where the secant through the last two slopes is zero, within limits."""
+    """A step beyond low: the zero of the secant through the last two slopes, within limits."""
     cdef double width = search.low.step - search.before.step
     cdef double bend = search.low.slope - search.before.slope
     cdef double growth = MOST_GROWTH
@@ -73,7 +74,7 @@ cdef double longer_step(const LineSearch* search) noexcept nogil:
 
 
 cdef double fraction_between(const LineSearch* search, double width) noexcept nogil:
-    """Where between low (0) and high (1) phi should be least; half where that cannot be said."""
+    """The estimated minimiser of phi between low (0) and high (1); a half if unknown."""
     cdef double low = width * search.low.slope      # along the fraction
     cdef double high = width * search.high.slope
     cdef double rise = search.high.loss - search.low.loss
@@ -90,18 +91,18 @@ cdef double fraction_between(const LineSearch* search, double width) noexcept no
 
 
 cdef double step_between(const LineSearch* search) noexcept nogil:
-    """Between low and high, by interpolation; a tenth of the way where high is not finite."""
+    """A step between low and high, by interpolation; a tenth of the way if high is not finite."""
     cdef double width = search.high.step - search.low.step
     cdef double fraction = MARGIN
     if isfinite(search.high.loss) and isfinite(search.high.slope):
         fraction = fraction_between(search, width)
-        # NaN when something has overflowed.
+        # NaN if something has overflowed.
         fraction = 0.5 if fraction != fraction else max(MARGIN, min(1.0 - MARGIN, fraction))
     return search.low.step + fraction * width
 
 
 cdef Verdict tell(LineSearch* search, double loss, double slope) noexcept nogil:
-    """Take phi and phi' at ``step``; what next."""
+    """Process phi and phi' at ``step``; returns what to do next."""
     cdef Point here
     cdef bint finite = isfinite(loss) and isfinite(slope)
     cdef bint enough
@@ -122,7 +123,7 @@ cdef Verdict tell(LineSearch* search, double loss, double slope) noexcept nogil:
     if search.evaluations >= search.most_evaluations:
         return EXHAUSTED
     search.step = step_between(search) if search.bracketed else longer_step(search)
-    # No number may be left between low and high, and none beyond low.
+    # There may be no number left between low and high, or none beyond low.
     if not search.low.step < search.step < (search.high.step if search.bracketed else INFINITY):
         return EXHAUSTED
     return TRY
@@ -141,7 +142,7 @@ def search_line(phi, double step, double decrease=1e-4, double curvature=0.9, do
     Raises
     ------
     ValueError
-        The slope at 0 is not negative, or a constant is outside its limits.
+        If the slope at 0 is not negative, or a constant is outside its limits.
     """
     cdef LineSearch search
     cdef Verdict verdict = TRY

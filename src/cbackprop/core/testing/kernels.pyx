@@ -1,6 +1,6 @@
-"""Each vectorised loop and each update rule at a level of one's choice, on flat arrays.
+"""Each vectorised loop and each update rule at a given level, on flat arrays.
 
-`run_NAME` calls the member NAME of that level's table in core/simd after it has checked the arrays'
+`run_NAME` calls the member NAME of that level's table in core/simd after checking the arrays'
 lengths; simd.h and updates.h say what each computes.  This file promises no arithmetic of its own.
 """
 
@@ -359,8 +359,8 @@ def run_steps(str level, Py_ssize_t n_in, Py_ssize_t n_hidden, Py_ssize_t n_out,
               real[::1] parameters, real[::1] scratch, double[::1] each=None):
     """Steps over all rows of X, or of ``order``; returns (steps made, their sum of squares).
 
-    parameters : W1, b1, W2, b2, flat; changed
-    each : so many steps on the first rows; gets the sum of each, and the last is returned
+    parameters : W1, b1, W2, b2, flat; modified
+    each : that many steps on the first rows; receives their sums, of which the last is returned
     """
     cdef cbp_two_layers_f64 net_64
     cdef cbp_two_layers_f32 net_32
@@ -417,7 +417,7 @@ def run_steps(str level, Py_ssize_t n_in, Py_ssize_t n_hidden, Py_ssize_t n_out,
 
 
 def steps_scratch(str level, bint wide, Py_ssize_t n_hidden, Py_ssize_t n_out, Py_ssize_t rows):
-    """Elements of scratch memory that `run_steps` wants."""
+    """Elements of scratch memory that `run_steps` needs."""
     if min(n_hidden, n_out) < 1 or not 1 <= rows <= 4:
         raise ValueError("every size is at least 1, and rows 1 to 4")
     if wide:

@@ -2,10 +2,10 @@
 shows.
 
 The functions, shapes, blocks and tiles are those that a step of plain SGD uses, on one thread.  A
-pass is repeated by itself, so its operands are as warm as the pass before it leaves them at best:
-the passes add up to less than a step, and the rest is calls, waiting and memory.
+pass is repeated by itself, so its operands are in the caches at least as well as in a step: the
+passes add up to less than a step, and the rest is calls, waiting and memory.
 
-For measuring only: no training goes through this file.
+For measurements only; training never uses this file.
 """
 
 from libc.string cimport memcpy
@@ -54,7 +54,7 @@ cdef void block_pass(const Batch* to, int kind, Py_ssize_t i, Py_ssize_t first, 
         const Net* net = to.net
         const Layer* layer = &net.layers[i]
         const Layer* lower = &net.layers[i - 1] if i > 0 else NULL
-        # By leaves a block's activations are overwritten by the next one's; by tiles all are kept.
+        # By leaves, the next block overwrites a block's activations; by tiles, all are kept.
         Py_ssize_t capacity = to.rows if net.tiled else rows
         Py_ssize_t at = first if net.tiled else 0
         real* Z = layer_rows(<real*>to.Z, layer, capacity, at)
@@ -105,7 +105,7 @@ cdef bint joined(const Net* net, Py_ssize_t i) noexcept nogil:
 
 
 cdef void gradient_pass(const Batch* to, Py_ssize_t i, real* parameters) noexcept nogil:
-    """(1) or (2) for layer i and the whole batch, as a fused step of a tiny rate."""
+    """(1) or (2) for layer i and the whole batch, as a fused step with a tiny learning rate."""
     cdef:
         const Net* net = to.net
         const Layer* layer = &net.layers[i]
@@ -137,7 +137,7 @@ cdef void gradient_pass(const Batch* to, Py_ssize_t i, real* parameters) noexcep
 
 cdef double seconds_of(const Batch* to, int kind, Py_ssize_t i, Py_ssize_t times,
                        real* parameters) noexcept nogil:
-    """Seconds that the pass takes for the whole batch, the mean of ``times``."""
+    """The mean time in seconds of the pass on the whole batch, over ``times`` repetitions."""
     cdef const Net* net = to.net
     cdef const Layer* layer = &net.layers[i]
     cdef Py_ssize_t first
@@ -165,15 +165,15 @@ def passes(Plan plan not None, parameters, X, Y, double seconds):
     parameters : ndarray (P,)
         Copied.
     X, Y : C-contiguous arrays of the plan's dtype
-        By tiles, of no more rows than a super-block: larger batches repeat it.
+        By tiles, with at most the rows of a super-block; larger batches repeat it.
     seconds : float
-        About how long each pass is repeated.
+        The approximate time for repeating each pass.
 
     Returns
     -------
     list of (formula, seconds, flops, units)
-        In the order of a step, of which ``seconds`` is each pass's share; ``units`` are those whose
-        activation is computed.
+        In the order of a step; ``seconds`` is a pass's time, ``units`` the number of activations
+        computed.
     """
     cdef:
         const Net* net = &plan.net
