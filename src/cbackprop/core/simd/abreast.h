@@ -1,10 +1,10 @@
 /* Products whose C has at most half a vector's columns: several multiply-adds in one of 64 bytes.
  *
- * Where A's rows are contiguous, T = 2, 4, 8 (, 16) terms of a sum lie abreast, for up to W / T
- * columns: lane T j + h has term h of column j.  A's T neighbours are one load, repeated through the
- * vector; B is copied so that its T rows are one, and at the end neighbouring lanes are added.  Where
- * A's columns are contiguous two rows of C, of W / 2 columns, lie abreast: lane 2 j + h has column j
- * of row h.
+ * If A's rows are contiguous, T = 2, 4, 8 (, 16) terms of a sum are side by side in a vector, for
+ * up to W / T columns: lane T j + h has term h of column j.  T neighbours of A are loaded once and
+ * repeated through the vector; B is copied so that T of its rows are interleaved into one, and at
+ * the end neighbouring lanes are added.  If A's columns are contiguous, two rows of C, of W / 2
+ * columns, are side by side: lane 2 j + h has column j of row h.
  *
  * This file promises not to choose: product.h says what runs where.
  */
@@ -34,13 +34,13 @@ CBP_INLINE V WN(load_terms)(const int TERMS, const T *x)
 #endif
 }
 
-/* The same of a row's last terms, fewer than T, and zeros; nothing else is read. */
+/* The same for a row's last terms, fewer than T, and zeros; nothing else is read. */
 CBP_INLINE V WN(load_last_terms)(const int TERMS, const T *x, ptrdiff_t terms)
 {
     return LANES_FROM(WN(load_part)(x, terms), WN(lane_numbers)() & (TERMS - 1));
 }
 
-/* Of T rows, folded: row after row, each W / T columns */
+/* T rows, folded: row after row, W / T columns each */
 CBP_INLINE V WN(in_rows)(const int TERMS, V folded)
 {
     enum { PART = 16 / SIZE };
@@ -70,7 +70,7 @@ CBP_INLINE V WN(interleaved)(V x, V y)
 #endif
 }
 
-/* Rows of C that are apart, or that are added to and narrow */
+/* Rows of C that are not contiguous, or that are narrow and updated */
 CBP_INLINE void WN(rows_apart)(const int TERMS, const FN(job) *job, ptrdiff_t rows, ptrdiff_t n,
                                const T *sums, T *C)
 {
@@ -127,7 +127,7 @@ CBP_INLINE void WN(finish_terms)(const int TERMS, const FN(job) *job, int dense,
 }
 
 /* `tiles` times MR rows of C; or, unless WHOLE, `rows` of them once, the last repeated.  packed: B as
- * a vector for every T terms; start: what the sums begin with. */
+ * a vector for every T terms; start: the initial value of the sums. */
 CBP_INLINE void WN(terms_abreast)(const int TERMS, const int MR, const int WHOLE,
                                   const FN(job) *job, ptrdiff_t n, const T *A, const T *packed,
                                   T *C, const T *start, ptrdiff_t rows, ptrdiff_t tiles)
@@ -176,7 +176,7 @@ CBP_INLINE void WN(terms_abreast)(const int TERMS, const int MR, const int WHOLE
         for (int i = 0; i < MR; i += 2 * d)                                                        \
             sum[i] = WN(fold)(d, sum[i], sum[i + d < MR ? i + d : i]);                             \
     }
-        FOLD(1) /* one after the other: a loop over d would leave the sums in memory */
+        FOLD(1) /* unrolled: a loop over d would keep the sums in memory */
         FOLD(2)
         FOLD(4)
         FOLD(8)
@@ -212,7 +212,7 @@ TILES(8)
 #if W == 16
 TILES(16)
 #endif
-/* By T = 2, 4, 8, 16: for up to 2, 4 or 8 rows, and for eights of them */
+/* By T = 2, 4, 8, 16: for up to 2, 4 or 8 rows, and for groups of eight rows */
 static const WN(terms_tile) WN(terms_tiles)[][4] = {
     NAMES(2)
     NAMES(4)
@@ -300,8 +300,8 @@ CBP_INLINE void WN(finish_rows)(const FN(job) *job, V sums, ptrdiff_t second_alo
     }
 }
 
-/* `tiles` times 2 MR rows of C, two at a time; or, with `odd`, one row less: the last two then begin
- * with the row before, whose sums are made twice and stored once. */
+/* `tiles` times 2 MR rows of C, two at a time; or, with `odd`, one row less: the last two then
+ * start at the previous row, whose sums are computed twice and stored once. */
 CBP_INLINE void WN(rows_abreast)(const int MR, const FN(job) *job, const T *A, const T *B, T *C,
                                  ptrdiff_t odd, ptrdiff_t tiles)
 {
@@ -347,7 +347,8 @@ static void (*const WN(rows_tiles)[MOST + 1])(const FN(job) *, const T *, const 
 #undef TILE
 };
 
-/* C (m, W / 2) of an A with contiguous columns, m > 1; tiles as even as can be, the larger first */
+/* C (m, W / 2) of an A with contiguous columns, m > 1; tiles as equal as possible, the larger
+ * first */
 static CBP_NOINLINE void WN(product_by_rows)(const FN(job) *job, ptrdiff_t m, const T *A,
                                              const T *B, T *C)
 {

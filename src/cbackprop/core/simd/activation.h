@@ -6,16 +6,16 @@
  * 1.5 * 2^(mantissa bits), which also leaves k in the sum's low bits.  ln 2 is fdlibm's two parts
  * (e_exp.c, e_expf.c): k times the high part is exact, which accuracy without FMA needs.
  *
- * With AVX-512 one instruction looks a table of 16 entries up in registers: |r| is so much smaller
- * and q so much shorter (Tang, ACM TOMS 15, 1989; a sigmoid takes 0.73 of the time).  An entry's
- * rounding error would cost half an ULP: its logarithm is added to r.  Elsewhere there is one entry,
- * 1, the order of q's terms (Estrin) is for speed only, and a sigmoid, which ends in a division
- * anyway, takes exp(r) as a fraction instead: 0.71 of the time with AVX2, 0.83 in float32.
+ * With AVX-512 one instruction looks up a table of 16 entries in registers: |r| is smaller and q
+ * shorter (Tang, ACM TOMS 15, 1989; a sigmoid takes 0.73 of the time).  An entry's
+ * rounding error would cost half an ULP, so its logarithm is added to r.  Elsewhere there is one
+ * entry, 1, the order of q's terms (Estrin) is for speed only, and a sigmoid, which ends in a
+ * division anyway, uses exp(r) as a fraction instead: 0.71 of the time with AVX2, 0.83 in float32.
  *
- * The exponential is kept times 2^LIFT, so that it is normal for every k; the division that ends a
- * sigmoid takes the factor away again and rounds a subnormal result once.  Of a positive number it
- * is kept times 2^-LIFT, so that only the product that ends exp can overflow.  The factor comes with
- * k: the number that rounds it is larger or smaller by LIFT.
+ * The exponential is kept times 2^LIFT, so that it is normal for every k; the final division of a
+ * sigmoid removes the factor and rounds a subnormal result once.  For a positive number it is kept
+ * times 2^-LIFT, so that only the final product of exp can overflow.  The factor is added to k:
+ * the number that rounds it is larger or smaller by LIFT.
  *
  * logarithm.h, smooth.h and sine.h use the constants of T too; slope.h undefines them.
  */
@@ -38,7 +38,7 @@
 #define SIGN_BIT INT32_MIN
 #define LN2_HIGH 6.9314575195e-01f
 #define LN2_LOW 1.4286067653e-06f
-/* 12 bits, since k / ENTRIES has 12 too: their product is exact without FMA as well */
+/* 12 bits, since k / ENTRIES has 12 too: their product is exact even without FMA */
 #define LN2_HIGH_SHORT 6.93115234375e-01f
 #define LN2_LOW_LONG 3.1946184995e-05f
 #define LOG2_E 1.44269504088896340736f
@@ -90,8 +90,8 @@ CBP_INLINE V WN(expm1_reduced)(V r) { return WN(expm1_beyond)(r) + r; }
 
 #if ENTRIES > 1
 #define SHIFT (MANTISSA_BITS - 4) /* k's low bits: below the exponent */
-/* 2^(j / ENTRIES) as bits, LIFT in the exponent, less j where k's low bits will be added; and by how
- * much the logarithm of the exact power is larger */
+/* 2^(j / ENTRIES) as bits, LIFT in the exponent, minus j where k's low bits will be added; and the
+ * excess of the exact power's logarithm */
 static const CBP_ALIGNED(BITS, WN(powers)[ENTRIES]) = {
 #if SIZE == 8
     0x43f0000000000000, 0x43efb5586cf9890f, 0x43ef72b83c7d517b, 0x43ef387a6e756238,
@@ -205,8 +205,8 @@ CBP_INLINE void WN(exp_fraction)(V x, V *up, V *down)
 }
 #endif
 
-/* sigma(x) = 1 / (1 + exp(-x)); for x < 0 that is e / (1 + e) with e = exp(x): no overflow, and the
- * relative error stays small however small the result.  Both parts of the fraction are lifted. */
+/* sigma(x) = 1 / (1 + exp(-x)); for x < 0 that is e / (1 + e) with e = exp(x): no overflow, and a
+ * small relative error even for tiny results.  Numerator and denominator are times 2^LIFT. */
 CBP_INLINE V WN(sigmoid)(V x)
 {
 #if ENTRIES == 1

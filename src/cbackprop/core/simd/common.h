@@ -9,7 +9,7 @@
 #include "simd.h"
 #include "cpu.h"
 
-/* -DCBP_SCALAR tries what MSVC gets. */
+/* -DCBP_SCALAR builds the scalar code that MSVC uses. */
 #if (defined(__GNUC__) || defined(__clang__)) && !defined(CBP_SCALAR)
 #define CBP_GNU_VECTORS 1
 #else
@@ -26,7 +26,7 @@
 #define CBP_PREFETCH(address) ((void)(address))
 #endif
 
-/* Keeps the compiler from deriving x again from what it was made of. */
+/* Keeps the compiler from recomputing x from its inputs. */
 #if defined(__GNUC__) || defined(__clang__)
 #define CBP_OPAQUE(x) __asm__("" : "+r"(x))
 #else
@@ -47,7 +47,7 @@
 #define CBP_ALIGNED(T, declarator) __declspec(align(64)) T declarator
 #endif
 
-/* Loops over the registers of a tile: they must vanish. */
+/* Loops over the registers of a tile: they must be unrolled completely. */
 #if defined(__clang__)
 #define CBP_UNROLL _Pragma("clang loop unroll(full)")
 #elif defined(__GNUC__)
@@ -60,8 +60,8 @@
 #pragma GCC diagnostic ignored "-Wpsabi" /* vectors are passed to inlined functions only */
 #endif
 
-/* LOOP(activation) with a constant, so that each of four activations has a loop of its own; OTHERS,
- * which asks anew for each vector, for all the others. */
+/* LOOP(activation) with a constant, so that each of four activations has its own loop; OTHERS,
+ * which branches for each vector, for all others. */
 #define FOR_EACH_ACTIVATION(LOOP, OTHERS)                                                              \
     switch (activation) {                                                                          \
     case CBP_IDENTITY: LOOP(CBP_IDENTITY); break;                                                  \
@@ -71,7 +71,7 @@
     default: OTHERS; break;                                                                        \
     }
 
-/* beta = 0 and alpha = 1; beta = 0; beta = 1; neither */
+/* beta = 0 and alpha = 1; beta = 0; beta = 1; any other */
 enum { PLAIN, SCALED, ADDED, COMBINED };
 
 #define CBP_JOIN_(a, b, c) a##_##b##_##c

@@ -1,4 +1,4 @@
-/* Which instruction sets this compiler can write and this CPU (and its operating system) can run.
+/* The instruction sets that this compiler supports and this CPU and operating system can run.
  * Static functions only: each extension that owns a table includes it.
  */
 #ifndef CBP_CPU_H
@@ -6,9 +6,9 @@
 
 #include <string.h>
 
-/* The AVX files need targets by pragma, and x86.  MSVC has neither: it gets the base level.
- * With -DCBP_NO_AVX512 the longest of them to compile is left out (.ci/run, for its sanitizer build
- * on a machine that could not run it).
+/* The AVX files need x86 and target pragmas.  MSVC has no such pragmas and uses the base level.
+ * -DCBP_NO_AVX512 leaves out the file that takes longest to compile (.ci/run, for its sanitizer
+ * build on a machine that could not run it).
  */
 #if (defined(__GNUC__) || defined(__clang__)) && !defined(CBP_SCALAR) &&                           \
     (defined(__x86_64__) || defined(__i386__))
@@ -22,7 +22,7 @@
 #define CBP_HAVE_AVX512 0
 #endif
 
-/* Best last. */
+/* The best is last. */
 static const char *const cbp_level_names[] = {"base", "avx2", "avx512"};
 enum { CBP_N_LEVELS = 3 };
 
@@ -31,7 +31,7 @@ static inline int cbp_cpu_runs(int level)
     if (level == 0)
         return 1;
 #if CBP_HAVE_AVX
-    /* These builtins ask the operating system too (xgetbv). */
+    /* These builtins check the operating system too (xgetbv). */
     __builtin_cpu_init();
     if (level == 1)
         return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
@@ -45,7 +45,7 @@ static inline int cbp_cpu_runs(int level)
 #endif
 }
 
-/* The index of a level this CPU runs, its best for NULL or ""; -1 if there is none of that name. */
+/* The index of a level that this CPU runs, by name; the best for NULL or ""; -1 if unavailable. */
 static inline int cbp_find_level(const char *name)
 {
     for (int level = CBP_N_LEVELS - 1; level >= 0; level--)

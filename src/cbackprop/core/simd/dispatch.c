@@ -1,4 +1,4 @@
-/* Chooses the level: once, by name or by what the CPU runs. */
+/* Chooses the level once, by name or as the best that the CPU runs. */
 #include "simd.h"
 #include "cpu.h"
 

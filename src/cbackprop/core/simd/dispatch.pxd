@@ -4,7 +4,7 @@
 from libc.stdint cimport int64_t
 
 cdef extern from "simd.h" nogil:
-    enum:                       # those of the activations that the core asks for by name
+    enum:                       # the activations that the core uses by name
         CBP_IDENTITY
         CBP_SIGMOID
         CBP_EXP
@@ -147,6 +147,6 @@ cdef extern from "simd.h" nogil:
 cdef const cbp_simd_f64* f64
 cdef const cbp_simd_f32* f32
 
-# The table of a level by its name, NULL if there is none: what `testing` runs loops by.
+# The table of a level by its name, NULL if there is none; used by `testing`.
 cdef const cbp_simd_f64* table_f64(const char* level) noexcept
 cdef const cbp_simd_f32* table_f32(const char* level) noexcept

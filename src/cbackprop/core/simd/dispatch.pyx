@@ -1,8 +1,8 @@
 """Which instruction set the vectorised loops use, chosen while this module is imported.
 
-`CBACKPROP_SIMD` (base, avx2 or avx512) pins it; otherwise it is the best that the CPU runs.  Other
-compiled modules cimport the tables `f64` and `f32`; Python sees the level's name.  This module
-promises no arithmetic.
+`CBACKPROP_SIMD` (base, avx2 or avx512) sets it; otherwise it is the best that the CPU runs.  Other
+compiled modules cimport the tables `f64` and `f32`; Python can query the level's name.  This module
+promises to do no arithmetic.
 """
 
 import os
@@ -11,7 +11,7 @@ cdef const char** _NAMES = ["base", "avx2", "avx512"]
 
 
 def available_levels():
-    """The instruction sets that this build has and this CPU runs, the best last.
+    """The instruction sets in this build that this CPU runs, with the best last.
 
     Returns
     -------

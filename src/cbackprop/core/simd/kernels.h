@@ -7,13 +7,13 @@
 #define LANES (VECTOR_BYTES / SIZE)
 #endif
 
-/* One product as its tiles see it; simd.h names the parts. */
+/* The arguments of a product for its tiles, named as in simd.h */
 typedef struct FN(job) {
     ptrdiff_t k, rsa, csa, ldb, ldc;
     T alpha, beta;
 } FN(job);
 
-/* beta x + alpha y, as vec.h's */
+/* beta x + alpha y, as in vec.h */
 CBP_INLINE T FN(combine)(T beta, T x, T alpha, T y)
 {
     T scaled = beta * x;
@@ -21,7 +21,7 @@ CBP_INLINE T FN(combine)(T beta, T x, T alpha, T y)
     return scaled + alpha * y;
 }
 
-/* FOUR(name): of vectors of four elements, where there are any */
+/* FOUR(name): for vectors of four elements, if there are any */
 #if SIZE == 4 && VECTOR_BYTES >= 16
 #define FOUR(name) CBP_JOIN_WIDTH(name, 16, DTYPE, LEVEL)
 #elif SIZE == 8 && VECTOR_BYTES >= 32
@@ -51,9 +51,9 @@ CBP_INLINE T FN(combine)(T beta, T x, T alpha, T y)
 
 #include "product.h"
 
-/* The widest vectors that the hidden units fill, but for a rest: CALL(bytes) at that width.  64 bytes
- * only where there are three such vectors: one row of 16 doubles takes 0.8 of the time in narrower
- * ones on Zen 4, four rows 1.4. */
+/* The widest vectors that the hidden units fill, except for a remainder: CALL(bytes) at that width.
+ * 64 bytes only where there are three such vectors: one row of 16 doubles takes 0.8 of the time in
+ * narrower ones on Zen 4, four rows 1.4. */
 #if VECTOR_BYTES == 0
 #define BY_WIDTH(n, rows, CALL) CALL(0)
 #elif VECTOR_BYTES == 16

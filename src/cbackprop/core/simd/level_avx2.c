@@ -1,5 +1,5 @@
 /* AVX2 with FMA.  Nothing but static functions and the tables: an inline function of a header
- * compiled here for AVX2 could otherwise be the copy that the linker keeps for everyone.
+ * compiled here for AVX2 could otherwise become the copy that the linker keeps for all code.
  */
 #include "common.h"
 

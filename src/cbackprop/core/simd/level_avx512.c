@@ -1,5 +1,5 @@
 /* AVX-512 (F, VL, DQ, BW) with FMA.  Nothing but static functions and the tables: an inline
- * function of a header compiled here could else be the copy that the linker keeps for everyone.
+ * function of a header compiled here could become the copy that the linker keeps for all code.
  */
 #include "common.h"
 

@@ -1,5 +1,5 @@
 /* The baseline of the machine: SSE2 on x86-64, NEON on arm64, scalars for a compiler without GNU
- * vectors.  It holds no intrinsics and no instructions that some CPU of its kind lacks.
+ * vectors.  It contains no intrinsics, and no instructions beyond the architecture's baseline.
  */
 #include "common.h"
 

@@ -36,8 +36,8 @@ CBP_INLINE V WN(log)(V x)
     return k * LN2_HIGH + (k * LN2_LOW + log_m);
 }
 
-/* log(1 + x) for x >= 0, its relative error small however small x: what 1 + x has lost in rounding
- * is added to first order (Kahan). */
+/* log(1 + x) for x >= 0, with a small relative error even for tiny x: the rounding error of 1 + x
+ * is corrected to first order (Kahan). */
 CBP_INLINE V WN(log1p)(V x)
 {
     const V sum = x + (T)1;
@@ -45,7 +45,7 @@ CBP_INLINE V WN(log1p)(V x)
 }
 
 /* log(1 + e) and *sigma = e / (1 + e) for 0 <= e <= 1: log(1 + e) = 2 atanh(e / (2 + e)), and one
- * division makes both quotients. */
+ * division gives both quotients. */
 CBP_INLINE V WN(log1p_and_sigma)(V e, V *sigma)
 {
     const V e1 = e + (T)1, e2 = e + (T)2;

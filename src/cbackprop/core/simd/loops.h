@@ -13,7 +13,7 @@ CBP_INLINE void FN(activate_loop)(const int activation, const T *h, T *z, ptrdif
         WN(store_part)(z, WN(act)(activation, WN(load_part)(h, n)), n);
 }
 
-/* One copy of the function for body and tail: these are long. */
+/* One copy of the function for body and tail, since these are long. */
 #define VALUES(code, act)                                                                          \
     case code:                                                                                     \
         for (ptrdiff_t i = 0; i < n; i += W)                                                       \
@@ -139,7 +139,7 @@ static void FN(delta_hidden)(int activation, const T *delta, ptrdiff_t ld, ptrdi
 }
 
 /* ------------------------------------------------------------------------------------------------
- * Sums in double.  Two sets of lanes take the vectors in turn, so the order depends on n alone.
+ * Sums in double.  Two sets of lanes take alternate vectors, so the order depends only on n.
  */
 #if W == 1
 typedef double FN(wide);
@@ -150,7 +150,7 @@ typedef double FN(wide) __attribute__((vector_size(VECTOR_BYTES)));
 #if SIZE == 8 || W == 1
 typedef struct FN(lanes) { WIDE sum; } FN(lanes);
 
-/* The sum gains a b, or weight a b */
+/* Adds a b, or weight a b, to the sum */
 CBP_INLINE void FN(add_product)(FN(lanes) *lanes, const int weighted, V weight, V a, V b)
 {
     lanes->sum += (weighted ? (WIDE)a * weight : (WIDE)a) * (WIDE)b;
@@ -265,7 +265,7 @@ static double FN(delta_loop_weighted)(int activation, const T *weight, const T *
     return sum;
 }
 
-/* Rows' weights, repeated for each column in pieces of a fixed length */
+/* Row weights, repeated for each column in pieces of a fixed length */
 static double FN(weighted)(int activation, const T *weight, const T *Y, const T *Y_hat, T *delta,
                            ptrdiff_t rows, ptrdiff_t cols)
 {
@@ -308,9 +308,10 @@ static double FN(squared_error_weighted)(const T *weight, const T *Y, const T *Y
 }
 
 /* ------------------------------------------------------------------------------------------------
- * column_sums.  Wide rows: registers across, several rows at a time where one register would wait for
- * itself.  Rows narrower than a vector: the flat array is read in vectors, of which every `cols`-th,
- * or every one where cols divides W, repeats the same columns; each has its own lanes.
+ * column_sums.  Wide rows: several registers across, and several rows at a time if one register
+ * would be a chain of dependent sums.  Rows narrower than a vector: the flat array is read in
+ * vectors, of which every `cols`-th, or each one if cols divides W, has the same columns; each has
+ * its own lanes.
  */
 CBP_INLINE void FN(store_sum)(T alpha, V sum, T beta, T *out)
 {
@@ -489,7 +490,7 @@ static void FN(add)(const T *x, T *y, ptrdiff_t n)
         WN(store_part)(y, WN(load_part)(y, n) + WN(load_part)(x, n), n);
 }
 
-/* x - x is 0 if x is finite, else NaN; a sum keeps NaN. */
+/* x - x is 0 if x is finite, else NaN, which remains in a sum. */
 static int FN(all_finite)(const T *x, ptrdiff_t n)
 {
     V a = WN(set)(0), b = a;
@@ -519,7 +520,7 @@ static int FN(all_finite)(const T *x, ptrdiff_t n)
 #endif
 }
 
-/* Rows of another place, maybe of the other dtype, maybe unaligned */
+/* Rows from another array, possibly of the other dtype or unaligned */
 #define GATHER(name, S)                                                                            \
     CBP_INLINE void FN(name##_row)(const char *row, ptrdiff_t cols, T *out)                        \
     {                                                                                              \
@@ -575,7 +576,7 @@ CBP_INLINE void FN(scaled)(T x, const T *y, ptrdiff_t n, T *out)
     }
     for (; j + W <= n; j += W)
         WN(store)(out + j, factor * WN(load)(y + j));
-    if (j < n) /* over what has been written */
+    if (j < n) /* overlaps what has been written */
         WN(store)(out + n - W, factor * WN(load)(y + n - W));
 }
 

@@ -1,11 +1,11 @@
 /* The losses with weighted elements, for one dtype and level; W is LANES here.
- * docs/mathematics.md has the formulas.  This file promises no means: 1/N enters elsewhere.
+ * docs/mathematics.md has the formulas.  This file promises to sum only: 1/N enters elsewhere.
  *
  * All elements of an array go through the same statements, a whole vector or the last part of one at
- * a time; behind the array's end every weight is 0.  Which loss, which activation and whether there
- * are weights is asked anew for each vector, by branches that never change: a loop for each
- * combination would be half a hundred loops a table.  Squared errors, with or without weights of rows,
- * have faster ones (loops.h).
+ * a time; after the array's end every weight is 0.  The loss, the activation and whether there are
+ * weights are tested for each vector, by branches that never change: a loop for each
+ * combination would give half a hundred loops per table.  Squared errors, with or without row
+ * weights, have faster loops (loops.h).
  */
 CBP_INLINE V FN(weights)(const T *weight, ptrdiff_t i, ptrdiff_t n)
 {
@@ -17,8 +17,8 @@ CBP_INLINE V FN(weights)(const T *weight, ptrdiff_t i, ptrdiff_t n)
 /* log cosh d, and *slope = tanh d.  With m = exp(-|d|) - 1 and n = exp(-2|d|) - 1 = m (2 + m),
  *     log cosh d = 2 atanh tanh(|d| / 2)^2,        tanh(|d| / 2) = -m / (2 + m)
  *                = |d| + log(1 + n / 2) = |d| + 2 atanh(n / (4 + n)),   tanh |d| = -n / (2 + n)
- * the first, which keeps its relative accuracy down to d = 0, where |d| < 1; both arguments of atanh
- * are within 1/3. */
+ * the first for |d| < 1, since it keeps its relative accuracy down to d = 0; both arguments of
+ * atanh are within 1/3. */
 CBP_INLINE V FN(log_cosh)(V d, V *slope)
 {
     const M sign = WN(bits)(d) & WN(bits)(WN(set)((T)-0.0));
@@ -29,7 +29,7 @@ CBP_INLINE V FN(log_cosh)(V d, V *slope)
     CBP_OPAQUE_VECTOR(n);
     const M small = WN(less)(WN(set)(-1), minus_a);
     const V quotient = WN(select)(small, m * m, n) / WN(select)(small, m2 * m2, n + (T)4);
-    const V tanh_a = n / (n + (T)2); /* of the other sign */
+    const V tanh_a = n / (n + (T)2); /* with the opposite sign */
     *slope = WN(from_bits)((WN(bits)(tanh_a) & ~WN(bits)(WN(set)((T)-0.0))) | sign);
     return WN(atanh_twice)(quotient) - WN(select)(small, WN(set)(0), minus_a);
 }
@@ -150,9 +150,9 @@ static double FN(poisson)(const T *weight, const T *Y, const T *O, T *delta, ptr
 }
 
 /* l = exp(t) - 1 - t and delta = 1 - exp(t) with t = log y - O: half the deviance of the gamma
- * distribution with mean exp(O).  For |t| <= ln 2 / 2 the exponential's series, without its first
- * terms, is l, so that nothing cancels at its minimum, t = 0.  y = 0, as of a missing one, has t = 0
- * (but NaN where O is not finite). */
+ * distribution with mean exp(O).  For |t| <= ln 2 / 2, l is the exponential's series without its
+ * first terms, so that nothing cancels at its minimum, t = 0.  y = 0, as for a missing target,
+ * gives t = 0 (but NaN if O is not finite). */
 static double FN(gamma)(const T *weight, const T *Y, const T *O, T *delta, ptrdiff_t n)
 {
     FN(lanes) lanes = {0}, none = {0};
@@ -171,14 +171,14 @@ static double FN(gamma)(const T *weight, const T *Y, const T *O, T *delta, ptrdi
     return FN(total)(lanes, none);
 }
 
-/* softmax(O) = exp(d) / (1 + rest), d = O - max O: `rest` is the sum of a row's exponentials but for
- * one that is 1, so that the logarithm of the sum keeps its relative accuracy.  With y times its
- * weight, l = y_sum log(1 + rest) - y_dot, y_dot = sum y d. */
+/* softmax(O) = exp(d) / (1 + rest), d = O - max O: `rest` is the sum of a row's exponentials except
+ * one that is 1, so that the logarithm of the sum keeps its relative accuracy.  With y multiplied
+ * by its weight, l = y_sum log(1 + rest) - y_dot, y_dot = sum y d. */
 typedef struct FN(softmax_sums) {
     V rest, ones, y_sum, y_dot; /* ones: how many exponentials are 1; they are not in rest yet */
 } FN(softmax_sums);
 
-/* y times its weight; opaque, so that the product is nowhere fused with what follows */
+/* y times its weight; opaque, so that the product is never fused with what follows */
 CBP_INLINE V FN(target)(const T *weight, const T *Y, ptrdiff_t i, ptrdiff_t n)
 {
     V y = WN(load_up_to)(Y + i, n);
@@ -208,8 +208,8 @@ CBP_INLINE void FN(softmax_end)(FN(softmax_sums) *sums, V counted, FN(lanes) *la
     FN(add_product)(lanes, 1, counted, sums->y_dot, WN(set)(-1));
 }
 
-/* delta = p y_sum - y; where p is largest, from 1 - p = rest / (1 + rest), so that nothing cancels
- * where y is 1 as well */
+/* delta = p y_sum - y; for the largest p, from 1 - p = rest / (1 + rest), so that nothing cancels
+ * if y is 1 too */
 CBP_INLINE V FN(softmax_delta)(const FN(softmax_sums) *sums, V e, V y)
 {
     const V each = sums->y_sum / (sums->rest + (T)1);
@@ -218,7 +218,7 @@ CBP_INLINE V FN(softmax_delta)(const FN(softmax_sums) *sums, V e, V y)
     return WN(select)(WN(less)(e, WN(set)(1)), e * each - y, (sums->y_sum - y) - lost);
 }
 
-/* n <= W rows of at most NARROW columns, a row a lane */
+/* n <= W rows of at most NARROW columns, one row per lane */
 CBP_INLINE void FN(cross_entropy_narrow)(const T *weight, const T *Y, const T *O, T *delta,
                                          ptrdiff_t n, ptrdiff_t cols, FN(lanes) *lanes)
 {
@@ -256,7 +256,7 @@ static void FN(cross_entropy_wide)(const T *weight, const T *Y, const T *O, T *d
         y = FN(target)(weight, Y, j, n);
         /* exp(-1000) is 0 */
         e = FN(softmax_add)(&sums, n >= W ? d : WN(select)(WN(inside)(n), d, WN(set)(-1000)), y);
-        if (delta != NULL && n > W) /* the last vector stays in its register, as in output.h */
+        if (delta != NULL && n > W) /* the last vector is kept in its register, as in output.h */
             WN(store)(delta + j, e);
     }
     sums.rest = WN(set)(WN(sum)(sums.rest));

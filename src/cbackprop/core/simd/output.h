@@ -1,13 +1,14 @@
 /* The activations of an output layer, for one dtype and level; W is LANES here.
- * This file promises to know of rows, but not of losses: loss.h does.
+ * This file promises to know nothing of losses: loss.h does.
  *
- * softmax: p = exp(O - max O) / sum exp(O - max O), by rows.  Of a row's exponentials the last
- * vector, which may be a part, stays in a register: AVX-512's masked stores are slow to load again.
+ * softmax: p = exp(O - max O) / sum exp(O - max O), by rows.  The last vector of a row's
+ * exponentials, which may be partial, stays in a register: loading after AVX-512's masked stores is
+ * slow.
  */
 
 #define NARROW 16
 
-/* The largest element of a row of n > 0; a NaN may be passed over. */
+/* The largest element of a row of n > 0; NaN may be ignored. */
 CBP_INLINE T FN(row_max)(const T *x, ptrdiff_t n)
 {
     const ptrdiff_t part = (n - 1) % W + 1;

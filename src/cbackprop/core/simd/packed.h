@@ -1,34 +1,33 @@
 /* Products that copy B, a panel at a time, and read the copy, whose rows follow each other.
  *
- * Each tile of rows reads the panel of B anew.  Where that does not stay in L1, being long or with
- * rows a power of two apart that fall on the same few lines of the cache, or where vectors lie
- * across lines, the first tile writes it down as it reads it, and the others read the copy.  Of
- * 3,000 products of 8 to 128 rows on Zen 3 it is done in a fifth, which take 0.89 of the time, 0.54
- * at best.
+ * Each tile of rows reads the panel of B again.  If the panel does not stay in L1, because it is
+ * long or its rows, a power of two apart, fall on the same few cache sets, or if vectors cross
+ * cache lines, the first tile copies it while reading, and the others read the copy.  Of 3,000
+ * products of 8 to 128 rows on Zen 3 a fifth use it, and take 0.89 of the time, 0.54 at best.
  *
- * A panel of a large B comes from far, a line or two for each of its rows, and the first tile waits
- * for them.  There the tiles of one panel write down the next one's rows between their terms (64 x
- * 784 x 1024: 0.90 of the time in float64, 0.94 in float32; where B is near 1.01, with few rows
- * 1.2).
+ * A panel of a large B is outside the caches, a line or two for each of its rows, and the first
+ * tile waits for them.  There the tiles of one panel copy the next panel's rows between their terms
+ * (64 x 784 x 1024: 0.90 of the time in float64, 0.94 in float32; if B is in a near cache 1.01,
+ * with few rows 1.2).
  *
- * A long sum is made in pieces, all panels of one before the next: so as much of A as a piece takes
- * stays in L2 (64 x 784 x 1024 in float64: 0.88 of the time).  LONGEST times a panel's columns is
- * 37 KB, read in order: more than L1, yet faster than C read and written once more.  Of a
- * transposed A a term is a line of its own, and pieces of LONGEST_TRANSPOSED leave it in L1 for the
+ * A long sum is computed in pieces, all panels of one piece before the next, so that a piece's part
+ * of A stays in L2 (64 x 784 x 1024 in float64: 0.88 of the time).  LONGEST times a panel's columns
+ * is 37 KB, read in order: more than L1, yet faster than reading and writing C once more.  In a
+ * transposed A each term is in its own line, and pieces of LONGEST_TRANSPOSED keep it in L1 for the
  * next tile (144 x 176 with 512 terms in float64: 0.96 of the time in four pieces instead of three;
  * float32 1.03).
  *
- * Included by tile.h for vectors of 32 bytes where there are no longer ones; with 64, panels three
+ * Included by tile.h for vectors of 32 bytes if there are no longer ones; with 64, panels three
  * vectors across in pieces of 200 took 0.96 to 1.09 of the time on Zen 5.  This file promises the
- * sums of the tiles that read B itself, in pieces.
+ * same sums as the tiles that read B itself, in pieces.
  */
 #define LONGEST 400
 #define LONGEST_TRANSPOSED (SIZE == 8 ? 128 : 176)
 #define FAR_B (3 << 20) /* bytes of a large B */
 #define FAR_C (512 << 10)
 
-/* Only sizes and strides decide.  Two or more vectors across, and m such that `rows` never sees the
- * one or two rows that it would add in another order. */
+/* It depends only on sizes and strides.  Two or more vectors across, and m such that `rows` never
+ * gets one or two rows, which it would add in another order. */
 static int WN(packing_pays)(const FN(job) *job, ptrdiff_t m, ptrdiff_t n)
 {
     const ptrdiff_t stride = job->ldb * SIZE, bytes = job->k * stride;
@@ -38,7 +37,7 @@ static int WN(packing_pays)(const FN(job) *job, ptrdiff_t m, ptrdiff_t n)
            (stride % BYTES != 0 && bytes > 48 * 1024 && n > 2 * MOST_VECTORS * W);
 }
 
-/* A panel of which no row has been copied */
+/* A panel without copied rows yet */
 CBP_INLINE WN(copy) WN(copy_of)(const WN(place) *at, const T *B, ptrdiff_t ldb, T *to)
 {
     return (WN(copy)){.from = B + at->p * ldb + at->column,
@@ -56,7 +55,7 @@ static void WN(copy_rows)(const WN(copy) *copy, ptrdiff_t first, ptrdiff_t rows)
                      copy->middle, copy->last);
 }
 
-/* Functions of their own: among other loops the tiles would not get all registers. */
+/* Separate functions, since beside other loops the tiles would not get all registers. */
 #define PANELS_OF(NV)                                                                              \
     static CBP_NOINLINE void WN(packing_x##NV)(const FN(job) *job, const T *A, const T *B, T *C,   \
                                                const T *bias, ptrdiff_t last,                      \
@@ -119,7 +118,7 @@ static void WN(packed_panels)(const FN(job) *job, ptrdiff_t m, ptrdiff_t n, cons
             copy = WN(copy_of)(&next, B, ldb, other);
             copy.every = (at.k + each - 1) / each;
         }
-        else { /* no other panel's, but C is still to be fetched: one row, again and again */
+        else { /* no next panel, but C is still to be fetched: copy one row repeatedly */
             copy.from = packed;
             copy.to = other;
             copy.step = copy.width = 0;

@@ -52,7 +52,7 @@ CBP_INLINE void FN(store_transposed)(const int n, ptrdiff_t rows, const T *sums,
 
 #ifdef FOUR
 /* The same for n >= 4 and any rows, four by four.  The last columns may overlap those before them:
- * what they add to is read first. */
+ * the sums they update are read first. */
 CBP_INLINE void FN(store_fours)(const int scaled, ptrdiff_t n, ptrdiff_t rows, const T *sums,
                                 const ptrdiff_t stride, T beta, const T *start, T *C,
                                 ptrdiff_t ldc)
@@ -111,7 +111,7 @@ static void FN(product_transposed)(const FN(job) *job, ptrdiff_t m, ptrdiff_t n,
         case 1: FN(store_transposed)(1, rows, sums, MOST, beta, start, C, ldc); break;
         case 2: FN(store_transposed)(2, rows, sums, MOST, beta, start, C, ldc); break;
         case 3: FN(store_transposed)(3, rows, sums, MOST, beta, start, C, ldc); break;
-#ifdef FOUR /* without, n is below NARROWEST */
+#ifdef FOUR /* without it, n is below NARROWEST */
         default:
             if (beta == 0)
                 FN(store_fours)(0, n, rows, sums, piece, beta, start, C, ldc);
@@ -125,8 +125,8 @@ static void FN(product_transposed)(const FN(job) *job, ptrdiff_t m, ptrdiff_t n,
     }
 }
 
-/* A's rows contiguous and C narrow: dot products along p, which is taken in pieces where B's
- * columns must be copied.  n <= 3, k >= NARROWEST. */
+/* A's rows contiguous and C narrow: dot products along p, in pieces if B's columns must
+ * be copied.  n <= 3, k >= NARROWEST. */
 static void FN(product_dots)(const FN(job) *job, ptrdiff_t m, ptrdiff_t n, const T *A, const T *B,
                              T *C, const T *bias)
 {
@@ -145,8 +145,8 @@ static void FN(product_dots)(const FN(job) *job, ptrdiff_t m, ptrdiff_t n, const
                 for (ptrdiff_t j = 0; j < n; j++)
                     columns[j * PIECE + p] = B[p * job->ldb + j];
         }
-        /* Not 64 bytes: adding across them costs more than their width gains; where they pay, abreast.h
-         * has them. */
+        /* Not 64 bytes: adding their lanes costs more than their width gains; where they pay,
+         * abreast.h is used. */
 #if VECTOR_BYTES >= 32
         if (length >= 32 / SIZE)
             AT(32, dots)(job, m, n, length, A, b, PIECE, beta, start, C);
@@ -195,8 +195,9 @@ static void FN(product_plain)(const FN(job) *job, ptrdiff_t m, ptrdiff_t n, cons
 #endif
 
 #if VECTOR_BYTES == 64
-/* Whether several terms in one vector (abreast.h) pay for copying B: by the columns, the least terms
- * and the least terms of all rows.  Measured on Zen 5, beside the dot products and the panels. */
+/* Whether several terms in one vector (abreast.h) pay for copying B: by the columns, the fewest
+ * terms and the fewest terms of all rows.  Measured on Zen 5, beside the dot products and the
+ * panels. */
 CBP_INLINE int FN(pays_by_terms)(ptrdiff_t m, ptrdiff_t n, ptrdiff_t k)
 {
 #if SIZE == 8
@@ -208,8 +209,8 @@ CBP_INLINE int FN(pays_by_terms)(ptrdiff_t m, ptrdiff_t n, ptrdiff_t k)
     return n <= LANES / 2 && m > 2 && k >= least[n][0] && m * k >= least[n][1];
 }
 
-/* Half a vector's columns, and one or two more, both by terms: five multiply-adds where a masked vector
- * takes eight, but twice as many folds. */
+/* Half a vector's columns, and one or two more, both by terms: five multiply-adds instead of a
+ * masked vector's eight, but twice as many folds. */
 static CBP_NOINLINE void FN(product_split)(const FN(job) *job, ptrdiff_t m, ptrdiff_t n,
                                            const T *A, const T *B, T *C, const T *bias)
 {
@@ -227,8 +228,8 @@ CBP_INLINE int FN(pays_to_split)(ptrdiff_t m, ptrdiff_t n, ptrdiff_t k)
 #endif
 
 #if VECTOR_BYTES > 0
-/* Whether C^T = B^T A^T takes less, of an A with contiguous columns: where it fills vectors that C's
- * rows would not. */
+/* Whether C^T = B^T A^T is faster for an A with contiguous columns, because it fills vectors that
+ * C's rows would not. */
 CBP_INLINE int FN(pays_transposed)(ptrdiff_t m, ptrdiff_t n, ptrdiff_t k)
 {
     if (n < NARROWEST)
@@ -253,7 +254,7 @@ static void FN(product)(ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, T alpha, const T 
 #if VECTOR_BYTES == 0
     FN(panels)(&job, m, n, A, B, C, bias);
 #else
-    /* What wins where is measured; only shapes and the level decide. */
+    /* The choice follows measurements and depends only on the shapes and the level. */
     if (n <= 3 && m * n * k <= 32)
         FN(product_plain)(&job, m, n, A, B, C, bias);
 #if VECTOR_BYTES == 64

@@ -12,11 +12,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Activations.  CBP_EXP and CBP_SOFTMAX are of an output layer only: `output` and `loss` know them.
- * CBP_KEPT is none: it names an array of slopes where a loop wants outputs.
+/* Activations.  CBP_EXP and CBP_SOFTMAX are for an output layer only: `output` and `loss` know
+ * them.  CBP_KEPT is not an activation: it marks an array of slopes passed instead of outputs.
  *
  * With z = act(h), each is within 4 units in the last place of its true value, and so is its slope
- * but as said.  The limits at the infinities are as the formulas have them; sin is NaN there.
+ * except as stated.  The limits at the infinities are those of the formulas; sin is NaN there.
  *
  *                 value                      slope
  *     leaky_relu  h > 0 ? h : 0.01 h         z > 0 ? 1 : 0.01
@@ -32,7 +32,7 @@
  *                                            for an argument within one unit of h's last place;
  *                                            beyond, those of 2^48 or -2^48
  *
- * A slope taken from z is that of the rounded z. */
+ * A slope computed from z is that of the rounded z. */
 enum {
     CBP_IDENTITY = 0,
     CBP_SIGMOID = 1,
@@ -52,8 +52,8 @@ enum {
 };
 
 /* CASE(code, function) for each activation beyond the first four that a hidden layer may have: those
- * whose slope is taken from the output, and those whose layer keeps it, for it is a function of h and
- * not, or not accurately, of z; their function gives both. */
+ * whose slope is computed from the output, and those whose layer keeps it, because it is a function
+ * of h and not, or not accurately, of z; their function gives both. */
 #define CBP_SLOPE_FROM_OUTPUT(CASE)                                                                \
     CASE(CBP_LEAKY_RELU, leaky_relu)                                                               \
     CASE(CBP_ELU, elu)                                                                             \
@@ -65,8 +65,8 @@ enum {
     CASE(CBP_GAUSSIAN, gaussian)                                                                   \
     CASE(CBP_SINE, sine)
 
-/* Whether a layer keeps the slope: `activate_keeping` makes it, and `times_derivative` and
- * `delta_hidden` then take it as CBP_KEPT's z. */
+/* Whether a layer keeps the slope: `activate_keeping` computes it, and `times_derivative` and
+ * `delta_hidden` then take it as the z of CBP_KEPT. */
 static inline int cbp_keeps_slope(int activation)
 {
 #define CASE(code, function) || activation == code
@@ -80,7 +80,7 @@ static inline int cbp_is_elementwise(int activation)
     return activation != CBP_SOFTMAX;
 }
 
-/* Whether it is of an output layer only */
+/* Whether it is for an output layer only */
 static inline int cbp_of_outputs_only(int activation)
 {
     return activation == CBP_EXP || activation == CBP_SOFTMAX;
@@ -107,8 +107,8 @@ enum {
  * squared_error          sum (Y - Y_hat)^2, accumulated in double
  * squared_error_weighted sum_i weight[i] * sum_j (Y - Y_hat)[i,j]^2
  * times_derivative       delta *= act'(Z): sigmoid Z (1 - Z), tanh 1 - Z^2, relu Z > 0, identity 1,
- *                        the others as above, CBP_KEPT Z itself; here and wherever a slope is taken
- *                        from outputs it is NaN of one that cannot be (cbp_keeps_slope)
+ *                        the others as above, CBP_KEPT Z itself; here and wherever a slope is
+ *                        computed from outputs it is NaN if that is impossible (cbp_keeps_slope)
  * delta_hidden           out = (delta W_T) act'(Z): delta (rows, n_out), its rows ld apart; W_T (n_out,
  *                        n_hidden), Z and out (rows, n_hidden); n_out 1 or 2, n_hidden >= lanes.
  *                        product and times_derivative in one pass
@@ -119,15 +119,15 @@ enum {
  *                        NULL, delta = its derivative with respect to O; weight NULL: ones.  P is O
  *                        for CBP_CROSS_ENTROPY (sigmoid, softmax), CBP_POISSON (exp; Y >= 0) and
  *                        CBP_GAMMA (exp; Y > 0 and not subnormal), Y_hat for the others; delta may
- *                        be P.  An output that keeps its slope is given as CBP_IDENTITY, and delta
- *                        multiplied by the slope afterwards.  parameter: the threshold of
+ *                        be P.  An output that keeps its slope is passed as CBP_IDENTITY, and delta
+ *                        is multiplied by the slope afterwards.  parameter: the threshold of
  *                        CBP_HUBER, the quantile of CBP_QUANTILE.  CBP_GIVEN: Y is dl/dY_hat, and
  *                        the sum 0.  CBP_LOG_COSH: l = log cosh(Y_hat - Y).  CBP_GAMMA: l = Y
- *                        exp(-O) + O - log Y - 1, half the deviance; where Y is 0, as of a missing
- *                        one, l and delta are 0.  Softmax's cross-entropy weights the terms of its
- *                        sum over classes.  Formulas: docs/mathematics.md
+ *                        exp(-O) + O - log Y - 1, half the deviance; where Y is 0, as for a
+ *                        missing target, l and delta are 0.  Softmax's cross-entropy weights the
+ *                        terms of its sum over classes.  Formulas: docs/mathematics.md
  * element_weights        weight_ij = row_weight_i * column_weight_j, either NULL: ones; `missing`:
- *                        where Y_ij is NaN, weight_ij = Y_ij = 0, else Y is not touched
+ *                        where Y_ij is NaN, weight_ij = Y_ij = 0, else Y is unchanged
  * column_sums            out = beta * out + alpha * sums of delta's columns; beta == 0 does not
  *                        read out
  * fill_rows              every row of H = b
@@ -142,19 +142,20 @@ enum {
  *                        in 0 .. p.  A[i] (n_sums, n_a) begins at i a_step, D[i] (n_sums, n_d) at
  *                        i d_step, out's rows at i step; n_sums >= 1, k in order
  * product                C[i,j] = beta C[i,j] + alpha sum_p A[i rsa + p csa] B[p ldb + j];
- *                        beta == 0 does not read C.  The sum's order follows from the sizes and
- *                        which strides are 1; equal rows of A give equal rows of C.  A (m, k) is
- *                        rsa = lda, csa = 1; its transpose rsa = 1, csa = lda.  bias != NULL
- *                        (length n): alpha is 1 and beta 0, and it is added to each row.  C
+ *                        beta == 0 does not read C.  The sum's order depends only on the sizes
+ *                        and which strides are 1; equal rows of A give equal rows of C.  A (m, k)
+ *                        is rsa = lda, csa = 1; its transpose rsa = 1, csa = lda.  bias != NULL
+ *                        (length n) requires alpha = 1 and beta = 0, and is added to each row.  C
  *                        overlaps no input.
  * steps                  n_steps steps of plain SGD, each on the next `rows` of the rows of X and Y
  *                        (1 to 4; order: NULL, or which), with alpha = -learning_rate / rows, on a
- *                        network with one hidden layer; adds each step's sum (Y - Y_hat)^2, taken
- *                        before it, to *squares; ends after the step that makes that infinite or
+ *                        network with one hidden layer; adds each step's sum (Y - Y_hat)^2, from
+ *                        before the step, to *squares; ends after a step that makes it infinite or
  *                        NaN; returns the steps made.  each != NULL (length n_steps, rows > 1):
  *                        every step is on the same rows, the first ones; each gets the steps' sums
- *                        and *squares the last; a parameter that becomes infinite or NaN ends it too
- * steps_scratch          elements of the scratch memory that `steps` wants; whatever it holds is
+ *                        and *squares the last; a parameter that becomes infinite or NaN ends it
+ *                        too
+ * steps_scratch          elements of the scratch memory that `steps` needs; its contents must be
  *                        finite
  * lanes                  elements in the widest vector of this level
  */

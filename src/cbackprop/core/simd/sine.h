@@ -1,10 +1,11 @@
 /* sin and cos on one vector of a width.  This file promises not to loop.
  *
- * h = k pi/2 + r, |r| <= pi/4.  pi/2 is taken in parts of 31 digits and a rest, so that the parts times
- * k are exact for |k| < 2^22, with FMA and without (Cody and Waite 1980); where a difference is small,
- * near a multiple of pi/2, it is exact.  float32 reduces in float64, by two parts.  k is rounded as
- * the exponential's.  sin r = r + r^3 s(r^2) and cos r = 1 - r^2/2 + r^4 c(r^2), s and c minimax for
- * |r| <= 1.02 pi/4 (Lawson, relative errors 2^-57.5 and 2^-63.5; float32 2^-27.7 and 2^-32.7).
+ * h = k pi/2 + r, |r| <= pi/4.  pi/2 is split into parts of 31 digits and a rest, so that the parts
+ * times k are exact for |k| < 2^22, with FMA and without (Cody and Waite 1980); where a difference
+ * is small, near a multiple of pi/2, it is exact.  float32 is reduced in float64, with two parts.
+ * k is rounded as in the exponential.  sin r = r + r^3 s(r^2) and cos r = 1 - r^2/2 + r^4 c(r^2), s
+ * and c minimax for |r| <= 1.02 pi/4 (Lawson, relative errors 2^-57.5 and 2^-63.5; float32 2^-27.7
+ * and 2^-32.7).
  */
 #define HALF_PI_1 1.5707963267341256
 #if SIZE == 8
@@ -72,7 +73,7 @@ CBP_INLINE V WN(quadrant)(V h, M *quadrant)
 /* sin h, and *slope = cos h */
 CBP_INLINE V WN(sine)(V h, V *slope)
 {
-    /* h - h: NaN of an infinity */
+    /* h - h: NaN for an infinity */
     const V bounded = WN(at_most)(WN(set)(SINE_FARTHEST), WN(at_least)(WN(set)(-SINE_FARTHEST), h));
     M quadrant;
     const V r = WN(quadrant)(bounded + (h - h), &quadrant);

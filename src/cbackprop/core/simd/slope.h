@@ -2,7 +2,7 @@
  * This file promises not to loop: loops.h, output.h and step.h do.
  */
 
-/* As simd.h's relu but with 0.01 h below 0; NaN stays. */
+/* relu as in simd.h, but with 0.01 h below 0; NaN stays NaN. */
 CBP_INLINE V WN(leaky_relu)(V h)
 {
     return WN(select)(WN(less)(WN(set)(0), h), h, h * (T)0.01);
@@ -14,7 +14,7 @@ CBP_INLINE V WN(elu)(V h)
     return WN(select)(WN(less)(WN(set)(0), h), h, below);
 }
 
-/* h / (1 + |h|); beyond 2^60 that is 1, and infinity over infinity is not asked for. */
+/* h / (1 + |h|); h is bounded by 2^60, where the result is 1, to avoid infinity over infinity. */
 CBP_INLINE V WN(softsign)(V h)
 {
     const T farthest = (T)1152921504606846976.0;
@@ -22,8 +22,8 @@ CBP_INLINE V WN(softsign)(V h)
     return x / (WN(from_bits)(WN(bits)(x) & ~SIGN_BIT) + (T)1);
 }
 
-/* act' from the activation's output z; NaN where it cannot be had from that.  Opaque: Clang would
- * fuse the 1 - ... with a product that follows, here in one way and there in another. */
+/* act' from the activation's output z; NaN if that is impossible.  Opaque: Clang would
+ * fuse the 1 - ... with a following product, in different ways at different places. */
 CBP_INLINE V WN(derivative)(const int activation, V z)
 {
     const V one = WN(set)(1), zero = WN(set)(0);
@@ -50,8 +50,8 @@ CBP_INLINE V WN(derivative)(const int activation, V z)
     return result;
 }
 
-/* act(h), and *slope = act'(h), of any activation but softmax: one function for those that a step
- * asks for by a code it does not know beforehand */
+/* act(h), and *slope = act'(h), of any activation but softmax: one function, for steps whose
+ * activation is not a compile-time constant */
 static CBP_NOINLINE V WN(act_and_slope)(int activation, V h, V *slope)
 {
     V z = h;

@@ -1,12 +1,12 @@
-/* The activations whose slopes come with the values, on one vector of a width: softplus, silu,
- * gaussian and gelu; sine.h has the fifth.  This file promises not to loop.
+/* The activations whose slopes are computed with the values, on one vector of a width: softplus,
+ * silu, gaussian and gelu; sine.h has the fifth.  This file promises not to loop.
  *
  * Each returns act(h) and sets *slope.  exp(-|h|) and exp(-h^2) are kept times 2^LIFT until the last
- * product, which rounds a subnormal result once.  |h| is bounded where value and slope have become 0
- * or their limits, so that no infinity meets a 0; NaN stays.
+ * product, which rounds a subnormal result once.  |h| is bounded where value and slope have reached
+ * 0 or their limits, so that no infinity is multiplied by 0; NaN stays NaN.
  *
- * The value must come out the same with its slope and without, whatever products the compiler fuses
- * with sums: no product is both a term of the value and used for the slope, and where either of two
+ * The value must be the same with and without the slope, whatever products the compiler fuses with
+ * sums: no product is both a term of the value and used for the slope, and if either of two
  * products could be fused, or one with two sums, it is opaque.
  */
 #if SIZE == 8
@@ -56,8 +56,8 @@ CBP_INLINE V WN(silu)(V h, V *slope)
 }
 
 /* 2^LIFT exp(-scale a^2), scale 1 or 1/2: a^2 is the square of its upper half, exact, and the rest,
- * both without and with FMA (Dekker, Numerische Mathematik 18, 1971).  The square alone, rounded,
- * would cost as many units as the exponent is large. */
+ * both without and with FMA (Dekker, Numerische Mathematik 18, 1971).  The rounding error of the
+ * square alone would be multiplied by the size of the exponent. */
 CBP_INLINE V WN(exp_minus_square)(T scale, V a)
 {
     const V upper = WN(from_bits)(WN(bits)(a) & UPPER_HALF);
@@ -77,10 +77,10 @@ CBP_INLINE V WN(gaussian)(V h, V *slope)
 }
 
 /* Phi(-a) = exp(-a^2 / 2) (1/2 + s(t)) / (1 + a) with t = (a - CENTRE) / (a + CENTRE), for 0 <= a <=
- * GELU_FARTHEST.  s is a polynomial, within [-0.1, 0], so that a rounding within it, or of t, does
- * little harm.  It is fitted to the relative error of 1/2 + s, by weighted least squares in 60 digits
- * at Chebyshev's points in t, each point's weight times its error again and again (Lawson); 2^-57.8,
- * float32 2^-29.2. */
+ * GELU_FARTHEST.  s is a polynomial, within [-0.1, 0], so that rounding errors in it, or of t, have
+ * little effect.  It is fitted to the relative error of 1/2 + s, by weighted least squares in 60
+ * digits at Chebyshev points in t, each point's weight repeatedly multiplied by its error (Lawson);
+ * 2^-57.8, float32 2^-29.2. */
 CBP_INLINE V WN(phi_numerator)(V a)
 {
     const V t = (a - (T)CENTRE) / (a + (T)CENTRE);
@@ -117,13 +117,13 @@ CBP_INLINE V WN(gelu)(V h, V *slope)
     const V a = WN(at_most)(WN(set)(GELU_FARTHEST), WN(from_bits)(WN(bits)(h) & ~SIGN_BIT));
     const M small = WN(less)(a, WN(set)((T)0.5));
     const V e = WN(exp_minus_square)((T)0.5, a);
-    /* Exact: of the sums below each has one rounding of its size. */
+    /* Exact, so that each sum below is rounded only once. */
     V half = e * (T)0.5;
     CBP_OPAQUE_VECTOR(half);
     V es = e * WN(phi_numerator)(a);
     CBP_OPAQUE_VECTOR(es);
     const V least = ((lifted_half - half) - es) + a * lifted_half;
-    /* Minus q where it is to be subtracted */
+    /* -q if it is to be subtracted */
     const V q = WN(select)(small, least, -es - half) / (a + (T)1);
     V aq = (a * q) * (1 / LIFTED);
     CBP_OPAQUE_VECTOR(aq);

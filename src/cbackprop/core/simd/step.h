@@ -8,19 +8,18 @@
  *     W1 += alpha X^T delta_H                                      (2)  step_update; one row: the
  *                                                                       next step's step_inputs
  *
- * Four rows are too few to repay a call for each line, and one row leaves (2) a pass over W1 that
- * multiplies nothing else: so (2) of one row is made while the next row's H reads W1.  W2 is kept
- * transposed, in whole vectors along the hidden units, and put back at the end; delta_H is made
- * before (1) because it reads the W2 that the rows have seen.  What is multiplied by alpha, once, is
- * the error, while Y_hat's derivative is being made: a step is a chain of dependent operations, and
- * this leaves one fewer in it for each delta.  The order of each sum follows from the sizes alone.
+ * Four rows are too few to pay for a call for each line, and with one row (2) would be a pass over
+ * W1 for little arithmetic: so (2) of one row is done while the next row's H reads W1.  W2 is kept
+ * transposed, in whole vectors along the hidden units, and copied back at the end; delta_H is
+ * computed before (1) because it needs the W2 of the forward pass.  alpha multiplies the error,
+ * once, while Y_hat's derivative is being computed: a step is a chain of dependent operations, and
+ * this removes one of them for each delta.  The order of each sum depends only on the sizes.
  *
  * This file promises to stay one step: no epochs, no choice of rows, no rule but W += alpha g.
  */
 
-/* The scratch memory; `slope` is there for activations without a loop of their own.  Hidden quantities
- * have `padded` columns, whole vectors; those of the output
- * are flat over rows and outputs. */
+/* The scratch memory; `slope` is for activations without their own loop.  Hidden quantities have
+ * `padded` columns, whole vectors; those of the output are flat over rows and outputs. */
 typedef struct WN(scratch) {
     T *Z, *step_H, *slope;          /* (rows, padded); step_H = alpha delta_H, slope = sigma'(H) */
     T *W2_T, *b1;                   /* (n_out, padded), (padded,): of the call */
@@ -28,16 +27,16 @@ typedef struct WN(scratch) {
     ptrdiff_t padded;
 } WN(scratch);
 
-/* NV vectors of columns of W1, all inputs, R rows: H = X W1 + bias.  PENDING (R is 1): the row of
- * the step before had (2) left to do: W1 += before^T step is made first.  PART: there are n < W
- * columns; else the last vector begins at `last` and may overlap the one before it (both are loaded
- * before either is stored). */
+/* NV vectors of columns of W1, all inputs, R rows: H = X W1 + bias.  PENDING (R is 1): (2) of the
+ * previous step is still to do: W1 += before^T step comes first.  PART: there are n < W columns;
+ * else the last vector begins at `last` and may overlap the previous one (both are loaded before
+ * either is stored). */
 CBP_INLINE void WN(step_panel)(const int R, const int NV, const int PART, const int PENDING,
                                ptrdiff_t n_in, T *W1, ptrdiff_t ld, ptrdiff_t n, ptrdiff_t last,
                                const T *const *x, const T *before, const T *step, const T *bias,
                                T *H, ptrdiff_t padded)
 {
-    const int KS = R * NV >= 4 ? 1 : R * NV >= 2 ? 2 : 4; /* sums apart: an FMA's latency */
+    const int KS = R * NV >= 4 ? 1 : R * NV >= 2 ? 2 : 4; /* sums, for an FMA's latency */
     V sum[4][4][4], move[4]; /* KS, R, NV */
     ptrdiff_t i = 0;
 #define COLUMN(v) ((v) < NV - 1 ? (v) * W : NV == 1 ? 0 : last)
@@ -103,7 +102,7 @@ CBP_INLINE void WN(step_panel)(const int R, const int NV, const int PART, const 
                 sum[0][r][v] += sum[2][r][v], sum[1][r][v] += sum[3][r][v];
             if (KS >= 2)
                 sum[0][r][v] += sum[1][r][v];
-            if (bias != NULL) /* last: the step before has only just stored it */
+            if (bias != NULL) /* last, since the previous step has just stored it */
                 sum[0][r][v] += WN(load)(bias + COLUMN(v));
             WN(store)(H + r * padded + COLUMN(v), sum[0][r][v]);
         }
@@ -147,7 +146,7 @@ CBP_INLINE void WN(step_update_panel)(const int R, const int NV, const int PART,
 typedef struct WN(inputs) {
     ptrdiff_t n_in, n_hidden, padded;
     const T *const *x; /* the step's rows */
-    const T *before;   /* the row of the step before, or NULL */
+    const T *before;   /* the previous step's row, or NULL */
 } WN(inputs);
 
 /* PANEL(R, NV): a function for each number of rows and of vectors across */
@@ -190,13 +189,13 @@ STEP_PANELS(PANEL)
 typedef void (*WN(step_function))(const WN(inputs) *, T *, ptrdiff_t, ptrdiff_t, const T *,
                                   const T *, T *);
 
-/* All columns of W1, in panels of up to `most` vectors, as even as can be */
+/* All columns of W1, in panels of up to `most` vectors, as equal as possible */
 CBP_INLINE void WN(step_columns)(const WN(step_function) *of_vectors, const ptrdiff_t most,
                                  const WN(inputs) *in, T *W1, const T *step, const T *bias, T *H)
 {
     ptrdiff_t n = in->n_hidden, vectors = (n + W - 1) / W, panels = (vectors + most - 1) / most;
     for (; panels > 0; panels--) {
-        /* The wider panels come last: never fewer than W columns are left, but of one vector. */
+        /* The wider panels come last: at least W columns are left, except with one vector. */
         const ptrdiff_t across = panels == 1 ? vectors : vectors / panels;
         const ptrdiff_t last = (panels == 1 ? n : across * W) - W;
         of_vectors[across - 1](in, W1, n, last, step, bias, H);
@@ -228,7 +227,7 @@ static void WN(step_update)(ptrdiff_t rows, const WN(inputs) *in, T *W1, T *step
 }
 #undef STEP_PANELS
 
-/* Z = sigma(H); the columns behind the last hidden unit become 0 */
+/* Z = sigma(H); the columns after the last hidden unit become 0 */
 CBP_INLINE void WN(step_sigma_loop)(const int activation, T *Z, ptrdiff_t rows, ptrdiff_t n,
                                     ptrdiff_t padded)
 {
@@ -244,7 +243,7 @@ CBP_INLINE void WN(step_sigma_loop)(const int activation, T *Z, ptrdiff_t rows, 
     }
 }
 
-/* The same of any activation, and slope = sigma'(H) */
+/* The same for any activation, and slope = sigma'(H) */
 static CBP_NOINLINE void WN(step_sigma_keeping)(int activation, T *Z, T *slope, ptrdiff_t rows,
                                                 ptrdiff_t n, ptrdiff_t padded)
 {
@@ -282,7 +281,7 @@ CBP_INLINE void WN(step_delta_loop)(const int activation, const WN(scratch) *to,
     }
 }
 
-/* The same of any activation */
+/* The same for any activation */
 static CBP_NOINLINE void WN(step_delta_keeping)(int activation, const WN(scratch) *to, ptrdiff_t n,
                                                 T alpha)
 {
@@ -315,7 +314,7 @@ static double WN(step_output)(const NET *net, const WN(scratch) *to, ptrdiff_t r
     V O = WN(set)(0);
     const T *Z = to->Z, *W2_T = to->W2_T;
     for (ptrdiff_t i = 0; i < n; i++) {
-        /* Two sums apart, b2 in a lane of the first. */
+        /* Two independent sums, b2 in a lane of the first. */
         V sum = WN(first_lane)(net->b2 == NULL ? 0 : net->b2[j]), other = WN(set)(0);
         sum += WN(load)(Z) * WN(load)(W2_T);
         for (ptrdiff_t h = W; h < to->padded; h += 2 * W) {
@@ -349,7 +348,7 @@ static double WN(step_output)(const NET *net, const WN(scratch) *to, ptrdiff_t r
     return squares;
 }
 
-/* step_H = alpha delta_H = (alpha delta_O W2^T) * sigma'(H); Z: what sigma' is taken from */
+/* step_H = alpha delta_H = (alpha delta_O W2^T) * sigma'(H); Z: the source of sigma' */
 CBP_INLINE void WN(step_hidden_loop)(const int activation, const WN(scratch) *to, const T *Z,
                                      ptrdiff_t rows, ptrdiff_t n_out)
 {
@@ -451,7 +450,7 @@ CBP_INLINE void WN(step_give_back)(const NET *net, const WN(scratch) *to)
     }
 }
 
-/* Whether a step has left every parameter finite; W1 has no step left to do. */
+/* Whether every parameter is finite after a step; W1 has no pending update. */
 static int WN(step_finite)(const NET *net, const WN(scratch) *to)
 {
     const T *const parts[4] = {net->W1, to->W2_T, net->b1 == NULL ? NULL : to->b1, net->b2};

@@ -1,17 +1,18 @@
-/* Whole steps on four rows, where the hidden units fill one vector at most and there is one output:
+/* Whole steps on four rows, if the hidden units fill one vector at most and there is one output:
  * the four lines of step.h with everything but X in registers (W1 where there are two inputs).
  *
- * Such a step is one chain of dependent operations, two sigmoids among them; what step.h stores and
- * loads between its passes takes as long as they do.  What a product has besides the chain's own
- * factor is multiplied beforehand: while O's sigmoid is being made, W2 sigma'(H) is.
+ * Such a step is one chain of dependent operations with two sigmoids; the stores and loads between
+ * the passes of step.h take as long as the chain.  Factors of a product that are not on the chain
+ * are multiplied beforehand: W2 sigma'(H) while O's sigmoid is being computed.
  *
- * This file promises step.h's steps, with O and (2) summed in another order.  Opaque: where the
- * compiler could fuse one or the other product with a sum, each version of the loop would round so.
- * What is made opaque is a variable: an array of which an element is would stay in memory.
+ * This file promises the steps of step.h, with O and (2) summed in another order.  Values are
+ * opaque where the compiler could fuse either of two products with a sum, so that all versions of
+ * the loop round alike.  Only variables are made opaque: an array with an opaque element would stay
+ * in memory.
  */
 #define MOST_INPUTS 16
 
-/* inputs: how many, or 0 where they are counted.
+/* inputs: their number, or 0 if it is not a constant.
  * inside: the lanes that are hidden units; W1, W2 and b1 are 0 in the others */
 CBP_INLINE ptrdiff_t WN(vector_steps_of)(const int inputs, const int hidden, const int output,
                                          const NET *net, const T *X, const T *Y,
@@ -124,7 +125,7 @@ CBP_INLINE ptrdiff_t WN(vector_steps_of)(const int inputs, const int hidden, con
     return step;
 }
 
-/* Whether a network's steps go this way, which depends on its shape alone */
+/* Whether a network's steps use this function, which depends only on its shape */
 CBP_INLINE int WN(takes_vector_steps)(const NET *net, ptrdiff_t rows)
 {
     return rows == 4 && net->n_out == 1 && net->n_hidden <= W && net->n_in <= MOST_INPUTS &&

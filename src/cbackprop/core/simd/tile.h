@@ -1,9 +1,9 @@
 /* Register tiles of one width: the innermost loops of a product.
- * This file promises not to choose: product.h says which tile runs where.
+ * This file promises not to choose: product.h decides which tile is used.
  */
 
 /* The element in row i of a tile, from the address of row 0 or row 4 and strides in bytes: few
- * registers, and no address that must be moved by itself. */
+ * registers, and no separate address to advance for each row. */
 CBP_INLINE T WN(in_row)(const char *row0, const char *row4, const int i, ptrdiff_t one,
                         ptrdiff_t three)
 {
@@ -11,7 +11,7 @@ CBP_INLINE T WN(in_row)(const char *row0, const char *row4, const int i, ptrdiff
     return *(const T *)(row + (i % 4 == 3 ? three : i % 4 * one));
 }
 
-/* What becomes of a vector of C */
+/* The new value of a vector of C */
 CBP_INLINE V WN(finished)(const int how, T alpha, V sum, T beta, V C)
 {
     return how == PLAIN    ? sum
@@ -20,16 +20,17 @@ CBP_INLINE V WN(finished)(const int how, T alpha, V sum, T beta, V C)
                            : WN(combine)(beta, C, alpha, sum);
 }
 
-/* What else a tile does: nothing; it writes down the panel of B that it reads; or rows of
- * another one, and fetches the next tile's C. */
+/* What else a tile does: nothing; it copies the panel of B that it reads; or it copies rows of
+ * another panel and prefetches the next tile's C. */
 #define READING 0
 #define PACKING 1
 #define COPYING 2
 
 /* How a tile's columns end: with a vector, which may overlap the one before it (of two that overlap,
  * both are loaded before either is stored); with a part of the only vector; or with half a vector,
- * which may overlap the only whole one.  The last two with 64 bytes alone: there a multiply-add costs
- * one or two of 32 bytes, by the CPU, and neither way more than those that it replaces. */
+ * which may overlap the only whole one.  The last two only with 64 bytes: there a multiply-add
+ * costs one or two of 32 bytes, depending on the CPU, and never more than those that it
+ * replaces. */
 #define WHOLE 0
 #define PART 1
 #define AND_HALF 2
@@ -51,8 +52,8 @@ CBP_INLINE HV WN(low_half)(V x)
 #endif
 }
 
-/* A panel of B, two or three vectors across, that is being written down: its next row, and where
- * the second and the last vector of a row begin (of two the second is the first again). */
+/* A panel of B, two or three vectors across, that is being copied: its next row, and where the
+ * second and the last vector of a row begin (with two vectors, `middle` is the first again). */
 typedef struct WN(copy) {
     const T *from;
     T *to;
@@ -83,7 +84,7 @@ CBP_INLINE void WN(panel)(const int MR, const int NV, const int edge, const int 
     const ptrdiff_t k = job->k, ldc = job->ldc;
     const T alpha = job->alpha, beta = job->beta;
     const char *A0 = (const char *)A;
-    /* Opaque: else GCC makes two loops of one, and more registers than there are. */
+    /* Opaque: else GCC splits the loop in two and runs out of registers. */
     ptrdiff_t a1 = job->rsa * SIZE, a3 = 3 * a1;
     ptrdiff_t next_a = job->csa * SIZE, next_b = job->ldb * SIZE;
     CBP_OPAQUE(a1);
@@ -171,7 +172,7 @@ CBP_INLINE void WN(panel)(const int MR, const int NV, const int edge, const int 
             WN(copy_row)(from, to, ahead, copying.middle, copying.last);
             from += copying.step;
             to += copying.width;
-            CBP_OPAQUE(from); /* and these: else GCC counts, and makes addresses of it anew */
+            CBP_OPAQUE(from); /* and these: else GCC recomputes addresses from a counter */
             CBP_OPAQUE(to);
             for (p -= terms; terms > 0; terms--) {
                 STEP(0)
@@ -275,7 +276,7 @@ CBP_INLINE void WN(panel)(const int MR, const int NV, const int edge, const int 
 #endif
 
 /* KS depends on m alone: 4 for one row, 2 for two rows, else 1.  So all elements of a product
- * add in one order, and equal rows of A give equal rows of C. */
+ * are summed in one order, and equal rows of A give equal rows of C. */
 #define PANEL(MR, NV)                                                                              \
     static void WN(panel_##MR##x##NV)(const FN(job) *job, const T *A, const T *B, T *C,            \
                                       const T *bias, ptrdiff_t last, ptrdiff_t tiles)              \
@@ -303,7 +304,7 @@ TWO_ROWS(4)
 typedef void (*WN(panel_function))(const FN(job) *, const T *, const T *, T *, const T *, ptrdiff_t,
                                    ptrdiff_t);
 
-/* The tiles of so many vectors, by their rows, and that of two rows alone */
+/* The tiles of a number of vectors, by their rows, and the tile of two rows only */
 typedef struct WN(tiles) {
     ptrdiff_t most;
     WN(panel_function) two_rows, panel[8];
@@ -326,7 +327,7 @@ static const WN(tiles) WN(tiles_of)[MOST_VECTORS + 1] = {
 };
 
 /* One panel of columns: whole tiles, then the rows that remain; if those are less than half a tile,
- * the last whole one is shared out so that both are half a tile, and two rows, at least. */
+ * they share the last whole tile, so that both are at least half a tile and two rows. */
 CBP_INLINE void WN(rows)(const WN(tiles) *by, const FN(job) *job, ptrdiff_t m, const T *A,
                          const T *B, T *C, const T *bias, ptrdiff_t last)
 {
@@ -359,8 +360,8 @@ CBP_INLINE void WN(rows)(const WN(tiles) *by, const FN(job) *job, ptrdiff_t m, c
         by->panel[rest - 1](job, A, B, C, bias, last, 1);
 }
 
-/* One panel of one piece: which terms and columns.  The pieces, and in each the panels, are as even
- * as can be; the wider panels come last, and there are never fewer than W columns left. */
+/* One panel of one piece: which terms and columns.  The pieces, and in each the panels, are as
+ * equal as possible; the wider panels come last, and there are never fewer than W columns left. */
 typedef struct WN(place) {
     ptrdiff_t p, k, terms, pieces; /* the piece's first term, its terms, those left, pieces left */
     ptrdiff_t column, across, width, columns, vectors, panels; /* the same of the panel */
@@ -488,8 +489,8 @@ static void WN(edge_panel)(const FN(job) *job, ptrdiff_t m, ptrdiff_t n, const T
 
 #if W > 1
 /* Half of the lanes of two vectors added to the other half, a's sums before b's: neighbours within 16
- * bytes (d < PART), where shuffles are cheap, or neighbouring 16 bytes.  So vectors, folded two by
- * two, become one vector of their sums, in order. */
+ * bytes (d < PART), where shuffles are cheap, or neighbouring 16 bytes.  Folding vectors two by two
+ * thus gives one vector of their sums, in order. */
 CBP_INLINE V WN(fold)(const int d, V a, V b)
 {
     enum { PART = 16 / SIZE, PARTS = W / PART };
@@ -567,7 +568,7 @@ CBP_INLINE void WN(dot_group)(const int GROUP, const int n, const T *A, ptrdiff_
                 sum[r * n + j] += y * x[j];
         }
     }
-    if (whole < k) { /* the last W, without those that were there already */
+    if (whole < k) { /* the last W terms, without those already added */
         const M mask = (M)(WN(lane_numbers)() >= (BITS)(W - (k - whole)));
         CBP_UNROLL
         for (int j = 0; j < n; j++)
@@ -587,7 +588,7 @@ CBP_INLINE void WN(dot_group)(const int GROUP, const int n, const T *A, ptrdiff_
             sum[i] = WN(fold)(d, sum[i], sum[i + d]);                                              \
     }
 #define FOLD_ALL(first, most)                                                                      \
-    FOLD(1, first, most) /* one by one: a loop over d would leave the sums in memory */            \
+    FOLD(1, first, most) /* unrolled: a loop over d would keep the sums in memory */               \
     FOLD(2, first, most)                                                                           \
     FOLD(4, first, most)                                                                           \
     if (most < W)                                                                                  \

@@ -1,5 +1,5 @@
-/* The update rules, once per dtype and level; compiled without contraction, so that each equals its
- * NumPy twin to the bit.  This header promises not to hold a solver's state.
+/* The update rules, once per dtype and level; compiled without contraction, so that each is
+ * bitwise identical to its NumPy version.  This header promises not to hold a solver's state.
  *
  * sgd       W -= lr g
  * momentum  v = mu v - lr g;  W += v
@@ -8,25 +8,25 @@
  *           W -= a m / (sqrt(v) c + epsilon)
  *           Kingma and Ba, ICLR 2015.  At step t = 1, 2, ..., Algorithm 1 is
  *           a = lr / (1 - beta_1^t), c = 1 / sqrt(1 - beta_2^t); its folded form, given below the
- *           algorithm, whose epsilon is another, a = lr sqrt(1 - beta_2^t) / (1 - beta_1^t), c = 1.
+ *           algorithm, with another epsilon, is a = lr sqrt(1 - beta_2^t) / (1 - beta_1^t), c = 1.
  *           The 1 - beta are arguments: rounded to float, they are not 1 minus a rounded beta.
- * nadam     m and v as adam's;  W -= (a_g g + a_m m) / (sqrt(v) c + epsilon)
- *           Dozat, ICLR workshop 2016, as PyTorch has it: with mu_t = beta_1 (1 - 0.96^(0.004 t) / 2)
+ * nadam     m and v as in adam;  W -= (a_g g + a_m m) / (sqrt(v) c + epsilon)
+ *           Dozat, ICLR workshop 2016, as in PyTorch: with mu_t = beta_1 (1 - 0.96^(0.004 t) / 2)
  *           at step t, a_g = lr (1 - mu_t) / (1 - mu_1 ... mu_t), a_m = lr mu_(t+1) / (1 - mu_1 ...
  *           mu_(t+1)), c = 1 / sqrt(1 - beta_2^t)
- * amsgrad   adam's, with v_max = max(v_max, v) under the root (Reddi, Kale and Kumar, ICLR 2018)
+ * amsgrad   as adam, with v_max = max(v_max, v) under the root (Reddi, Kale and Kumar, ICLR 2018)
  * rprop     iRPROP+ (Igel and Huesken, Neurocomputing 50, 2003); by the sign of g_before g:
  *             > 0   step *= increase;  move = -sign(g) step;  W += move
  *             = 0                      move = -sign(g) step;  W += move
  *             < 0   step *= decrease;  if `worse`, W -= move;  g := 0
  *           with least <= step <= most, and then g_before = g.  `worse`: the loss is above that of
- *           the step before.  After g := 0 the next `move` is set before it is read.  g that is
- *           not finite gives NaN in W.
+ *           the previous step.  After g := 0 the next `move` is set before it is read.  A
+ *           non-finite g gives NaN in W.
  * penalty   g += l2 W + l1 sign(W);  sign(0) = 0
  * scale     x *= factor
  *
- * All vectors have length n and do not overlap.  An element's result depends on its own numbers
- * alone, so that a vector may be cut into runs anywhere.
+ * All vectors have length n and do not overlap.  An element's result depends only on its own
+ * numbers, so a vector may be cut into runs anywhere.
  */
 #ifndef CBP_UPDATES_H
 #define CBP_UPDATES_H

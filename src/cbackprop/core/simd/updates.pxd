@@ -52,6 +52,6 @@ cdef extern from "updates.h" nogil:
 cdef const cbp_updates_f64* f64
 cdef const cbp_updates_f32* f32
 
-# The table of a level by its name, NULL if there is none: what `testing` runs rules by.
+# The table of a level by its name, NULL if there is none; used by `testing`.
 cdef const cbp_updates_f64* table_f64(const char* level) noexcept
 cdef const cbp_updates_f32* table_f32(const char* level) noexcept

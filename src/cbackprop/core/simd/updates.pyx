@@ -1,6 +1,6 @@
 """The update rules at the level that `dispatch` chose; other compiled modules cimport `f64`, `f32`.
 
-This module promises no state: that belongs to the solver.
+This module promises to hold no state, which belongs to the solver.
 """
 
 from cbackprop.core.simd.dispatch import level as _level_in_use

@@ -60,7 +60,7 @@ static void FN(amsgrad)(T a, T c, T epsilon, T beta_1, T beta_2, T one_minus_bet
     }
 }
 
-/* -1, 0 or 1; NaN of what is not finite.  By numbers, for GCC makes branches of nested ?:. */
+/* -1, 0 or 1; NaN if not finite.  By arithmetic, since GCC turns nested ?: into branches. */
 static inline T FN(sign)(T x)
 {
     const T above = x > 0 ? 1 : 0, below = x < 0 ? 1 : 0;
@@ -74,9 +74,9 @@ static void FN(rprop)(T increase, T decrease, T least, T most, int worse, const 
     const T back = worse ? -1 : 0;
     for (ptrdiff_t i = 0; i < n; i++) {
         const T direction = FN(sign)(g[i]), before = move[i];
-        /* Of the signs: the product of two small gradients may be 0. */
+        /* From the signs: the product of two small gradients may be 0. */
         const T agreement = FN(sign)(g_before[i]) * direction;
-        /* 1 and 0, which choose exactly as factors. */
+        /* 1 and 0, which select exactly as factors. */
         const T turned = agreement < 0 ? 1 : 0, onward = 1 - turned;
         const T factor = onward * (agreement > 0 ? increase : 1) + turned * decrease;
         const T grown = step[i] * factor, bounded = grown > least ? grown : least;

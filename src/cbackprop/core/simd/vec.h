@@ -56,7 +56,7 @@ CBP_INLINE V WN(by_sign)(V x, V a, V b)
 #endif
 }
 
-/* beta x + alpha y.  Of two products the compiler may fuse either with the sum: here alpha y. */
+/* beta x + alpha y.  The compiler could fuse either product with the sum; here it is alpha y. */
 CBP_INLINE V WN(combine)(T beta, V x, T alpha, V y)
 {
     V scaled = beta * x;
@@ -83,7 +83,7 @@ CBP_INLINE V WN(combine)(T beta, V x, T alpha, V y)
 #define EXTREME(which, limit, x) WN(select)(which##_beyond(limit, x), limit, x)
 #endif
 
-/* x, but at least low, or at most high; NaN stays. */
+/* x, but at least low, or at most high; NaN stays NaN. */
 CBP_INLINE V WN(at_least)(V low, V x) { return EXTREME(max, low, x); }
 CBP_INLINE V WN(at_most)(V high, V x) { return EXTREME(min, high, x); }
 #undef EXTREME
@@ -106,7 +106,7 @@ CBP_INLINE M WN(lane_numbers)(void)
 #endif
 }
 
-/* All ones in the first n lanes, zeros behind them */
+/* All ones in the first n lanes, zeros after them */
 CBP_INLINE M WN(inside)(ptrdiff_t n)
 {
 #if W > 1
@@ -116,7 +116,7 @@ CBP_INLINE M WN(inside)(ptrdiff_t n)
 #endif
 }
 
-/* The first n < W elements of x, zeros behind them; nothing else is read. */
+/* The first n < W elements of x, zeros after them; nothing else is read. */
 CBP_INLINE V WN(load_part)(const T *x, ptrdiff_t n)
 {
 #if BYTES == 64 && SIZE == 8
@@ -180,7 +180,7 @@ CBP_INLINE void WN(columns)(const T *x, ptrdiff_t step, V *column)
 {
     const V a = WN(load)(x), b = WN(load)(x + step);
     const V c = WN(load)(x + 2 * step), d = WN(load)(x + 3 * step);
-#if SIZE == 8 /* within 16 bytes first: that is cheap */
+#if SIZE == 8 /* within 16 bytes first, which is cheap */
     const V ab = LANES_OF(a, b, 0, 4, 2, 6), ab_odd = LANES_OF(a, b, 1, 5, 3, 7);
     const V cd = LANES_OF(c, d, 0, 4, 2, 6), cd_odd = LANES_OF(c, d, 1, 5, 3, 7);
     column[0] = LANES_OF(ab, cd, 0, 1, 4, 5), column[1] = LANES_OF(ab_odd, cd_odd, 0, 1, 4, 5);
