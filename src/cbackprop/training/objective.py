@@ -16,7 +16,7 @@ __all__ = ["objective_of", "python_loss"]
 
 
 def objective_of(trainer: "Trainer", request: FitRequest) -> tuple[Objective, float]:
-    """The objective, and the factor to the targets' units (0: none, or a factor per output)."""
+    """The objective, and the single factor to the targets' units (0: none, or one per output)."""
     network = trainer.network
     output_weight = checks.as_weights(
         "output_weight", request.output_weight, network.sizes[-1], what="an output"
