@@ -9,8 +9,7 @@
 
 Epochs count from 0, and all steps of an epoch have one rate.  A constant rate is a plain number.  A
 schedule holds no state: its rate is a function of the epoch's number alone, so that a resumed
-training goes on with the same bits.  ReduceOnPlateau only defines a plateau; the trainer counts
-epochs.
+training is bitwise identical.  ReduceOnPlateau only defines a plateau; the trainer counts epochs.
 """
 
 import math

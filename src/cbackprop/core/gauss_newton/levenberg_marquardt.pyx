@@ -127,7 +127,7 @@ cdef Outcome marquardt_step(const Settings* settings, System* s, void* context, 
         Damping damping
         Py_ssize_t P = s.P
         double N = s.n_rows
-        double scale = 1.0 / settings.weight_mean   # of mu: the evidence's damps beta J'J
+        double scale = 1.0 / settings.weight_mean   # of mu, which can damp beta J'J
         double before, after, at_trial, quality, length
         double largest
         int abandoned = 0

@@ -5,7 +5,7 @@ ctypedef enum RuleKind:
     ELEMENTWISE                 # one of the loops of update_rules.pyx
     LBFGS                       # core/quasi_newton/lbfgs.pyx,
     MARQUARDT                   # core/gauss_newton/levenberg_marquardt.pyx,
-    EVIDENCE                    # and the same with the evidence's penalty
+    EVIDENCE                    # the same with Bayesian regularisation's penalty
 
 cdef enum:
     MOST_OPTIONS = 16
