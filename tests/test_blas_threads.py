@@ -1,35 +1,41 @@
 """SciPy's BLAS on one thread while a call of ours runs, and as before afterwards."""
 
+import ctypes
 import multiprocessing
 import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
 import pytest
 
-from cbackprop.machine import blas_threads
+import cbackprop
+from cbackprop.core.linalg import one_thread
+from cbackprop.machine import blas_library, blas_threads
 
 
-class Library:
-    """Stands in for threadpoolctl's controller of one BLAS."""
+class Fake:
+    """A BLAS library in Python, called by C function pointers as a real one is."""
 
-    user_api = "blas"
+    def __init__(self, n_threads=4, *, long=False):
+        self.n_threads, self.calls, self.slow = n_threads, [], None
+        number = ctypes.c_int64 if long else ctypes.c_int
+        self.get = ctypes.CFUNCTYPE(number)(lambda: self.n_threads)
+        self.set = ctypes.CFUNCTYPE(None, number)(self.use)
+        get, set_ = (ctypes.cast(f, ctypes.c_void_p).value for f in (self.get, self.set))
+        self.threads = one_thread.Library(get, set_, long=long)
 
-    def __init__(self, n_threads=4, filepath="/lib/libopenblas.so"):
-        self.n_threads, self.filepath, self.calls = n_threads, filepath, []
-
-    def get_num_threads(self):
-        return self.n_threads
-
-    def set_num_threads(self, n_threads):
+    def use(self, n_threads):
+        if self.slow is not None:
+            self.slow()
         self.n_threads = n_threads
         self.calls.append(n_threads)
 
 
 @pytest.fixture
 def library(monkeypatch):
-    library = Library()
-    monkeypatch.setattr(blas_threads, "libraries", lambda: (library,))
+    library = Fake()
+    monkeypatch.setattr(blas_threads, "_library", library.threads)
     return library
 
 
@@ -83,15 +89,15 @@ def test_many_threads(library):
         list(pool.map(work, range(8)))
     assert seen == {1}
     assert library.n_threads == 4
-    assert not blas_threads._inside
+    assert library.threads.n_contexts == 0
 
 
 def _report(library, connection):
     def report():
-        before = library.get_num_threads()
+        before = library.n_threads
         with blas_threads.single_threaded():
-            inside = library.get_num_threads()
-        connection.send((before, inside, library.get_num_threads()))
+            inside = library.n_threads
+        connection.send((before, inside, library.n_threads))
 
     report()
     another = threading.Thread(target=report)  # which needs the lock, too
@@ -142,11 +148,10 @@ def test_no_thread_sets_the_number_during_a_fork(library):
     entered, go_on, forked = threading.Event(), threading.Event(), []
     parent = os.getpid()
 
-    def slow(n_threads):
+    def slow():
         entered.set()
         if os.getpid() == parent:
             go_on.wait(20)
-        library.n_threads = n_threads
 
     def work():
         with blas_threads.single_threaded():
@@ -158,7 +163,7 @@ def test_no_thread_sets_the_number_during_a_fork(library):
             os._exit(0)
         forked.append(os.waitpid(child, 0)[1])
 
-    library.set_num_threads = slow
+    library.slow = slow
     setting, child = threading.Thread(target=work), threading.Thread(target=fork)
     setting.start()
     assert entered.wait(20)
@@ -186,47 +191,114 @@ def test_a_child_that_leaves_the_parents_context_sets_nothing(library):
 
 # ---------------------------------------------------------------------------------- which library
 
-SITE = "/env/lib/python3.12/site-packages"
+NUMPYS, SCIPYS = (f"C:\\env\\Lib\\site-packages\\{name}.libs\\lib" for name in ("numpy", "scipy"))
 
 
 @pytest.mark.parametrize(
     ("paths", "chosen"),
     [
-        ([f"{SITE}/numpy.libs/libscipy_o64_.so", f"{SITE}/scipy.libs/libscipy_o.so"], [1]),
-        ([f"{SITE}/numpy/.dylibs/libo.dylib", f"{SITE}/scipy/.dylibs/libo.dylib"], [1]),
-        (["C:\\site\\scipy.libs\\libo.dll", "C:\\site\\numpy.libs\\libo.dll"], [0]),
-        (["/env/lib/libopenblasp-r0.3.30.so"], [0]),
-        (["/env/lib/libmkl_rt.so.2", f"{SITE}/numpy.libs/libo.so"], [0]),
-        ([f"{SITE}/numpy.libs/libo.so", f"{SITE}/scipy_openblas32/lib/libo.so"], [1]),
-        ([f"{SITE}/numpy.libs/libo.so"], []),
-        (["/home/scipy.libs/env/numpy.libs/libo.so"], []),
+        (
+            [
+                f"{NUMPYS}scipy_openblas64_.dll",
+                f"{SCIPYS}openblas.dll",
+            ],
+            [1],
+        ),
+        (
+            [f"{SCIPYS}scipy_openblas.dll", f"{NUMPYS}openblas.dll"],
+            [0],
+        ),
+        (["C:\\env\\Library\\bin\\MKL_RT.2.dll", "C:\\Windows\\ntdll.dll"], [0]),
+        (["C:\\env\\openblas.dll", f"{NUMPYS}openblas.dll"], [0]),
+        ([f"{NUMPYS}openblas.dll"], []),
+        (["C:\\scipy.libs\\env\\numpy.libs\\openblas.dll"], []),
         ([], []),
     ],
 )
-def test_scipys_own_library_is_chosen(paths, chosen):
-    given = [Library(filepath=path) for path in paths]
-    assert blas_threads._choose(given) == [given[i] for i in chosen]
+def test_scipys_own_library_is_chosen_on_windows(paths, chosen):
+    assert blas_library._choose(paths) == [paths[i] for i in chosen]
+
+
+def same_library(controllers):
+    """threadpoolctl's view of the library that we found: SciPy's own."""
+    return [c for c in controllers if "scipy.libs" in c.filepath or "scipy/.dylibs" in c.filepath]
 
 
 def test_the_library_found_is_the_one_that_scipy_loaded():
-    found = blas_threads.libraries()
-    assert found is blas_threads.libraries()  # looked for once
-    for controller in found:
-        assert controller.user_api == "blas"
-        assert "numpy" not in os.path.dirname(controller.filepath).rsplit("site-packages")[-1]
-
-
-def test_the_real_number_is_set_and_restored():
-    found = blas_threads.libraries()
-    if not found:
-        pytest.skip("SciPy's BLAS is none that threadpoolctl knows")
-    before = [c.get_num_threads() for c in found]
+    threadpoolctl = pytest.importorskip("threadpoolctl")
+    found = blas_library.find()
+    assert found is blas_library.find()  # looked for once
+    theirs = same_library(threadpoolctl.ThreadpoolController().lib_controllers)
+    if not theirs:
+        pytest.skip("this SciPy carries no BLAS of its own")
+    assert (found.name, found.version) == (theirs[0].internal_api, theirs[0].version)
+    before = found.threads.n_threads
     try:
-        for controller in found:
-            controller.set_num_threads(2)
-        with blas_threads.single_threaded():
-            assert {c.get_num_threads() for c in found} == {1}
-        assert {c.get_num_threads() for c in found} == {2}
+        for number in (1, 2):
+            found.threads.n_threads = number
+            assert theirs[0].get_num_threads() == number
     finally:
-        for controller, n_threads in zip(found, before, strict=True):
-            controller.set_num_threads(n_threads)
+        found.threads.n_threads = before
+
+
+@pytest.fixture
+def real():
+    """SciPy's BLAS on two threads."""
+    if blas_threads._library is None:
+        pytest.skip("the number of threads of SciPy's BLAS cannot be set")
+    before = blas_threads._library.n_threads
+    blas_threads._library.n_threads = 2
+    yield blas_threads._library
+    blas_threads._library.n_threads = before
+
+
+def test_the_real_number_is_set_and_restored(real):
+    with blas_threads.single_threaded():
+        assert real.n_threads == 1
+    assert real.n_threads == 2
+
+
+def in_thread(function):
+    """What the function returns in a new thread."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(function).result()
+
+
+def test_the_real_number_is_set_from_any_thread(real):
+    """threadpoolctl 3.8 lets only the first thread that asks set it; others are ignored."""
+
+    def inside():
+        with blas_threads.single_threaded():
+            return real.n_threads
+
+    try:
+        from threadpoolctl import threadpool_limits
+    except ImportError:
+        assert (inside(), in_thread(inside)) == (1, 1)
+        return
+    assert (inside(), in_thread(inside)) == (1, 1)
+    limits = threadpool_limits(2)  # this thread now has threadpoolctl's control
+    try:
+        assert (in_thread(inside), inside()) == (1, 1)
+    finally:
+        limits.unregister() if hasattr(limits, "unregister") else limits.restore_original_limits()
+
+
+SOLVERS = [cbackprop.LevenbergMarquardt(), cbackprop.BayesianRegularization(), cbackprop.LBFGS()]
+
+
+@pytest.mark.parametrize("solver", SOLVERS, ids=lambda solver: solver.short_name)
+def test_a_fit_in_a_thread_has_the_bits_of_one_in_the_main_thread(real, solver):
+    """Products and factorisations large enough for BLAS to use more threads, were it allowed to."""
+    rng = np.random.default_rng(0)
+    X = rng.uniform(-1, 1, (300, 40))
+    Y = np.sin(X[:, :1]) + 0.1 * rng.standard_normal((300, 1))
+
+    def parameters():
+        net = cbackprop.Network((40, 20, 1), output_activation="identity", seed=1)
+        cbackprop.Trainer(net, solver=solver, batch_size=None, n_threads=1).fit(X, Y, epochs=4)
+        return net.parameters.tobytes()
+
+    in_main = parameters()  # the main thread asks first
+    assert in_thread(parameters) == in_main
+    assert real.n_threads == 2

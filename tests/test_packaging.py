@@ -47,7 +47,7 @@ def requirements(distribution):
 
 def test_dependencies_are_the_four_and_have_lower_bounds(distribution):
     run = requirements(distribution)[None]
-    assert set(run) == {"numpy", "scipy", "threadpoolctl", "safetensors"}
+    assert set(run) == {"numpy", "scipy", "safetensors"}
     assert run["numpy"] == ">=2"
     assert run["scipy"] == ">=1.13"
     assert all(bound.startswith(">=") for bound in run.values())

@@ -144,13 +144,13 @@ def test_blas_runs_on_one_thread(net, monkeypatch):
     solve, inside = posterior.solve_triangular, []
 
     def watched(*arguments, **settings):
-        inside.append(bool(blas_threads._inside))
+        inside.append(blas_threads._library.n_contexts)
         return solve(*arguments, **settings)
 
     monkeypatch.setattr(posterior, "solve_triangular", watched)
     net.predict(X, return_std=True)
-    assert inside == [True]
-    assert not blas_threads._inside
+    assert inside == [1]
+    assert blas_threads._library.n_contexts == 0
 
 
 # ------------------------------------------------------------------------------- to whom it belongs

@@ -12,7 +12,7 @@ import scipy
 
 from ..core.simd.dispatch import available_levels, level
 from ..version import __version__
-from . import blas_threads, threads
+from . import blas_library, threads
 
 __all__ = ["get_config"]
 
@@ -27,21 +27,20 @@ def get_config() -> dict[str, Any]:
         instruction_set : level of the compiled loops in use; CBACKPROP_SIMD pins it
         instruction_sets : the levels this processor can run
         blas_name, blas_version, blas_kernel : SciPy's BLAS, and the processor kernel it has chosen;
-            OPENBLAS_CORETYPE pins OpenBLAS's; None where threadpoolctl does not know the library
+            OPENBLAS_CORETYPE pins OpenBLAS's; None where the library is unknown
         blas_threads : threads that this BLAS uses when called by others (in cbackprop's calls, one)
         threads : threads that one call of cbackprop may use
         python, numpy, scipy : versions
     """
-    libraries = blas_threads.libraries()
-    info = libraries[0].info() if libraries else {}
+    blas = blas_library.find()
     return {
         "version": __version__,
         "instruction_set": level(),
         "instruction_sets": tuple(available_levels()),
-        "blas_name": info.get("internal_api"),
-        "blas_version": info.get("version"),
-        "blas_kernel": info.get("architecture"),
-        "blas_threads": info.get("num_threads"),
+        "blas_name": None if blas is None else blas.name,
+        "blas_version": None if blas is None else blas.version,
+        "blas_kernel": None if blas is None else blas.kernel,
+        "blas_threads": None if blas is None else blas.threads.n_threads,
         "threads": threads.available_threads(),
         "python": platform.python_version(),
         "numpy": np.__version__,
