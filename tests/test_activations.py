@@ -102,7 +102,7 @@ def test_the_range_holds_every_output_and_is_no_wider(name):
         assert z.max() > 1e6
 
 
-@pytest.mark.parametrize("name", [name for name in HIDDEN if ACTIVATIONS[name].gain_squared])
+@pytest.mark.parametrize("name", HIDDEN)
 def test_the_gain_is_one_over_the_mean_square(name):
     sigma = reference.ACTIVATIONS[name][0]
 
@@ -113,20 +113,41 @@ def test_the_gain_is_one_over_the_mean_square(name):
     assert ACTIVATIONS[name].gain_squared == pytest.approx(1 / sum(parts), rel=1e-9)
 
 
-@pytest.mark.parametrize("name", [name for name in HIDDEN if ACTIVATIONS[name].gain_squared])
-def test_the_variance_lasts_through_ten_layers(name):
-    """Of the sums H, from layer to layer, with inputs of variance 1 and init="auto"."""
-    first, last = [], []
+def second_moments(activations, n=256):
+    """Of the sums H of each layer, with inputs of variance 1 and init="auto"."""
+    found = []
     for seed in range(4):
-        net = Network((256,) * 11 + (1,), activation=name, output_activation="identity", seed=seed)
-        # The second moment of the first layer's sums is then 1, as if a layer had been before.
-        X = np.random.default_rng(seed).standard_normal((64, 256))
-        X *= ACTIVATIONS[name].gain_squared ** -0.5
+        sizes = (n,) * (len(activations) + 1) + (1,)
+        net = Network(sizes, activation=activations, output_activation="identity", seed=seed)
+        X = np.random.default_rng(seed).standard_normal((64, n))
         H = reference.layers(net.weights, net.biases, net.activations, X)[0]
-        first.append(np.mean(H[0] ** 2))
-        last.append(np.mean(H[9] ** 2))
-    assert np.mean(first) == pytest.approx(1, rel=0.1)
-    assert 0.4 < np.mean(last) < 2.5
+        found.append([np.mean(h**2) for h in H[:-1]])
+    return np.mean(found, axis=0)
+
+
+BY_GAIN = [name for name in HIDDEN if ACTIVATIONS[name].init == "gain"]
+
+
+@pytest.mark.parametrize("name", BY_GAIN)
+def test_the_variance_lasts_through_ten_layers(name):
+    moments = second_moments([name] * 10)
+    assert moments[0] == pytest.approx(1, rel=0.1)
+    assert ((moments > 0.4) & (moments < 2.5)).all()
+
+
+def test_he_s_layers_keep_the_variance_that_the_first_gives():
+    moments = second_moments(["relu"] * 10)
+    assert moments[0] == pytest.approx(2, rel=0.1)
+    assert ((moments > 1) & (moments < 4)).all()
+
+
+@pytest.mark.parametrize("name", BY_GAIN)
+@pytest.mark.parametrize("below", HIDDEN)
+def test_the_gain_is_that_of_the_activation_below(below, name):
+    first, second = second_moments([below, name])
+    expected = first if below in ("relu", "leaky_relu", "identity") else 1
+    if ACTIVATIONS[below].init == "gain" or below in ("relu", "identity"):
+        assert second == pytest.approx(expected, rel=0.15)
 
 
 @pytest.mark.parametrize("name", ["sigmoid", "tanh", "identity"])

@@ -15,6 +15,8 @@ import importlib
 import json
 import pickle
 import platform
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -467,3 +469,10 @@ def test_names_in_a_text(protocol):
 def test_the_description_is_small():
     assert FILE.stat().st_size < 60 * 1024
     assert FILE.read_text().isascii()
+
+
+def test_an_old_path_is_no_program():
+    ended = subprocess.run(
+        [sys.executable, "-m", "cbackprop.schedules"], capture_output=True, text=True
+    )
+    assert ended.stderr.endswith("No code object available for cbackprop.schedules\n")

@@ -38,10 +38,12 @@ class ActivationSpec:
     elementwise : bool
         Whether an output depends on its own h alone.
     gain_squared : float or None
-        For initialisation: W has the variance ``gain_squared / n_in``, which keeps the
-        pre-activations H at variance 1 from layer to layer.  It is 1 / E[sigma(u)^2] with u from
-        N(0, 1) (He et al.  2015, section 2.2, for any activation).  None: Glorot's, which also
-        depends on n_out.
+        For initialisation: 1 / E[sigma(u)^2] with u from N(0, 1).  Weights of variance
+        ``gain_squared / n_in`` in the layer above keep the pre-activations H at variance 1 (He et
+        al. 2015, section 2.2, for any activation).  None of output activations.
+    init : str
+        How the weights into its own layer are drawn by "auto": "gain", with the gain of the
+        activation below (1 for the inputs); or as is usual with it, "glorot" or "he".
     aliases : tuple of str
         Its names in other libraries: MATLAB, FANN, scikit-learn, Keras, PyTorch.
     """
@@ -55,6 +57,7 @@ class ActivationSpec:
     hidden: bool = True
     elementwise: bool = True
     gain_squared: float | None = None
+    init: str = "gain"
     aliases: tuple[str, ...] = ()
 
 
@@ -64,6 +67,8 @@ _SPECS = (
         code=0,
         formula="h",
         derivative="1",
+        gain_squared=1.0,
+        init="glorot",
         aliases=("linear", "purelin", "Identity"),
     ),
     ActivationSpec(
@@ -72,6 +77,8 @@ _SPECS = (
         formula="1 / (1 + exp(-h))",
         derivative="z (1 - z)",
         range=(0.0, 1.0),
+        gain_squared=3.408559841623103,
+        init="glorot",
         aliases=("logistic", "logsig", "Sigmoid"),
     ),
     ActivationSpec(
@@ -80,6 +87,8 @@ _SPECS = (
         formula="tanh(h)",
         derivative="1 - z^2",
         range=(-1.0, 1.0),
+        gain_squared=2.5361754332174535,
+        init="glorot",
         aliases=("tansig", "sigmoid_symmetric", "Tanh"),
     ),
     ActivationSpec(
@@ -89,6 +98,7 @@ _SPECS = (
         derivative="1 where z > 0, else 0",
         range=(0.0, math.inf),
         gain_squared=2.0,
+        init="he",
         aliases=("poslin", "ReLU"),
     ),
     ActivationSpec(
@@ -173,6 +183,7 @@ _SPECS = (
         formula="exp(h)",
         derivative="z",
         range=(0.0, math.inf),
+        init="glorot",
         hidden=False,
         aliases=("exponential",),
     ),
@@ -182,6 +193,7 @@ _SPECS = (
         formula="exp(h) / sum_k exp(h)",
         derivative="",
         range=(0.0, 1.0),
+        init="glorot",
         hidden=False,
         elementwise=False,
         aliases=("Softmax",),

@@ -112,6 +112,8 @@ def number(name: str, value: Any) -> float:
         result = float(value)
     except (TypeError, ValueError):
         raise InputTypeError(f"{name} is {describe(value)}; expected a number") from None
+    except OverflowError:
+        result = math.inf
     if not math.isfinite(result):
         raise InputError(f"{name} is {result}; expected a finite number")
     return result

@@ -436,8 +436,10 @@ def checked_call(loss: CustomLoss, dtype: np.dtype[Any]) -> CustomLoss:
         try:
             value, derivative = returned
             value = float(value)
+            if np.iscomplexobj(derivative):  # the cast would drop the imaginary part
+                raise TypeError
             derivative = np.ascontiguousarray(derivative, dtype=dtype)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             derivative = None
         if derivative is None or derivative.shape != shape:
             raise InputError(

@@ -59,6 +59,9 @@ class _Moved(MetaPathFinder, Loader):
             return None
         return ModuleSpec(fullname, self)
 
+    def get_code(self, fullname: str) -> None:
+        """No code for ``python -m``: none of the modules is a program."""
+
     def exec_module(self, module: ModuleType) -> None:
         # The import system returns what is in sys.modules after this has run.
         new = f"{__package__}.{MOVED[module.__name__.partition('.')[2]]}"

@@ -16,7 +16,7 @@ import numpy as np
 from .. import checks
 from ..activations import ACTIVATIONS
 
-__all__ = ["INITIALIZATIONS", "initial_parameters"]
+__all__ = ["INITIALIZATIONS", "auto_bound", "initial_parameters"]
 
 # The upper quarter of Philox's 256-bit counter keeps the uses of one seed apart: shuffling with the
 # seed of a network's weights uses other random numbers.
@@ -46,39 +46,56 @@ class Stream:
         return ndtri(unit).reshape(shape)
 
 
-# Draws one layer: (stream, n_in, n_out, activation, is it the output layer) -> W, b.
-_Draw = Callable[[Stream, int, int, str, bool], tuple[np.ndarray, np.ndarray]]
+# Draws one layer: (stream, n_in, n_out, its activation, that of the layer below, is it the output
+# layer) -> W, b.
+_Draw = Callable[[Stream, int, int, str, str | None, bool], tuple[np.ndarray, np.ndarray]]
 
 
 def _glorot(
-    stream: Stream, n_in: int, n_out: int, activation: str, is_output: bool
+    stream: Stream, n_in: int, n_out: int, activation: str, below: str | None, is_output: bool
 ) -> tuple[np.ndarray, np.ndarray]:
     """W uniform in +-sqrt(6 / (n_in + n_out)), b = 0.  Glorot and Bengio 2010, equation (16)."""
     return stream.uniform((n_in, n_out), math.sqrt(6 / (n_in + n_out))), np.zeros(n_out)
 
 
-def _auto(
-    stream: Stream, n_in: int, n_out: int, activation: str, is_output: bool
-) -> tuple[np.ndarray, np.ndarray]:
-    """W uniform with the variance gain^2 / n_in, b = 0; Glorot where no gain is specified.
+def auto_bound(n_in: int, n_out: int, activation: str, below: str | None) -> float:
+    """The bound c of "auto": W is uniform in +-c.
 
-    For relu, whose gain^2 is 2, that is +-sqrt(6 / n_in): He et al. 2015, equation (10).
+    Parameters
+    ----------
+    activation : str
+        Of the layer.
+    below : str or None
+        The activation of the layer below; None for the inputs, which are taken to have variance 1.
     """
-    gain_squared = ACTIVATIONS[activation].gain_squared
-    if gain_squared is None:
-        return _glorot(stream, n_in, n_out, activation, is_output)
-    return stream.uniform((n_in, n_out), math.sqrt(3 * gain_squared / n_in)), np.zeros(n_out)
+    init = ACTIVATIONS[activation].init
+    if init == "glorot":
+        return math.sqrt(6 / (n_in + n_out))
+    if init == "he":  # He et al. 2015, equation (10)
+        return math.sqrt(6 / n_in)
+    gain_squared = 1.0 if below is None else ACTIVATIONS[below].gain_squared
+    assert gain_squared is not None  # of every hidden activation
+    return math.sqrt(3 * gain_squared / n_in)
+
+
+def _auto(
+    stream: Stream, n_in: int, n_out: int, activation: str, below: str | None, is_output: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """W uniform in +-`auto_bound`, b = 0."""
+    return stream.uniform((n_in, n_out), auto_bound(n_in, n_out, activation, below)), np.zeros(
+        n_out
+    )
 
 
 def _normal(
-    stream: Stream, n_in: int, n_out: int, activation: str, is_output: bool
+    stream: Stream, n_in: int, n_out: int, activation: str, below: str | None, is_output: bool
 ) -> tuple[np.ndarray, np.ndarray]:
     """W and b from N(0, 1).  Nielsen, Neural Networks and Deep Learning, chapter 1."""
     return stream.normal((n_in, n_out)), stream.normal((n_out,))
 
 
 def _nguyen_widrow(
-    stream: Stream, n_in: int, n_out: int, activation: str, is_output: bool
+    stream: Stream, n_in: int, n_out: int, activation: str, below: str | None, is_output: bool
 ) -> tuple[np.ndarray, np.ndarray]:
     """Hidden units spread over the inputs' range [-1, 1]; the output layer uniform in +-0.5.
 
@@ -132,6 +149,7 @@ def initial_parameters(
     parts: list[np.ndarray] = []
     for i, activation in enumerate(activations):
         is_output = i == len(activations) - 1
-        W, b = draw(stream, sizes[i], sizes[i + 1], activation, is_output)
+        below = activations[i - 1] if i > 0 else None
+        W, b = draw(stream, sizes[i], sizes[i + 1], activation, below, is_output)
         parts += [W.reshape(-1), b] if bias else [W.reshape(-1)]
     return np.concatenate(parts)

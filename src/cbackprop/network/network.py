@@ -335,9 +335,10 @@ class Network:
         ----------
         init : str
             "glorot": W uniform in +-sqrt(6 / (n_in + n_out)) of its layer, b = 0.
-            "auto": the same for identity, sigmoid and tanh; for every other hidden activation
-            uniform with the variance that keeps the pre-activations H at variance 1 from layer to
-            layer; for relu this is He's +-sqrt(6 / n_in).  "normal": W and b from N(0, 1), as in
+            "auto": the same for identity, sigmoid and tanh; +-sqrt(6 / n_in), He's, for relu; for
+            the other hidden activations uniform with the variance that keeps the pre-activations H
+            at variance 1, from inputs of variance 1 and from layer to layer (of silu and gelu it
+            drifts away after some 15 layers).  "normal": W and b from N(0, 1), as in
             Nielsen's book.  "nguyen_widrow": hidden units spread evenly over inputs in [-1, 1];
             needs biases, since without them only directions and norms are as intended.
         seed : None, int, numpy.random.SeedSequence or numpy.random.Generator

@@ -16,6 +16,7 @@ from sklearn.utils import check_random_state
 
 from ..activations import ACTIVATIONS, canonical
 from ..errors import InputError
+from ..network.initialization import auto_bound
 from ..network.network import Network
 
 __all__ = [
@@ -51,13 +52,13 @@ def draw_parameters(
     hidden layer (Glorot and Bengio, AISTATS 2010, with biases drawn too).  For an activation that
     scikit-learn does not have, the bound is that of ``Network``'s initialization "auto".
     """
+    names = [canonical("activation", name, hidden=True) for name in activations]
     for k, (W, b) in enumerate(zip(network.weights, network.biases, strict=True)):
-        name = canonical("activation", activations[min(k, len(activations) - 1)], hidden=True)
-        gain_squared = ACTIVATIONS[name].gain_squared
-        if name == "relu" or gain_squared is None:
-            bound = np.sqrt((2.0 if name == "sigmoid" else 6.0) / sum(W.shape))
+        name, below = names[min(k, len(names) - 1)], names[k - 1] if k > 0 else None
+        if ACTIVATIONS[name].init == "gain":
+            bound = auto_bound(W.shape[0], W.shape[1], name, below)
         else:
-            bound = np.sqrt(3 * gain_squared / W.shape[0])
+            bound = np.sqrt((2.0 if name == "sigmoid" else 6.0) / sum(W.shape))
         W[...] = random.uniform(-bound, bound, W.shape)
         b[...] = random.uniform(-bound, bound, b.shape)
 

@@ -147,6 +147,7 @@ class FitRun:
         recorder = Recorder(trainer, columns)
         records, claim, bar = recorder.records, object(), None
         outcome: tuple[Any, ...] = ()
+        began = trainer._state.epoch, trainer._state.position
         try:
             network._begin_fit("fit", claim)
             if request.progress:
@@ -155,9 +156,10 @@ class FitRun:
                 threads.running_fit(self._threads()) as share,
                 blas_threads.single_threaded(network._plan.may_thread_blas or trainer._of_system),
             ):
+                state, replaced = trainer._state_for(self._monitor)
                 outcome = run_fit(
                     network._plan,
-                    trainer._state_for(self._monitor),
+                    state,
                     network.parameters,
                     request.X,
                     request.Y,
@@ -167,6 +169,8 @@ class FitRun:
                     hook=self._hook(recorder) if self._in_python else None,
                     on_slice=on_slice(trainer, bar, self._saver, recorder),
                 )
+                if outcome[0] != "stopped" and (state.epoch, state.position) == began:
+                    trainer._give_back(replaced)
                 if self._leaves_posterior and outcome[0] == "stopped":
                     self._leave_posterior(share.most())
         finally:

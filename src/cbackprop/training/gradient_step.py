@@ -40,9 +40,10 @@ def make_step(trainer: "Trainer", gradient: Any, loss: Any) -> None:
         rate = float(rate([trainer.epoch])[0])
     try:
         network._begin_fit("make a step", claim)
+        state, replaced = trainer._state_for(monitor)
         diverged_at = run_step(
             network._plan,
-            trainer._state_for(monitor),
+            state,
             network.parameters,
             gradient,
             trainer._rule,
@@ -52,6 +53,8 @@ def make_step(trainer: "Trainer", gradient: Any, loss: Any) -> None:
             trainer.history._columns_with(columns),
             trainer.history._columns,
         )
+        if diverged_at is not None:
+            trainer._give_back(replaced)
     finally:
         network._end_fit(claim)
     if diverged_at is not None:

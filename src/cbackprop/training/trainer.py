@@ -36,7 +36,7 @@ DEFAULT_SOLVER = Adam(learning_rate=0.01)
 
 # The rules of a trainer without a front end, and the settings before any check.
 OWN = Conventions()
-UNCHECKED: tuple[Any, ...] = (None,) * 7
+UNCHECKED: tuple[Any, ...] = (None,) * 8
 # The range of an output activation that can reach every target.
 EVERYTHING = (-math.inf, math.inf)
 
@@ -110,10 +110,6 @@ class Trainer:
         seed: Any = None,
         n_threads: int | None = None,
     ) -> None:
-        if not isinstance(network, Network):
-            raise InputTypeError(
-                f"network is {checks.describe(network)}; expected a cbackprop.Network"
-            )
         self.network = network
         self.solver = DEFAULT_SOLVER if solver is None else solver
         self.loss = loss
@@ -124,9 +120,9 @@ class Trainer:
         self.n_threads = n_threads
         self._conventions = OWN
         self._checked = UNCHECKED
+        self.reset()
         self._check_settings()
         self._warned = False
-        self.reset()
 
     def reset(self) -> None:
         """Discard the epochs done, the solver's state and the history, but keep the network."""
@@ -163,6 +159,7 @@ class Trainer:
         gone = ("_most_steps", "_between_slices")
         state = {name: value for name, value in state.items() if name not in gone}
         self.__dict__.update({"_conventions": OWN} | state)
+        self._checked = (self.network, *UNCHECKED[1:])
 
     def fit(
         self,
@@ -415,9 +412,10 @@ class Trainer:
 
     def _check_settings(self) -> None:
         """Check the attributes, if any has been set since the last check."""
-        solver, loss, batch_size, shuffle, l1, l2, n_threads = self._checked
+        network, solver, loss, batch_size, shuffle, l1, l2, n_threads = self._checked
         if (  # one by one: this is part of a fit's fixed cost
-            self.solver is solver
+            self.network is network
+            and self.solver is solver
             and self.loss is loss
             and self.batch_size is batch_size
             and self.shuffle is shuffle
@@ -426,13 +424,26 @@ class Trainer:
             and self.n_threads is n_threads
         ):
             return
+        self._check_network(network)
         self._check_each()
         self._of_system = self.solver.solves_a_system
         self._rule = self._core_rule()
         self._memory = self.solver.n_vectors, self.solver.n_numbers, self.solver.memory_kind
         self._plain = losses.objective_for(self.loss, self.network.dtype)
         sizes = self.solver, self.loss, self.batch_size, self.shuffle, self.l1, self.l2
-        self._checked = (*sizes, self.n_threads)
+        self._checked = (self.network, *sizes, self.n_threads)
+
+    def _check_network(self, known: Network | None) -> None:
+        """Check the network, which can be another one only before the first step."""
+        if not isinstance(self.network, Network):
+            raise InputTypeError(
+                f"network is {checks.describe(self.network)}; expected a cbackprop.Network"
+            )
+        if known is not None and self.network is not known and self._state.in_use:
+            raise InputError(
+                "network is another one than the trainer has trained, to which its state belongs; "
+                "expected the same, or call trainer.reset() first, or make a new Trainer"
+            )
 
     def _check_each(self) -> None:
         """Check each setting alone, and combinations that are not allowed."""
@@ -495,27 +506,27 @@ class Trainer:
                 f"[{low:g}, {high:g}]: scale the targets, or use output_activation='identity'"
             )
 
-    def _state_for(self, monitor: Monitor | None) -> State:
-        """The state with the memory that the solver's rule needs; another rule's is discarded."""
-        state, network = self._state, self.network
+    def _state_for(self, monitor: Monitor | None) -> tuple[State, tuple[Any, ...] | None]:
+        """The state with the memory that the solver's rule needs, and another rule's, replaced."""
+        state, network, replaced = self._state, self.network, None
         n_vectors, n_numbers, kind = self._memory
-        if not (n_vectors or n_numbers):
-            state.kind, state.vectors, state.numbers = kind, None, None
-        elif state.kind != kind or not (
-            _has_length(state.vectors, n_vectors) and _has_length(state.numbers, n_numbers)
-        ):
-            state.vectors = None
+        if not (state.kind == kind and state.has_memory(network._plan, n_vectors, n_numbers)):
+            replaced = state.kind, state.vectors, state.numbers
+            vectors = numbers = None
             if n_vectors:
-                state.vectors = np.zeros((n_vectors, network.n_parameters), network.dtype)
-            state.numbers = np.zeros(n_numbers) if n_numbers else None
-            state.kind = kind
-            self.solver.fill(state.vectors, state.numbers)
+                vectors = np.zeros((n_vectors, network.n_parameters), network.dtype)
+            if n_numbers:
+                numbers = np.zeros(n_numbers)
+            if n_vectors or n_numbers:
+                self.solver.fill(vectors, numbers)
+            state.kind, state.vectors, state.numbers = kind, vectors, numbers
         if monitor is not None:
             same = monitor.plateau == self._plateau
             monitor.adopt(state, network.parameters, same)
             self._plateau = monitor.plateau
-        return state
+        return state, replaced
 
-
-def _has_length(memory: np.ndarray | None, n: int) -> bool:
-    return (0 if memory is None else len(memory)) == n
+    def _give_back(self, replaced: tuple[Any, ...] | None) -> None:
+        """Take up again what `_state_for` has replaced: no step was made with the new memory."""
+        if replaced is not None:
+            self._state.kind, self._state.vectors, self._state.numbers = replaced

@@ -3,6 +3,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cbackprop.core.gradient.plan import Plan
+
 _Array = NDArray[np.floating[Any]]
 
 class State:
@@ -19,5 +21,8 @@ class State:
     best_parameters: _Array | None
     def __new__(cls) -> State: ...
     def as_dict(self) -> dict[str, Any]: ...
+    @property
+    def in_use(self) -> bool: ...
+    def has_memory(self, plan: Plan, n_vectors: int, n_numbers: int) -> bool: ...
 
 def restore_state(values: dict[str, Any]) -> State: ...

@@ -1,5 +1,14 @@
 """A trainer's state: its position in time, and the memory of its solver and of early stopping."""
 
+from cbackprop.core.gradient.plan cimport Plan
+
+
+cdef bint fits(memory, Py_ssize_t rows, Py_ssize_t size, Py_ssize_t itemsize) except -1:
+    """Whether an array has this size and item size; none is needed for no rows."""
+    if memory is None or rows == 0:
+        return memory is None and rows == 0
+    return memory.size == size and memory.itemsize == itemsize
+
 
 cdef class State:
     """A trainer's position and memory.
@@ -35,6 +44,17 @@ cdef class State:
             "kind": self.kind, "vectors": self.vectors, "numbers": self.numbers,
             "watch": self.stopping, "best_parameters": self.best_parameters,
         }
+
+    @property
+    def in_use(self):
+        """Whether anything in it belongs to a network."""
+        return (self.epoch > 0 or self.position > 0 or self.vectors is not None
+                or self.numbers is not None or self.best_parameters is not None)
+
+    def has_memory(self, Plan plan not None, Py_ssize_t n_vectors, Py_ssize_t n_numbers):
+        """Whether vectors and numbers are those of a rule that needs this many."""
+        return (fits(self.vectors, n_vectors, n_vectors * plan.net.n_parameters, plan.net.itemsize)
+                and fits(self.numbers, n_numbers, n_numbers, sizeof(double)))
 
     def __reduce__(self):
         return restore_state, (self.as_dict(),)
