@@ -144,6 +144,13 @@ def test_default_learning_rate(sizes, output_activation, momentum, rate):
     assert settings.default_learning_rate(net, momentum) == pytest.approx(rate)
 
 
+def test_classes_of_one_row_each_can_be_split(run, tmp_path):
+    (tmp_path / "single.csv").write_text("size,kind\n1,b\n3,c\n")
+    status, out, err = run("train", tmp_path / "single.csv", "--json", *FAST)
+    assert (status, err) == (0, "")
+    assert [json.loads(out)[part]["rows"] for part in ("train", "test")] == [1, 1]
+
+
 @pytest.mark.parametrize("words", [[], ["--test-fraction", "0"]])
 def test_the_seed_settles_everything(run, flowers, tmp_path, words):
     models = [tmp_path / f"{k}.safetensors" for k in range(4)]
@@ -173,7 +180,7 @@ def test_saved_network_is_what_python_trains(run, fann, tmp_path):
 def as_the_library_holds_out(arguments, X, Y, *, activation, **settings):
     """The parameters that Trainer.fit makes with fractions where the command line has options."""
     net = cbackprop.Network((X.shape[1], 5, Y.shape[1]), output_activation=activation, seed=3)
-    classes = None if activation == "identity" else splits.classes_of(Y)
+    classes = splits.classes_of(Y) if settings.get("loss") == "cross_entropy" else None
     fractions = [arguments.get("validation_data"), arguments.get("test_data")]
     train, held_out = splits.split(fractions, len(X), 3, classes)
     net.fit_scaling(X, rows=train)
@@ -193,7 +200,7 @@ def as_the_library_holds_out(arguments, X, Y, *, activation, **settings):
         {"validation_data": 0.15, "test_data": 0.25},
     ],
 )
-@pytest.mark.parametrize("kind", ["values", "classes", "yes or no"])
+@pytest.mark.parametrize("kind", ["values", "classes", "yes or no", "probabilities"])
 def test_the_same_rows_are_held_out_as_by_fit(run, tmp_path, monkeypatch, arguments, kind):
     """The same seed, fractions and settings: the same rows and, to the bit, the same fit."""
     rng = np.random.default_rng(1)
@@ -203,6 +210,8 @@ def test_the_same_rows_are_held_out_as_by_fit(run, tmp_path, monkeypatch, argume
     else:
         labels = rng.permutation(np.repeat([0, 1, 2], [50, 30, 10]))
         Y = np.eye(3)[labels] if kind == "classes" else (labels[:, None] > 0).astype(float)
+        if kind == "probabilities":
+            Y = 0.2 + 0.6 * Y
         options = {"activation": "softmax" if kind == "classes" else "sigmoid"}
         options["loss"] = "cross_entropy"
         words = ["--loss", "cross_entropy"]
@@ -443,7 +452,6 @@ def test_config(run):
         (["train", "ONE ROW"], "or more rows; --test-fraction 0 holds none out"),
         (["train", "FANN", "--validation", "0.9"], "--validation takes 0.9 of 4 rows"),
         (["train", "FANN", "--validation", "0.9"], "--validation 0 or --test-fraction 0 holds"),
-        (["train", "SINGLE"], "--test-fraction takes 0.25 of the rows of each class, and each has"),
         (["predict", "CSV", "CSV"], "not a safetensors file"),
         (["predict", "missing", "CSV"], "missing: No such file or directory"),
         (["predict", "MODEL", "missing"], "missing: No such file or directory"),
@@ -471,7 +479,6 @@ def test_a_mistake_is_one_line_and_status_2(
     (tmp_path / "OTHER.csv").write_text("size,width,kind\n1,2,b\n3,4,c\n")
     (tmp_path / "UNLABELLED.csv").write_text("length,width\n1,2\n3,4\n")
     (tmp_path / "ONE ROW.csv").write_text("a,b\n1,2\n")
-    (tmp_path / "SINGLE.csv").write_text("size,kind\n1,b\n3,c\n")
     (tmp_path / "WIDE").write_text("1 3 1\n1 2 3\n1\n")
     words = [f"{word}.csv" if os.path.exists(f"{word}.csv") else word for word in words]
     before = sorted(os.listdir())

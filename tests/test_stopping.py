@@ -5,11 +5,13 @@ import time
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import cbackprop
 from cbackprop import SGD, EarlyStopping
 from cbackprop.errors import InputError, InputTypeError
-from cbackprop.training.splits import split
+from cbackprop.training.splits import classes_of, split
 
 
 def data(n_rows, n_in=3, n_out=2, seed=0):
@@ -72,7 +74,108 @@ def test_a_split_by_the_trainer_is_stratified_and_copies_nothing():
     trainer.fit(
         X, Y, epochs=1, validation_data=0.2, metric=lambda Y, Y_hat: seen.append(Y.copy()) or 0.0
     )
-    assert seen[0].sum(axis=0).min() >= 1 and len(seen[0]) in (40, 41)
+    assert seen[0].sum(axis=0).min() >= 1 and len(seen[0]) == 40
+
+
+@given(
+    st.lists(st.integers(1, 12), min_size=1, max_size=15),
+    st.floats(0.01, 0.99),
+    st.integers(0, 2**64 - 1),
+)
+def test_a_fraction_takes_of_each_class_its_share_and_in_all_that_of_the_rows(sizes, part, seed):
+    """Each class gives the floor or the ceiling of its share; a class is in both if that can be."""
+    sizes = np.array(sizes)
+    n_rows, count = sizes.sum(), max(1, round(part * sizes.sum()))
+    if count >= n_rows:
+        return
+    labels = np.repeat(np.arange(len(sizes)), sizes)
+    rest, (validation, _) = split([part, None], n_rows, seed, labels)
+    assert sorted([*rest, *validation]) == list(range(n_rows)) and len(validation) == count
+    taken = np.bincount(labels[validation], minlength=len(sizes))
+    share = count * sizes / n_rows
+    assert (np.abs(taken - share) < 1).all()
+    least = np.maximum(np.floor(share), np.minimum(sizes - 1, 1))
+    most = np.minimum(np.ceil(share), sizes - 1)
+    if least.sum() <= count <= most.sum():
+        assert (least <= taken).all() and (taken <= most).all()
+
+
+def test_more_classes_than_rows_to_draw():
+    """Which classes go without is drawn by the seed."""
+    labels = np.repeat(np.arange(100), 2)
+    drawn = [split([0.1, None], 200, seed, labels)[1][0] for seed in range(3)]
+    for rows in drawn:
+        assert len(rows) == len(set(labels[rows])) == 20
+    assert len({tuple(labels[rows]) for rows in drawn}) == 3
+
+
+@pytest.mark.parametrize(
+    "Y, parts",
+    [
+        (np.array([[0.0], [1.0]]), [0.5, None]),
+        (np.eye(2), [0.5, None]),
+        (np.eye(10)[np.arange(20) % 10], [0.1, 0.1]),
+        (np.eye(9), [0.3, 0.3]),
+    ],
+)
+def test_classes_of_few_rows_leave_no_part_empty(Y, parts):
+    output = "sigmoid" if Y.shape[1] == 1 else "softmax"
+    net = net_for((1, Y.shape[1]), output_activation=output)
+    X = np.linspace(-1, 1, len(Y))[:, None]
+    rest, held_out = split(parts, len(Y), 0, classes_of(Y))
+    for part, rows in zip(parts, held_out, strict=True):
+        assert part is None or len(rows) == round(part * len(Y))
+    assert len(rest) == len(Y) - sum(len(rows) for rows in held_out if rows is not None)
+    history = cbackprop.Trainer(net, loss="cross_entropy", seed=0).fit(
+        X, Y, epochs=1, validation_data=parts[0], test_data=parts[1]
+    )
+    assert np.isfinite(history["validation_loss"]).all()
+
+
+def test_one_row_cannot_be_split():
+    trainer = cbackprop.Trainer(net_for((1, 1)), loss="cross_entropy")
+    with pytest.raises(InputError, match=r"validation_data takes 0\.5 of 1 rows.*or more rows"):
+        trainer.fit([[1.0]], [[1.0]], epochs=1, validation_data=0.5)
+
+
+@pytest.mark.parametrize(
+    "Y, expected",
+    [
+        ([[0], [1], [1], [0]], [0, 1, 1, 0]),
+        ([[1], [1]], [1, 1]),
+        ([[0, 1, 0], [1, 0, 0]], [1, 0]),
+        ([[0.1], [0.9], [0.1]], None),
+        ([[0], [1], [0.5]], None),
+        ([[0], [1], [np.nan]], None),
+        ([[1], [2]], None),
+        ([[0.2, 0.8], [1, 0]], None),
+        ([[0, 1], [1, 1]], None),
+        ([[0, 1], [0, 0]], None),
+        ([[0, 1], [np.nan, 1]], None),
+        ([[2, -1], [1, 0]], None),
+    ],
+)
+def test_targets_are_classes_if_they_are_0_and_1_or_one_hot(Y, expected):
+    classes = classes_of(np.array(Y, float))
+    assert expected == (None if classes is None else classes.tolist())
+
+
+@pytest.mark.parametrize("n_alike", [0, 5], ids=["none alike", "five alike"])
+@pytest.mark.parametrize("n_out", [1, 2])
+def test_probabilities_as_targets_are_no_classes(n_alike, n_out):
+    """A fraction of the rows is meant, not of each distinct value."""
+    X = np.random.default_rng(0).normal(size=(40, 2))
+    Y = 1 / (1 + np.exp(-X[:, :1]))
+    Y[:n_alike] = 0.5
+    if n_out == 2:
+        Y = np.hstack([Y, 1 - Y])
+    net = net_for((2, 3, n_out), output_activation="sigmoid" if n_out == 1 else "softmax")
+    trainer = cbackprop.Trainer(net, loss="cross_entropy", seed=0)
+    seen = []
+    trainer.fit(
+        X, Y, epochs=1, validation_data=0.2, metric=lambda Y, Y_hat: seen.append(Y.copy()) or 0.0
+    )
+    np.testing.assert_array_equal(seen[0], Y[split([0.2, None], 40, 0, None)[1][0]])
 
 
 @pytest.mark.parametrize("batch_size", [7, 60])
