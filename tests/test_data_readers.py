@@ -14,9 +14,10 @@ from numpy.testing import assert_array_equal
 
 from cbackprop.commandline import csv_file, fann_file
 from cbackprop.commandline import data as data_module
-from cbackprop.commandline.coding import Coding, classes_of, is_one_hot
+from cbackprop.commandline.coding import Coding, classes_of
 from cbackprop.commandline.data import Data, Part, read_matching, read_training
 from cbackprop.errors import InputError, MissingExtraError, ModelFormatError
+from cbackprop.training.splits import is_one_hot
 
 
 @pytest.fixture

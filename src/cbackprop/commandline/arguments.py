@@ -149,7 +149,7 @@ def _data(data: argparse._ArgumentGroup) -> None:
         default=0.25,
         help="without --test: this part of the rows, drawn by the seed, each class in proportion, "
         "is kept for the test; 0 for no test (default: 0.25). Trainer.fit(test_data=F) draws the "
-        "same rows",
+        "same rows, but knows classes only with cross_entropy",
     )
     data.add_argument(
         "--validation",

@@ -107,14 +107,6 @@ def classes_of(labels: Sequence[str]) -> tuple[str, ...]:
         return tuple(sorted(distinct))
 
 
-def is_one_hot(Y: np.ndarray) -> bool:
-    """Whether each row of Y holds a single 1 and else zeros (two columns at least)."""
-    if Y.shape[1] < 2:
-        return False
-    ones = Y == 1
-    return bool(((Y == 0) | ones).all() and (ones.sum(axis=1) == 1).all())
-
-
 def whole_number_labels(source: str, y: np.ndarray) -> list[str]:
     """Numbers as class labels: 3.0 is the class "3"."""
     whole = np.isfinite(y) & (y == np.floor(y))

@@ -14,8 +14,9 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import InputError, MissingExtraError
+from ..training.splits import is_one_hot
 from . import csv_file, fann_file, npz_file
-from .coding import Coding, classes_of, is_one_hot, whole_number_labels
+from .coding import Coding, classes_of, whole_number_labels
 
 DIGITS = "digits"
 

@@ -15,9 +15,9 @@ from ..errors import InputError
 from ..losses import LOSSES
 from ..network.network import Network
 from ..solvers import BY_SHORT_NAME, SGD, Solver
+from ..training.splits import is_one_hot
 from ..version import __version__
 from . import report
-from .coding import is_one_hot
 from .data import Part
 
 # The default rows of a step, for solvers that accept any number.

@@ -107,8 +107,9 @@ def _held_out(
 
 def _classes(arguments: argparse.Namespace, coding: Coding, Y: np.ndarray) -> np.ndarray | None:
     """A class for each row, if there are classes or a single yes/no output with cross-entropy."""
-    yes_or_no = arguments.loss == "cross_entropy" and Y.shape[1] == 1 and np.unique(Y).size == 2
-    return splits.classes_of(Y) if coding.classes is not None or yes_or_no else None
+    if coding.classes is None and arguments.loss != "cross_entropy":
+        return None
+    return splits.classes_of(Y)
 
 
 def _trainer(arguments: argparse.Namespace, train: Part, coding: Coding) -> Trainer:

@@ -15,7 +15,7 @@ from .request import FitRequest
 if TYPE_CHECKING:
     from .trainer import Trainer
 
-__all__ = ["classes_of", "rows_of", "split", "training_rows"]
+__all__ = ["classes_of", "is_one_hot", "rows_of", "split", "training_rows"]
 
 
 def training_rows(
@@ -35,7 +35,7 @@ def training_rows(
 def _stratified_by(trainer: "Trainer", Y: np.ndarray) -> np.ndarray | None:
     """A class for each row if the targets are classes, else None."""
     spec = losses.spec_of(trainer.loss)
-    if spec is None or not spec.class_distribution or not np.isfinite(Y).all():
+    if spec is None or not spec.class_distribution:
         return None
     distribution = spec.class_distribution[trainer.network.activations[-1]]
     if distribution == "Bernoulli" and Y.shape[1] > 1:
@@ -55,11 +55,24 @@ def rows_of(name: str, value: Any, n_rows: int) -> np.ndarray | float | None:
     return checks.row_numbers(name, value, n_rows, expected=expected)
 
 
-def classes_of(Y: np.ndarray) -> np.ndarray:
-    """A class number for each row: its largest output, or the index of a column's value."""
+def is_one_hot(Y: np.ndarray) -> bool:
+    """Whether each row of Y holds a single 1 and else zeros (two columns at least)."""
+    if Y.shape[1] < 2:
+        return False
+    ones = Y == 1
+    return bool(((Y == 0) | ones).all() and (ones.sum(axis=1) == 1).all())
+
+
+def classes_of(Y: np.ndarray) -> np.ndarray | None:
+    """A class number for each row if the targets are classes, else None.
+
+    One column is of classes if each value is 0 or 1; several are if each row is one-hot.  Other
+    targets, such as probabilities, are no classes, nor is a column with a missing one.
+    """
     if Y.shape[1] == 1:
-        return np.unique(Y[:, 0], return_inverse=True)[1].reshape(-1)
-    return np.asarray(Y.argmax(axis=1))
+        ones = Y[:, 0] == 1
+        return ones.astype(np.int64) if (ones | (Y[:, 0] == 0)).all() else None
+    return np.asarray(Y.argmax(axis=1)) if is_one_hot(Y) else None
 
 
 def split(
@@ -77,10 +90,15 @@ def split(
     parts : list
         For validation and test: row numbers, a fraction of all rows, or None for neither.
     classes : ndarray (N,), optional
-        A class for each row: fractions are stratified by class, with at least one row of each class
-        that has a row for every part.
+        A class for each row: fractions are stratified by class.  The number of rows is that of the
+        fraction with and without classes.
     names : tuple of str
         The argument names of the two parts, for messages.
+
+    Raises
+    ------
+    InputError
+        If the parts share a row or leave none to train on.
     """
     taken = np.zeros(n_rows, bool)
     chosen: list[np.ndarray | None] = []
@@ -107,11 +125,6 @@ def split(
             rows = free[:count]
         else:
             rows = _of_each_class(free, classes[free], count)
-            if not rows.size:
-                raise InputError(
-                    f"{name} takes {part:g} of the rows of each class, and each has one row left; "
-                    "expected more rows of a class"
-                )
         chosen.append(np.sort(rows))
         taken[rows] = True
     if not taken.any():
@@ -123,16 +136,35 @@ def split(
 
 
 def _of_each_class(free: np.ndarray, classes: np.ndarray, count: int) -> np.ndarray:
-    """About ``count`` of the rows in ``free``, each class in proportion.
-
-    From a class with two rows or more, at least one row is taken and one left.
-    """
-    labels, sizes = np.unique(classes, return_counts=True)
-    wanted = count * sizes / free.size
-    quota = np.floor(wanted).astype(np.int64)
-    most_cut = np.argsort(quota - wanted, kind="stable")
-    quota[most_cut[: count - quota.sum()]] += 1
-    quota = np.minimum(np.maximum(quota, 1), sizes - 1)
+    """``count`` of the rows in ``free``, fewer than there are, each class in proportion."""
+    labels, first, sizes = np.unique(classes, return_index=True, return_counts=True)
     return np.concatenate(
-        [free[classes == label][:n] for label, n in zip(labels, quota, strict=True)]
+        [
+            free[classes == label][:n]
+            for label, n in zip(labels, _quotas(sizes, count, first), strict=True)
+        ]
     )
+
+
+def _quotas(sizes: np.ndarray, count: int, order: np.ndarray) -> np.ndarray:
+    """How many rows to take of each class: the floor or the ceiling of its share, ``count`` in all.
+
+    From a class with two rows or more, at least one is taken and one left, and a class of one row
+    is left, as far as the total allows.  Where it does not, classes that are equally far from their
+    share give way by ``order``.
+    """
+    share = count * sizes / sizes.sum()
+    floor, ceiling = np.floor(share).astype(np.int64), np.ceil(share).astype(np.int64)
+    quota = floor.copy()
+    most_cut = np.argsort(quota - share, kind="stable")
+    quota[most_cut[: count - quota.sum()]] += 1
+    least, most = np.minimum(1, sizes - 1), sizes - 1
+    quota = np.minimum(np.maximum(quota, least), most)
+    # That may have changed the total: first within these limits, then without them.
+    for low, high in ((np.maximum(floor, least), np.minimum(ceiling, most)), (floor, ceiling)):
+        excess = int(quota.sum()) - count
+        step = -1 if excess > 0 else 1
+        may = np.flatnonzero(quota > low if excess > 0 else quota < high)
+        far = np.lexsort((order[may], step * (quota - share)[may]))
+        quota[may[far[: abs(excess)]]] += step
+    return quota

@@ -197,9 +197,10 @@ class Trainer:
             BayesianRegularization it is one iteration).
         validation_data, test_data : tuple, float or array of int, optional
             ``(X, Y)`` or ``(X, Y, sample_weight)``; or a fraction of the rows, drawn with the seed
-            and, with cross-entropy on classes, stratified by class; or row numbers.  These rows are
-            not trained on, and nothing is copied.  Their loss is computed after each epoch; the
-            test loss is only recorded and never used for decisions.
+            and, with cross-entropy on classes (a column of 0 and 1, or one-hot rows), stratified by
+            class; or row numbers.  These rows are not trained on, and nothing is copied.  Their
+            loss is computed after each epoch; the test loss is only recorded and never used for
+            decisions.
         sample_weight : array-like, (N,), optional
             At least 0.  Row i of a batch has the weight w_i / mean(w) / rows of the batch, with the
             mean over all training rows, which is unbiased for every batch size.
