@@ -155,7 +155,7 @@ def _quotas(sizes: np.ndarray, count: int, order: np.ndarray) -> np.ndarray:
     """
     share = count * sizes / sizes.sum()
     floor, ceiling = np.floor(share).astype(np.int64), np.ceil(share).astype(np.int64)
-    quota = floor.copy()
+    quota: np.ndarray = floor.copy()
     most_cut = np.argsort(quota - share, kind="stable")
     quota[most_cut[: count - quota.sum()]] += 1
     least, most = np.minimum(1, sizes - 1), sizes - 1
