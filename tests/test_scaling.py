@@ -103,6 +103,39 @@ def test_row_numbers_that_are_none(rows, error, words):
     assert net.input_scaling is None and net.output_scaling is None
 
 
+@pytest.mark.parametrize("make", [Scaling.standard, Scaling.minmax])
+@pytest.mark.parametrize("rows", [[0, 5], [5, 0], [False] * 5 + [True] + [False] * 4])
+def test_the_row_that_is_named_is_one_of_those_taken(make, rows):
+    X = np.ones((10, 2))
+    X[2, 0], X[5, 1] = np.nan, np.inf
+    with pytest.raises(InputError, match="X holds inf at row 5, column 1"):
+        make(X, rows=rows)
+
+
+def test_fit_scaling_names_the_targets():
+    net = cbackprop.Network((2, 1), output_activation="identity")
+    with pytest.raises(InputError, match=r"Y holds nan at row 1, .*np.isfinite\(Y\)"):
+        net.fit_scaling(Y=np.array([1.0, np.nan]))
+    with pytest.raises(InputError, match="Y holds inf at row 2"):
+        net.fit_scaling(Y=np.array([1.0, np.nan, np.inf]), targets="minmax", rows=[0, 2])
+    with pytest.raises(InputError, match="Y column 0 holds numbers too large to scale"):
+        net.fit_scaling(Y=np.array([-1e300, 1e300]))
+
+
+@pytest.mark.parametrize("X_too_large, Y_too_large", [(1e38, 1), (1, 1e38)])
+def test_fit_scaling_sets_both_scalings_or_none(X_too_large, Y_too_large):
+    net = cbackprop.Network((2, 1), output_activation="identity", dtype="float32")
+    X, Y = np.array([[10.0, 1.0], [12.0, 2.0]]), np.array([10.0, 20.0])
+    name = "input" if X_too_large > 1 else "output"
+    with pytest.raises(InputError, match=f"{name}_scaling holds numbers too large for float32"):
+        net.fit_scaling(X * X_too_large, Y * Y_too_large)
+    assert net.input_scaling is None and net.output_scaling is None
+    softmax = cbackprop.Network((2, 2), output_activation="softmax")
+    with pytest.raises(InputError, match="output_scaling is given"):
+        softmax.fit_scaling(X, X)
+    assert softmax.input_scaling is None
+
+
 def test_fit_scaling_of_some_rows():
     X, Y = np.random.default_rng(0).normal(size=(2, 40, 3))
     rows = np.arange(5, 30)
