@@ -398,20 +398,23 @@ def raise_non_finite(
     *,
     names: tuple[str, str] = ("X", "Y"),
     missing: bool = False,
+    rows: np.ndarray | None = None,
 ) -> NoReturn:
     """Find the first row that holds NaN or infinity and raise InputError about it.
 
     `dtype` is the network's: a float64 number too large for a float32 network is found too.  With
-    `missing`, NaN in the second array is no error.  Called after the core has found such a number,
-    it reads a chunk of rows at a time and always raises.
+    `missing`, NaN in the second array is no error.  With `rows`, only the rows of these numbers are
+    looked at, in this order.  Called after the core has found such a number, it reads a chunk of
+    rows at a time and always raises.
     """
     arrays = [(names[0], X)] if Y is None else [(names[0], X), (names[1], Y)]
     widest = max(A.shape[1] for _, A in arrays)
     step = max(1, CHUNK // widest)
-    for start in range(0, len(X), step):
+    for start in range(0, len(X) if rows is None else len(rows), step):
         found = []
+        part = slice(start, start + step) if rows is None else rows[start : start + step]
         for name, A in arrays:
-            chunk = A[start : start + step]
+            chunk = A[part]
             with np.errstate(over="ignore"):
                 cast = chunk if dtype is None else chunk.astype(dtype, copy=False)
             bad = np.isinf(cast) if missing and name == names[1] else ~np.isfinite(cast)
@@ -420,7 +423,8 @@ def raise_non_finite(
                 found.append((row, name, column, chunk[row, column]))
         if found:
             row, name, column, value = min(found, key=operator.itemgetter(0))
-            place = f"{name} holds {value!s} at row {start + row}, column {column} (from 0)"
+            at = start + row if rows is None else rows[start + row]
+            place = f"{name} holds {value!s} at row {at}, column {column} (from 0)"
             if np.isfinite(value):
                 raise InputError(
                     f"{place}, which float32 cannot hold; scale the data or use dtype='float64'"

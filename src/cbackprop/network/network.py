@@ -23,7 +23,7 @@ from ..core.gradient.objective import Objective
 from ..core.gradient.plan import Plan
 from ..errors import BusyError, InputError, InputMemoryError, InputTypeError
 from ..machine import blas_threads, threads
-from . import initialization, jacobians, posterior
+from . import initialization, jacobians, posterior, scaling
 from . import trace as tracing
 from .posterior import Belief, Posterior
 from .scaling import Scaling
@@ -288,8 +288,7 @@ class Network:
                 continue
             checks.choice(("inputs", "targets")[i], kind, ("standard", "minmax"))
             data = checks.as_rows(name, data, n_columns, self._dtype, allow_1d=i == 1)
-            make = Scaling.standard if kind == "standard" else Scaling.minmax
-            found[i] = make(data, rows=rows)
+            found[i] = scaling.of_data(kind, name, data, rows)
         if found[1] is not None:
             shift, scale = found[1].shift, found[1].scale
             self.output_scaling = Scaling(shift, np.where(scale == 0, 1.0, scale))

@@ -13,7 +13,7 @@ import numpy as np
 from .. import checks
 from ..errors import InputError
 
-__all__ = ["Scaling", "are_equal"]
+__all__ = ["Scaling", "are_equal", "of_data"]
 
 # The statistics are computed from this many numbers at a time.
 _CHUNK = 1 << 16
@@ -68,21 +68,7 @@ class Scaling:
         rows : array-like of int, optional
             The numbers of the rows to use; None is all.  X is not copied.
         """
-        X = checks.as_rows("X", X, None)
-        rows = _checked(rows, len(X))
-        n, mean, squares = 0, np.zeros(X.shape[1]), np.zeros(X.shape[1])
-        low, high = np.full_like(mean, np.inf), np.full_like(mean, -np.inf)
-        # Chan, Golub and LeVeque 1983: merging the sums of squares about the means of two parts.
-        with np.errstate(over="ignore", invalid="ignore"):
-            for chunk in _chunks(X, rows):
-                m, mean_m = len(chunk), chunk.mean(axis=0)
-                step = mean_m - mean
-                squares += ((chunk - mean_m) ** 2).sum(axis=0) + step**2 * (n * m / (n + m))
-                mean += step * (m / (n + m))
-                n += m
-                low, high = np.minimum(low, chunk.min(axis=0)), np.maximum(high, chunk.max(axis=0))
-            deviation = np.sqrt(squares / n)
-        return cls._from_statistics(X, mean, deviation, low, high)
+        return cls(*_standard("X", *_checked("X", X, rows)))
 
     @classmethod
     def minmax(cls, X: Any, *, rows: Any = None) -> "Scaling":
@@ -93,35 +79,7 @@ class Scaling:
         X, rows
             As in `standard`.
         """
-        X = checks.as_rows("X", X, None)
-        rows = _checked(rows, len(X))
-        low, high = np.full(X.shape[1], np.inf), np.full(X.shape[1], -np.inf)
-        for chunk in _chunks(X, rows):
-            low, high = np.minimum(low, chunk.min(axis=0)), np.maximum(high, chunk.max(axis=0))
-        # Halves first: the difference of two large numbers may overflow.
-        return cls._from_statistics(X, low / 2 + high / 2, high / 2 - low / 2, low, high)
-
-    @classmethod
-    def _from_statistics(
-        cls,
-        X: np.ndarray,
-        middle: np.ndarray,
-        spread: np.ndarray,
-        low: np.ndarray,
-        high: np.ndarray,
-    ) -> "Scaling":
-        if not (np.isfinite(low).all() and np.isfinite(high).all()):
-            checks.raise_non_finite(X)
-        # With no spread, or one too small to divide by, the column carries no information.  Its
-        # mean may be rounded, so the shift is the value itself and the result exactly 0.
-        with np.errstate(divide="ignore", over="ignore"):
-            constant = (low == high) | np.isinf(1 / spread)
-        middle, spread = np.where(constant, low, middle), np.where(constant, 1.0, spread)
-        usable = np.isfinite(middle) & np.isfinite(spread)
-        if not usable.all():
-            column = int(usable.argmin())
-            raise InputError(f"X column {column} holds numbers too large to scale; divide it first")
-        return cls(middle, 1 / spread)
+        return cls(*_minmax("X", *_checked("X", X, rows)))
 
     def __repr__(self) -> str:
         return f"Scaling of {self.shift.size} input columns"
@@ -134,8 +92,68 @@ def are_equal(one: Scaling | None, other: Scaling | None) -> bool:
     return np.array_equal(one.shift, other.shift) and np.array_equal(one.scale, other.scale)
 
 
-def _checked(rows: Any, n_rows: int) -> np.ndarray | None:
-    return None if rows is None else checks.row_numbers("rows", rows, n_rows)
+def of_data(kind: str, name: str, data: Any, rows: Any = None) -> Scaling:
+    """`Scaling.standard` or `Scaling.minmax` of an argument, which messages call ``name``."""
+    make = _standard if kind == "standard" else _minmax
+    return Scaling(*make(name, *_checked(name, data, rows)))
+
+
+def _standard(name: str, X: np.ndarray, rows: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    """The shift and the scale to mean 0 and standard deviation 1."""
+    n, mean, squares = 0, np.zeros(X.shape[1]), np.zeros(X.shape[1])
+    low, high = np.full_like(mean, np.inf), np.full_like(mean, -np.inf)
+    # Chan, Golub and LeVeque 1983: merging the sums of squares about the means of two parts.
+    with np.errstate(over="ignore", invalid="ignore"):
+        for chunk in _chunks(X, rows):
+            m, mean_m = len(chunk), chunk.mean(axis=0)
+            step = mean_m - mean
+            squares += ((chunk - mean_m) ** 2).sum(axis=0) + step**2 * (n * m / (n + m))
+            mean += step * (m / (n + m))
+            n += m
+            low, high = np.minimum(low, chunk.min(axis=0)), np.maximum(high, chunk.max(axis=0))
+        deviation = np.sqrt(squares / n)
+    _check_finite(name, X, rows, low, high)
+    return _shift_and_scale(name, mean, deviation, low, high)
+
+
+def _minmax(name: str, X: np.ndarray, rows: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    """The shift and the scale to [-1, 1]."""
+    low, high = np.full(X.shape[1], np.inf), np.full(X.shape[1], -np.inf)
+    for chunk in _chunks(X, rows):
+        low, high = np.minimum(low, chunk.min(axis=0)), np.maximum(high, chunk.max(axis=0))
+    _check_finite(name, X, rows, low, high)
+    # Halves first: the difference of two large numbers may overflow.
+    return _shift_and_scale(name, low / 2 + high / 2, high / 2 - low / 2, low, high)
+
+
+def _check_finite(
+    name: str, X: np.ndarray, rows: np.ndarray | None, low: np.ndarray, high: np.ndarray
+) -> None:
+    if not (np.isfinite(low).all() and np.isfinite(high).all()):
+        checks.raise_non_finite(X, names=(name, ""), rows=rows)
+
+
+def _shift_and_scale(
+    name: str, middle: np.ndarray, spread: np.ndarray, low: np.ndarray, high: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    # With no spread, or one too small to divide by, the column carries no information.  Its
+    # mean may be rounded, so the shift is the value itself and the result exactly 0.
+    with np.errstate(divide="ignore", over="ignore"):
+        constant = (low == high) | np.isinf(1 / spread)
+    middle, spread = np.where(constant, low, middle), np.where(constant, 1.0, spread)
+    usable = np.isfinite(middle) & np.isfinite(spread)
+    if not usable.all():
+        column = int(usable.argmin())
+        raise InputError(
+            f"{name} column {column} holds numbers too large to scale; divide it first"
+        )
+    return middle, 1 / spread
+
+
+def _checked(name: str, X: Any, rows: Any) -> tuple[np.ndarray, np.ndarray | None]:
+    """`X` and `rows` as arrays."""
+    X = checks.as_rows(name, X, None)
+    return X, None if rows is None else checks.row_numbers("rows", rows, len(X))
 
 
 def _chunks(X: np.ndarray, rows: np.ndarray | None) -> Iterator[np.ndarray]:
