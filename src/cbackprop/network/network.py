@@ -196,7 +196,7 @@ class Network:
 
     @input_scaling.setter
     def input_scaling(self, scaling: Scaling | None) -> None:
-        arrays = self._scaling_in_dtype("input_scaling", scaling, self._sizes[0], "inputs")
+        arrays = self._input_scaling_in_dtype(scaling)
         with self._writing("set input_scaling"):
             self._input_scaling, self._scaling = scaling, arrays
 
@@ -210,18 +210,7 @@ class Network:
 
     @output_scaling.setter
     def output_scaling(self, scaling: Scaling | None) -> None:
-        arrays = self._scaling_in_dtype("output_scaling", scaling, self._sizes[-1], "outputs")
-        if arrays is not None:
-            if not ACTIVATIONS[self._activations[-1]].hidden:
-                raise InputError(
-                    f"output_scaling is given and the output activation is "
-                    f"{self._activations[-1]!r}; expected None: its targets are rates or "
-                    "probabilities"
-                )
-            if not (arrays[1] != 0).all():
-                raise InputError(
-                    "output_scaling has a scale of 0; expected nonzero: predict divides by it"
-                )
+        arrays = self._output_scaling_in_dtype(scaling)
         with self._writing("set output_scaling"):
             self._output_scaling, self._target_scaling = scaling, arrays
 
@@ -289,11 +278,37 @@ class Network:
             checks.choice(("inputs", "targets")[i], kind, ("standard", "minmax"))
             data = checks.as_rows(name, data, n_columns, self._dtype, allow_1d=i == 1)
             found[i] = scaling.of_data(kind, name, data, rows)
-        if found[1] is not None:
-            shift, scale = found[1].shift, found[1].scale
-            self.output_scaling = Scaling(shift, np.where(scale == 0, 1.0, scale))
-        if found[0] is not None:
-            self.input_scaling = found[0]
+        inputs_found, targets_found = found
+        if targets_found is not None:
+            shift, scale = targets_found.shift, targets_found.scale
+            targets_found = Scaling(shift, np.where(scale == 0, 1.0, scale))
+        arrays = self._input_scaling_in_dtype(inputs_found)
+        target_arrays = self._output_scaling_in_dtype(targets_found)
+        with self._writing("fit_scaling"):  # both or none
+            if inputs_found is not None:
+                self._input_scaling, self._scaling = inputs_found, arrays
+            if targets_found is not None:
+                self._output_scaling, self._target_scaling = targets_found, target_arrays
+
+    def _input_scaling_in_dtype(self, scaling: Any) -> tuple[np.ndarray, np.ndarray] | None:
+        """(shift, scale) of an input scaling, checked, or None."""
+        return self._scaling_in_dtype("input_scaling", scaling, self._sizes[0], "inputs")
+
+    def _output_scaling_in_dtype(self, scaling: Any) -> tuple[np.ndarray, np.ndarray] | None:
+        """(shift, scale) of an output scaling, checked, or None."""
+        arrays = self._scaling_in_dtype("output_scaling", scaling, self._sizes[-1], "outputs")
+        if arrays is not None:
+            if not ACTIVATIONS[self._activations[-1]].hidden:
+                raise InputError(
+                    f"output_scaling is given and the output activation is "
+                    f"{self._activations[-1]!r}; expected None: its targets are rates or "
+                    "probabilities"
+                )
+            if not (arrays[1] != 0).all():
+                raise InputError(
+                    "output_scaling has a scale of 0; expected nonzero: predict divides by it"
+                )
+        return arrays
 
     def _scaling_in_dtype(
         self, name: str, scaling: Any, n_columns: int, what: str
