@@ -9,8 +9,10 @@ import scipy.sparse
 from hypothesis import given
 from hypothesis import strategies as st
 
+import cbackprop
 from cbackprop import checks
-from cbackprop.errors import InputError, InputTypeError
+from cbackprop.errors import CBackpropError, InputError, InputTypeError
+from cbackprop.network.scaling import Scaling
 
 X = np.arange(12.0).reshape(4, 3)
 
@@ -157,6 +159,39 @@ def test_what_cannot_be_read_is_said_with_its_reason():
     with pytest.raises(InputTypeError, match=r"X is a Stubborn .*call detach\(\) first") as caught:
         rows(Stubborn())
     assert isinstance(caught.value.__cause__, RuntimeError)
+
+
+class Unreadable:
+    """An argument whose conversion fails in a way of its own."""
+
+    def __array__(self, dtype=None, copy=None):
+        raise RuntimeError("not now")
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda bad: checks.row_numbers("rows", bad, 4),
+        lambda bad: checks.whole_numbers("rows", bad),
+        lambda bad: checks.positive_float("rate", bad),
+        lambda bad: checks.as_weights("weights", bad, 4),
+        lambda bad: Scaling.standard(X, rows=bad),
+        lambda bad: fit(validation_data=bad),
+        lambda bad: fit(test_data=[bad, 3]),
+        lambda bad: fit(loss=lambda Y, Y_hat: (0.0, bad)),
+        lambda bad: fit(shuffle=lambda epoch: bad, batch_size=2),
+    ],
+)
+def test_what_cannot_be_read_is_our_error_everywhere(call):
+    with pytest.raises(CBackpropError, match=r"Unreadable|list|tuple") as caught:
+        call(Unreadable())
+    assert isinstance(caught.value.__cause__, RuntimeError)
+    assert "not now" in str(caught.value)
+
+
+def fit(*, validation_data=None, test_data=None, **settings):
+    trainer = cbackprop.Trainer(cbackprop.Network((3, 1), seed=0), **settings)
+    trainer.fit(X, X[:, 0] / 12, epochs=1, validation_data=validation_data, test_data=test_data)
 
 
 def test_data_frames():
