@@ -99,6 +99,11 @@ def positive_float(name: str, value: Any, *, zero: bool = False, below: float = 
         number = float(value)
     except (TypeError, ValueError, OverflowError):
         raise InputTypeError(f"{name} is {describe(value)}; expected {expected}") from None
+    except Exception as error:  # a foreign type may raise anything
+        raise InputTypeError(
+            f"{name} is {describe(value)} that cannot be read as a number ({error}); "
+            f"expected {expected}"
+        ) from error
     if not (math.isfinite(number) and (number > 0 or (zero and number == 0)) and number < below):
         raise InputError(f"{name} is {number!r}; expected {expected}")
     return number
@@ -376,8 +381,11 @@ def row_numbers(
     """`value`, row numbers or a mask of rows, as distinct numbers (int64) of 0 .. n_rows - 1."""
     try:
         rows = np.asarray(value)
-    except ValueError:  # rows of different lengths, for example a list [X, Y]
-        rows = np.empty(0)
+    except Exception as error:  # a foreign type may raise anything; also a list [X, Y]
+        raise InputTypeError(
+            f"{name} is {describe(value)} that cannot be read as an array ({error}); "
+            f"expected {expected}"
+        ) from error
     if rows.dtype == bool and rows.shape == (n_rows,):
         rows = np.flatnonzero(rows)
     if rows.dtype.kind not in "iu" or rows.ndim != 1 or not rows.size:

@@ -432,6 +432,7 @@ def checked_call(loss: CustomLoss, dtype: np.dtype[Any]) -> CustomLoss:
 
     def call(Y: np.ndarray, Y_hat: np.ndarray) -> tuple[float, np.ndarray]:
         shape = Y_hat.shape
+        expected = f"expected (loss, dloss_dY_hat): a number and an array of shape {shape}"
         returned = loss(Y, Y_hat)
         try:
             value, derivative = returned
@@ -441,11 +442,13 @@ def checked_call(loss: CustomLoss, dtype: np.dtype[Any]) -> CustomLoss:
             derivative = np.ascontiguousarray(derivative, dtype=dtype)
         except (TypeError, ValueError, OverflowError):
             derivative = None
-        if derivative is None or derivative.shape != shape:
+        except Exception as error:  # a foreign type may raise anything
             raise InputError(
-                f"the loss returned {checks.describe(returned)}; expected (loss, dloss_dY_hat): a "
-                f"number and an array of shape {shape}"
-            )
+                f"the loss returned {checks.describe(returned)} that cannot be read ({error}); "
+                f"{expected}"
+            ) from error
+        if derivative is None or derivative.shape != shape:
+            raise InputError(f"the loss returned {checks.describe(returned)}; {expected}")
         return value, derivative
 
     return call

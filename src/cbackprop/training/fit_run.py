@@ -218,14 +218,21 @@ class FitRun:
             return self._trainer.seed
 
         def checked(epoch: int) -> np.ndarray:
-            order = np.asarray(shuffle(epoch))
+            returned = shuffle(epoch)
+            expected = (
+                f"expected a permutation of 0 .. {n_rows - 1}, e.g. rng.permutation({n_rows})"
+            )
+            try:
+                order = np.asarray(returned)
+            except Exception as error:  # a foreign type may raise anything
+                raise InputError(
+                    f"shuffle({epoch}) returned {checks.describe(returned)} that cannot be read "
+                    f"as an array ({error}); {expected}"
+                ) from error
             if order.dtype.kind not in "iu" or not np.array_equal(
                 np.sort(order), np.arange(n_rows)
             ):
-                raise InputError(
-                    f"shuffle({epoch}) returned {checks.describe(order)}; expected a permutation "
-                    f"of 0 .. {n_rows - 1}, e.g. rng.permutation({n_rows})"
-                )
+                raise InputError(f"shuffle({epoch}) returned {checks.describe(order)}; {expected}")
             return np.ascontiguousarray(order, dtype=np.int64)
 
         return checked
