@@ -284,7 +284,7 @@ class Network:
             targets_found = Scaling(shift, np.where(scale == 0, 1.0, scale))
         arrays = self._input_scaling_in_dtype(inputs_found)
         target_arrays = self._output_scaling_in_dtype(targets_found)
-        with self._writing("fit_scaling"):  # both or none
+        with self._writing("set the scalings"):  # both or none
             if inputs_found is not None:
                 self._input_scaling, self._scaling = inputs_found, arrays
             if targets_found is not None:
