@@ -139,6 +139,24 @@ def test_gamma(level, dtype):
             assert abs(got_delta - slope) <= 4 * eps * abs(slope) + off * mpmath.exp(t)
 
 
+def test_gamma_of_subnormal_targets(level, dtype):
+    """The logarithm itself takes normal numbers only."""
+    info = np.finfo(dtype)
+    least, normal = float(info.smallest_subnormal), float(info.tiny)
+    y = np.concatenate([np.geomspace(least, normal, 40), [normal / 2, normal, 2 * normal]])
+    y = y.astype(dtype)
+    raw = np.tile(np.array([0, -10, -80, 3], dtype), len(y))
+    y = np.repeat(y, 4)
+    value, delta = one_by_one(level, GAMMA, EXP, y, raw)
+    with mpmath.workdps(40):
+        for got_value, got_delta, a, b in zip(value, delta, y.tolist(), raw.tolist(), strict=True):
+            t = mpmath.log(a) - b
+            off = 2 * float(info.eps) * (abs(mpmath.log(a)) + abs(b))
+            exact, slope = mpmath.expm1(t) - t, -mpmath.expm1(t)
+            assert abs(got_value - exact) <= 6 * info.eps * abs(exact) + off * abs(slope) + off**2
+            assert abs(got_delta - slope) <= 4 * info.eps * abs(slope) + off * mpmath.exp(t)
+
+
 def test_gamma_at_its_minimum(level, dtype):
     """y = 1: the logarithm is exact, so that nothing is lost however small O."""
     raw = np.concatenate([np.geomspace(1e-12, 30, 80), -np.geomspace(1e-12, 30, 80)]).astype(dtype)
