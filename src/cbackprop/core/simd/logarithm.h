@@ -36,6 +36,19 @@ CBP_INLINE V WN(log)(V x)
     return k * LN2_HIGH + (k * LN2_LOW + log_m);
 }
 
+/* log x for any finite x > 0: a subnormal one is lifted first */
+CBP_INLINE V WN(log_of_any)(V x)
+{
+#if SIZE == 8
+    const T smallest_normal = 2.2250738585072014e-308;
+#else
+    const T smallest_normal = 1.1754943508222875e-38f;
+#endif
+    const M subnormal = WN(less)(x, WN(set)(smallest_normal));
+    const V log_x = WN(log)(WN(select)(subnormal, x * LIFTED, x));
+    return log_x - WN(select)(subnormal, WN(set)((T)(LIFT * 0.6931471805599453)), WN(set)(0));
+}
+
 /* log(1 + x) for x >= 0, with a small relative error even for tiny x: the rounding error of 1 + x
  * is corrected to first order (Kahan). */
 CBP_INLINE V WN(log1p)(V x)

@@ -159,7 +159,7 @@ static double FN(gamma)(const T *weight, const T *Y, const T *O, T *delta, ptrdi
     for (ptrdiff_t i = 0; i < n; i += W) {
         const V w = FN(weights)(weight, i, n - i);
         const V y = WN(load_up_to)(Y + i, n - i), o = WN(load_up_to)(O + i, n - i);
-        const V t = WN(select)(WN(less)(WN(set)(0), y), WN(log)(y) - o, y + o * (T)0);
+        const V t = WN(select)(WN(less)(WN(set)(0), y), WN(log_of_any)(y) - o, y + o * (T)0);
         const T near = (T)0.34657359;
         const M small = WN(less)(t, WN(set)(near)) & WN(less)(WN(set)(-near), t);
         const V series = WN(expm1_beyond)(t), grown = WN(exp)(t) - (T)1;
