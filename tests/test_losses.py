@@ -458,6 +458,15 @@ def test_poisson_from_extreme_numbers(level, dtype):
         assert delta[0, 0] == pytest.approx(derivative, abs=3 * eps * size + tiny)
 
 
+def test_poisson_beyond_the_range(level, dtype):
+    """exp(O) overflows, however near the target is to the largest number."""
+    most = np.finfo(dtype).max
+    for y, raw in itertools.product((0, 1, most / 2, most), (720, 1e4, 1e30)):
+        Y, O_array = np.array([[y]], dtype), np.array([[raw]], dtype)
+        value, delta = loss_delta(level, "poisson", "exp", Y, O_array)
+        assert (value, delta.item()) == (np.inf, np.inf)
+
+
 def test_log_cosh_from_extreme_numbers(level, dtype):
     """To some units of value and derivative, however small or large the difference."""
     eps, tiny = float(np.finfo(dtype).eps), float(np.finfo(dtype).tiny)
