@@ -180,6 +180,9 @@ CBP_INLINE V WN(exp)(V x)
     return WN(exp_lifted)(x, rounder) * WN(by_sign)(x, WN(set)(1 / LIFTED), WN(set)(LIFTED));
 }
 
+/* Whether x is beyond the arguments that exp tells apart, all of which give infinity */
+CBP_INLINE M WN(exp_overflows)(V x) { return WN(less)(WN(set)(HIGHEST), x); }
+
 #if ENTRIES == 1
 /* exp(-|x|) = up / down, down about 2^LIFT:  exp(r) = (a + r b) / (a - r b), where tanh(r/2) is
  * r b / a with a and b minimax in r^2 (rational Remez; relative error of exp(r) about 2^-60, float32

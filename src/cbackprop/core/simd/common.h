@@ -2,6 +2,7 @@
 #ifndef CBP_COMMON_H
 #define CBP_COMMON_H
 
+#include <math.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>

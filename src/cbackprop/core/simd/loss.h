@@ -133,7 +133,9 @@ static double FN(cross_entropy_sigmoid)(const T *weight, const T *Y, const T *O,
     return FN(total)(lanes, none);
 }
 
-/* l = y log y - y O - y + exp(O), the first term 0 where y is; delta = exp(O) - y */
+/* l = y log y - y O - y + exp(O), the first term 0 where y is; delta = exp(O) - y.  Where exp(O)
+ * overflows for certain, both are infinite: exp's last product, fused with "- y", would be finite if
+ * y is near the largest number. */
 static double FN(poisson)(const T *weight, const T *Y, const T *O, T *delta, ptrdiff_t n)
 {
     FN(lanes) lanes = {0}, none = {0};
@@ -141,8 +143,11 @@ static double FN(poisson)(const T *weight, const T *Y, const T *O, T *delta, ptr
         const V w = FN(weights)(weight, i, n - i);
         const V y = WN(load_up_to)(Y + i, n - i), o = WN(load_up_to)(O + i, n - i);
         const V log_y = WN(select)(WN(less)(WN(set)(0), y), WN(log)(y), y);
-        const V d = WN(exp)(o) - y;
-        FN(add_product)(&lanes, 1, w, y * (log_y - o) + d, WN(set)(1));
+        const V infinite = WN(set)(INFINITY);
+        const M beyond = WN(exp_overflows)(o);
+        const V d = WN(select)(beyond, infinite, WN(exp)(o) - y);
+        const V l = WN(select)(beyond, infinite, y * (log_y - o) + d);
+        FN(add_product)(&lanes, 1, w, l, WN(set)(1));
         if (delta != NULL)
             WN(store_up_to)(delta + i, d * w, n - i);
     }
