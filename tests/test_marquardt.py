@@ -468,6 +468,20 @@ def test_other_losses_reach_the_minimum_of_lbfgs(loss, output, weighted):
     assert np.abs(net.predict(X) - (np.exp(mean) if loss == "gamma" else mean)).mean() < 0.5
 
 
+@pytest.mark.parametrize("start", [-800, 800])
+def test_a_missing_target_has_no_curvature(start, dtype):
+    """With gamma it would be 0 / 0 where exp(O) is 0; loss and gradient do without it."""
+    net = network((1, 2), output_activation="exp", dtype=dtype)
+    net.parameters[:] = 0, 0, 0, start
+    x = np.linspace(-1, 1, 8)[:, None]
+    y = np.column_stack([np.exp(x), np.full(8, np.nan)])
+    trainer = Trainer(net, solver=LevenbergMarquardt(), loss="gamma")
+    history = trainer.fit(x, y, epochs=10, missing="ignore")
+    assert history["loss"][-1] < 1e-6
+    assert net.parameters[1] == 0
+    assert net.parameters[3] == start
+
+
 def test_float32_reaches_its_own_floor():
     x = np.linspace(-1, 1, 400)[:, None]
     y = np.sinc(10 * x / np.pi)
