@@ -102,7 +102,8 @@ cdef void start(const Goal* goal, int activation, Py_ssize_t k, const real* Y, c
             delta_O[n * n_out + k] = 1
             continue
         root = 1 if weight == NULL else weight[n if goal.plain else n * n_out + k]
-        root *= curvature(goal.loss, Y[n * n_out + k], Y_hat[n * n_out + k])
+        if root != 0:   # a curvature of 0 / 0 or of infinity is not to be multiplied by 0
+            root *= curvature(goal.loss, Y[n * n_out + k], Y_hat[n * n_out + k])
         delta_O[n * n_out + k] = <real>sqrt(root)
 
 
