@@ -180,6 +180,34 @@ def test_targets_out_of_the_domain_are_named_by_row_and_column(spec):
     losses.check_targets(spec.name, output, "Y", Y)
 
 
+@EVERY_SPEC
+def test_a_target_that_rounding_takes_out_of_an_open_domain_is_named(spec):
+    """To 0 in gamma's case, which the core takes for a missing target."""
+    output = spec.outputs[0]
+    X, Y = data(spec, output)
+    Y[3, 1] = 1e-50
+    if spec.domain is None or not spec.domain.open:
+        losses.check_targets(spec.name, output, "Y", np.array([[1e-50, 1.0]]), np.dtype("f4"))
+        return
+    net = network(spec, output, dtype="float32")
+    trainer = Trainer(net, loss=spec.name)
+    words = re.escape(
+        "Y[3, 1] is 1e-50, which float32 rounds to 0; expected targets "
+        f"{spec.domain.words} with loss {spec.name!r}: use dtype='float64', or other units"
+    )
+    for call in (net.loss, net.gradient, net.trace):
+        with pytest.raises(InputError, match=words):
+            call(X, Y, loss=spec.name)
+    with pytest.raises(InputError, match=words):
+        trainer.fit(X, Y, epochs=1)
+    with pytest.raises(InputError, match=words.replace("Y\\[", "validation_data.*\\[")):
+        trainer.fit(X, Y + 1, epochs=1, validation_data=(X, Y))
+    Y[3, 1] = 1e-44  # subnormal, but not 0
+    assert np.isfinite(net.loss(X, Y, loss=spec.name))
+    Y[3, 1] = 1e-50
+    assert np.isfinite(network(spec, output).loss(X, Y, loss=spec.name))
+
+
 # -- what the core is told -------------------------------------------------------------------------
 
 
