@@ -90,15 +90,18 @@ class Domain:
         The wording in an error: "expected targets <words>".
     outside : callable
         Maps an array of targets to whether each is outside; NaN, a missing target, never is.
+    open : bool
+        Whether it lacks a limit of its own, to which rounding to float32 can take a target.
     """
 
     words: str
     outside: Callable[[np.ndarray], np.ndarray]
+    open: bool = False
 
 
 UNIT_INTERVAL = Domain("in [0, 1]", lambda Y: (Y < 0) | (Y > 1))
 NOT_NEGATIVE = Domain("at least 0", lambda Y: Y < 0)
-POSITIVE = Domain("above 0", lambda Y: Y <= 0)
+POSITIVE = Domain("above 0", lambda Y: Y <= 0, open=True)
 
 # The tolerance with which a row of class probabilities must sum to 1.
 SUM_TOLERANCE = 1e-4
@@ -399,12 +402,17 @@ def unit_factors(loss: Any, scale: np.ndarray) -> np.ndarray | None:
     return np.asarray(1.0 / np.abs(scale) ** spec.unit_power)
 
 
-def check_targets(loss: Any, output_activation: str, name: str, Y: np.ndarray) -> None:
-    """Check that the loss is defined for the targets; NaN is checked elsewhere."""
+def check_targets(
+    loss: Any, output_activation: str, name: str, Y: np.ndarray, dtype: np.dtype[Any] | None = None
+) -> None:
+    """Check that the loss is defined for the targets; NaN is checked elsewhere.
+
+    dtype : the network's, to which the targets are rounded; None is theirs.
+    """
     spec = spec_of(loss)
     if spec is None or spec.domain is None:
         return
-    with np.errstate(invalid="ignore"):
+    with np.errstate(invalid="ignore", over="ignore", under="ignore"):
         outside = spec.domain.outside(Y)
         if outside.any():
             row, column = divmod(int(outside.argmax()), Y.shape[1])
@@ -412,6 +420,16 @@ def check_targets(loss: Any, output_activation: str, name: str, Y: np.ndarray) -
                 f"{name}[{row}, {column}] is {Y[row, column]:g}; expected targets "
                 f"{spec.domain.words} with loss {spec.name!r}"
             )
+        if spec.domain.open and dtype is not None and Y.dtype != dtype:
+            rounded = Y.astype(dtype)
+            outside = spec.domain.outside(rounded)
+            if outside.any():
+                row, column = divmod(int(outside.argmax()), Y.shape[1])
+                raise InputError(
+                    f"{name}[{row}, {column}] is {Y[row, column]:g}, which {dtype} rounds to "
+                    f"{rounded[row, column]:g}; expected targets {spec.domain.words} with loss "
+                    f"{spec.name!r}: use dtype='float64', or other units"
+                )
         if spec.class_distribution.get(output_activation) == "categorical":
             sums = Y.sum(axis=1)
             bad = np.abs(sums - 1) > SUM_TOLERANCE

@@ -606,7 +606,7 @@ class Network:
         X = checks.as_rows("X", X, self._sizes[0], self._dtype)
         Y = checks.as_rows("Y", Y, self._sizes[-1], self._dtype, allow_1d=True)
         checks.same_rows("X", X, "Y", Y)
-        losses.check_targets(loss, self._activations[-1], "Y", Y)
+        losses.check_targets(loss, self._activations[-1], "Y", Y, self._dtype)
         sample_weight = checks.as_weights("sample_weight", sample_weight, len(X))
         output_weight = checks.as_weights(
             "output_weight", output_weight, self._sizes[-1], what="an output"

@@ -4,6 +4,7 @@ The differences are passed to the core as settings; the loop over epochs is the 
 """
 
 from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -131,7 +132,7 @@ class PeerTrainer(Trainer):
         self.conventions = Conventions(
             l2_shared=l2_shared,
             weight_mean=weight_mean if weight_mean > 0 else None,
-            check_data=_checked_already,
+            check_data=partial(_checked_already, network.dtype),
             warn=_warn_by_parameters,
         )
         self._follow(self.conventions)
@@ -165,12 +166,12 @@ class PeerTrainer(Trainer):
 
 
 def _checked_already(
-    loss: Any, X_name: str, X: Any, Y_name: str, Y: np.ndarray
+    dtype: np.dtype[Any], loss: Any, X_name: str, X: Any, Y_name: str, Y: np.ndarray
 ) -> tuple[Any, np.ndarray]:
     """Check only the domain of the targets; the estimators have checked the rest."""
     spec = losses.spec_of(loss)
     if spec is not None and not spec.class_distribution:  # class indicators are always valid
-        losses.check_targets(loss, spec.outputs[0], Y_name.replace("Y", "y"), Y)
+        losses.check_targets(loss, spec.outputs[0], Y_name.replace("Y", "y"), Y, dtype)
     return X, Y
 
 

@@ -489,7 +489,7 @@ class Trainer:
         Y = checks.as_rows(Y_name, Y, sizes[-1], dtype, allow_1d=True)
         checks.same_rows(X_name, X, Y_name, Y)
         if self.loss != "squared_error":
-            losses.check_targets(self.loss, network.activations[-1], Y_name, Y)
+            losses.check_targets(self.loss, network.activations[-1], Y_name, Y, dtype)
         return X, Y
 
     def _warn_about_range(self, Y: np.ndarray) -> None:
