@@ -175,6 +175,34 @@ def test_with_a_power_of_two_rows_they_have_the_same_digits(shape, dtype):
     np.testing.assert_array_equal(of_sum, 64 * of_mean)
 
 
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("shape", SUMMED)
+def test_a_mean_has_the_same_digits_for_weights_of_any_power_of_two(shape, dtype):
+    """Of those too whose cast, products or sum would overflow or round to 0."""
+    net, X, Y, weight = summed_case(shape, dtype, 60)
+    weight = np.float32(weight).astype(float)  # leaves digits to subnormal weights
+    expected, of_mean = net.gradient(X, Y, sample_weight=weight)
+    for power in (-1030, -400, -140, -70, -3, 5, 70, 140, 400, 1017):
+        scaled = np.ldexp(weight, power)
+        np.testing.assert_array_equal(np.ldexp(scaled, -power), weight)
+        loss, gradient = net.gradient(X, Y, sample_weight=scaled)
+        assert loss == net.loss(X, Y, sample_weight=scaled) == expected
+        np.testing.assert_array_equal(gradient, of_mean)
+        trace = net.trace(X, Y, sample_weight=scaled)
+        assert trace.loss == pytest.approx(loss, rel=1e-12 if dtype == "float64" else 1e-6)
+        assert_equal(net, trace.gradient, gradient, 1e-12 if dtype == "float64" else 1e-5)
+
+
+@pytest.mark.parametrize("weight", [5e-324, 1e-300, 1e-46, 1e-40, 1e38, 1e300, 1e306])
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_a_mean_does_not_depend_on_the_scale_of_the_weights(weight, dtype):
+    net, X, Y, _ = summed_case("leaves", dtype, 10)
+    loss, of_mean = net.gradient(X, Y)
+    weighted, gradient = net.gradient(X, Y, sample_weight=np.full(10, weight))
+    assert weighted == pytest.approx(loss, rel=1e-6)
+    assert_equal(net, gradient, of_mean, 1e-13 if dtype == "float64" else 1e-5)
+
+
 def test_sums_of_parts_of_the_rows_add_up():
     net, X, Y, weight = summed_case("leaves", "float64")
     parts = [slice(0, 1000), slice(1000, 1100), slice(1100, None)]

@@ -155,6 +155,21 @@ def test_targets_that_the_loss_has_no_meaning_for(loss, output, Y, words):
         net.gradient([[1.0]], Y, loss=loss)
 
 
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("weight", [1e-310, 1e-60, 1e60, 1e300])
+def test_the_validation_loss_does_not_depend_on_the_scale_of_the_weights(weight, dtype):
+    rng = np.random.default_rng(0)
+    X, Y = rng.standard_normal((12, 3)), rng.uniform(0.1, 0.9, (12, 2))
+    net = cbackprop.Network((3, 4, 2), dtype=dtype, seed=1)
+    trainer = cbackprop.Trainer(net)
+    history = trainer.fit(X, Y, epochs=1, validation_data=(X, Y, np.full(12, weight)))
+    assert history["validation_loss"][-1] == pytest.approx(net.loss(X, Y), rel=1e-6)
+    # Against those of the rows that are trained on.
+    weights = np.where(np.arange(12) < 8, 1, weight)
+    history = trainer.fit(X, Y, epochs=1, sample_weight=weights, validation_data=np.arange(8, 12))
+    assert history["validation_loss"][-1] == pytest.approx(net.loss(X[8:], Y[8:]), rel=1e-6)
+
+
 # --- weights -------------------------------------------------------------------------------------
 
 
