@@ -9,6 +9,7 @@ its formula in reference/losses.py and, if it has one, its curvature in
 core/gauss_newton/factors.pyx.
 """
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
@@ -29,6 +30,7 @@ __all__ = [
     "Quantile",
     "check_loss",
     "check_targets",
+    "moderate_weights",
     "name_of",
     "objective_for",
     "spec_of",
@@ -400,6 +402,24 @@ def unit_factors(loss: Any, scale: np.ndarray) -> np.ndarray | None:
     if spec is None or spec.unit_power is None:
         return None
     return np.asarray(1.0 / np.abs(scale) ** spec.unit_power)
+
+
+def moderate_weights(
+    weights: np.ndarray | None, dtype: np.dtype[Any], rows: np.ndarray | None = None
+) -> np.ndarray | None:
+    """Checked weights, for a mean over ``rows``: if very large or small there, times a power of 2.
+
+    A mean does not depend on the scale of its weights, but in ``dtype`` the weights, their products
+    or 1 over their sum could overflow or round to 0.  A power of 2 changes no digits, and weights
+    of ordinary size are returned as they are.
+    """
+    if weights is None:
+        return None
+    exponent = math.frexp(float((weights if rows is None else weights[rows]).max()))[1]
+    if abs(exponent) <= np.finfo(dtype).maxexp // 2:
+        return weights
+    with np.errstate(over="ignore", under="ignore"):  # over only beyond ``rows``
+        return np.asarray(np.ldexp(weights, -exponent))
 
 
 def check_targets(

@@ -527,7 +527,7 @@ class Network:
         """
         checks.choice("reduction", reduction, ("mean", "sum"))
         X, Y, sample_weight, objective = self._data(
-            X, Y, loss, sample_weight, output_weight, missing
+            X, Y, loss, sample_weight, output_weight, missing, mean=reduction == "mean"
         )
         n_threads = self._threads(n_threads, X)
         gradient = np.empty_like(self._parameters)
@@ -599,7 +599,15 @@ class Network:
     trace = tracing.trace
 
     def _data(
-        self, X: Any, Y: Any, loss: Any, sample_weight: Any, output_weight: Any, missing: str
+        self,
+        X: Any,
+        Y: Any,
+        loss: Any,
+        sample_weight: Any,
+        output_weight: Any,
+        missing: str,
+        *,
+        mean: bool = True,
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None, Objective]:
         losses.check_loss(loss, self._activations[-1], callables=False)
         checks.choice("missing", missing, ("error", "ignore"))
@@ -608,6 +616,8 @@ class Network:
         checks.same_rows("X", X, "Y", Y)
         losses.check_targets(loss, self._activations[-1], "Y", Y, self._dtype)
         sample_weight = checks.as_weights("sample_weight", sample_weight, len(X))
+        if mean:
+            sample_weight = losses.moderate_weights(sample_weight, self._dtype)
         output_weight = checks.as_weights(
             "output_weight", output_weight, self._sizes[-1], what="an output"
         )

@@ -89,7 +89,8 @@ class Trace:
     loss : float
         L.
     N : float
-        What the sums over rows are divided by: the number of rows, or the sum of `sample_weight`.
+        What the sums over rows are divided by: the number of rows, or the sum of `sample_weight`,
+        which is first multiplied by a power of 2 if it is very large or small.
     weight : ndarray, (N, n_out), or None
         The weight of each target; None if all weights are 1.
     gradient : ndarray, (n_parameters,)

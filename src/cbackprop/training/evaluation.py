@@ -69,7 +69,7 @@ class Evaluations:
             self._objective,
             X,
             Y,
-            weight=weight,
+            weight=losses.moderate_weights(weight, network.dtype, rows),
             rows=rows,
             metric=kind,
             outputs=outputs,
