@@ -3,6 +3,7 @@
 import copy
 import pickle
 import re
+import warnings
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
@@ -247,6 +248,20 @@ def test_too_large_for_float32():
     net = cbackprop.Network((2, 1), dtype="float32", seed=0)
     with pytest.raises(InputError, match="which float32 cannot hold"):
         net.trace([[1.0, 1e300]], [1.0])
+
+
+def test_an_overflow_is_in_the_arrays_and_no_warning():
+    net = cbackprop.Network(
+        (2, 3, 2), activation="relu", output_activation="identity", dtype="float32"
+    )
+    net.parameters[:] = 1e30
+    X, _ = data((2, 3, 2), 10)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert net.gradient(X, X)[0] == np.inf
+        trace = net.trace(X, X)
+        assert trace.loss == np.inf
+        assert "inf" in str(trace)
 
 
 def test_memory_is_asked_for_before(monkeypatch):
