@@ -229,7 +229,8 @@ def trace(
     X, Y = X_read, Y_read
     N = float(n_rows if sample_weight is None else sample_weight.sum())
 
-    with blas_threads.single_threaded():
+    # An overflow is seen in the arrays, and the compiled step warns of none.
+    with blas_threads.single_threaded(), np.errstate(all="ignore"):
         # Forward: H = A W + b, Z = sigma(H).
         forward = []
         A = X
