@@ -111,15 +111,16 @@ class Orders:
         # Fisher-Yates exchanges do not depend on the values: shuffling the order itself equals
         # indexing it with a shuffled range, as scikit-learn's ``shuffle`` does.
         fresh = order is None or len(order) != n_rows
-        self.order = np.arange(n_rows, dtype=np.int64) if fresh else order
+        # What comes from a memory-mapped pickle is read-only.
+        self.order = np.require(np.arange(n_rows) if fresh else order, np.int64, "W")
         self.drawn = 0
 
     def __call__(self, epoch: int) -> np.ndarray:
         """The next epoch's order."""
         if self._shuffle:
-            self._random.shuffle(self.order)  # type: ignore[arg-type]
+            self._random.shuffle(self.order)
         self.drawn += 1
-        return self.order if self._places is None else self._places[self.order]  # type: ignore[return-value]
+        return self.order if self._places is None else self._places[self.order]
 
     def catch_up(self, epochs: int) -> None:
         """Advance the stream as scikit-learn does, which shuffles even for full batches."""

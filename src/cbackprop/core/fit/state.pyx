@@ -1,5 +1,7 @@
 """A trainer's state: its position in time, and the memory of its solver and of early stopping."""
 
+import numpy as np
+
 from cbackprop.core.gradient.plan cimport Plan
 
 
@@ -61,8 +63,14 @@ cdef class State:
 
 
 def restore_state(dict values):
-    """Rebuild a state from the result of ``as_dict``."""
+    """Rebuild a state from the result of ``as_dict``.
+
+    Its arrays are written to: those that are read-only, such as joblib's memory maps, are copied.
+    """
     cdef State state = State()
     for name, value in values.items():
+        if isinstance(value, np.ndarray) and not (type(value) is np.ndarray
+                                                  and value.flags.writeable):
+            value = np.array(value)
         setattr(state, "stopping" if name == "watch" else name, value)
     return state
