@@ -75,7 +75,7 @@ class DataSet:
 
     @property
     def classes(self):
-        from cbackprop.commandline.coding import is_one_hot
+        from cbackprop.training.splits import is_one_hot
 
         return is_one_hot(self.Y)
 

@@ -72,7 +72,7 @@ def test_an_estimator_goes_on(name, solver, tmp_path):
     np.testing.assert_array_equal(model.predict(X), copied.predict(X))
 
 
-@pytest.mark.filterwarnings("ignore:.*max_iter")
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.parametrize("solver", ["lbfgs", "rprop", "lm"])
 def test_a_warm_start_goes_on(solver, tmp_path):
     estimators = pytest.importorskip("cbackprop.sklearn")
