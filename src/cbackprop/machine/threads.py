@@ -65,11 +65,6 @@ class running_fit(claims.RunningFit):  # noqa: N801  (a context manager, called 
         return min(self._most, max(1, available_threads() // max(1, len(_fits))))
 
 
-# A forked child continues none of the parent's fits.
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_fits.clear)
-
-
 # --------------------------------------------------------------------------------------- the limits
 
 

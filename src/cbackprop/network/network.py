@@ -9,8 +9,7 @@ against two fits at once.  It promises to know nothing of training: no epochs, n
 import copy
 import itertools
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any, Literal, overload
 
 import numpy as np
@@ -30,12 +29,9 @@ from .scaling import Scaling
 
 __all__ = ["Network"]
 
-# The networks that are being trained in this process.
-_busy = claims.busy
-
 # A forked child continues none of its parent's fits.
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_busy.clear)
+    os.register_at_fork(after_in_child=claims.after_fork_in_child)
 
 
 class Network:
@@ -696,19 +692,17 @@ class Network:
         A signal may arrive at any moment: `_end_fit` with a claim that was never granted does
         nothing, so no signal can leave the network claimed.
         """
-        if _busy.setdefault(id(self), claim) is not claim:
-            raise BusyError(
-                f"cannot {what}: the network is being trained by a fit that has not returned; "
-                "wait for it, or train a copy.deepcopy of the network"
-            )
+        if not claims.claim_network(self, claim):
+            self._raise_busy(what)
+
+    def _raise_busy(self, what: str) -> None:
+        raise BusyError(
+            f"cannot {what}: the network is being trained by a fit that has not returned; "
+            "wait for it, or train a copy.deepcopy of the network"
+        )
 
     _end_fit = claims.end_fit
 
-    @contextmanager
-    def _writing(self, what: str) -> Iterator[None]:
-        claim = object()
-        try:
-            self._begin_fit(what, claim)
-            yield
-        finally:
-            self._end_fit(claim)
+    def _writing(self, what: str) -> claims.Writing:
+        """A context that claims the network."""
+        return claims.Writing(self, what)

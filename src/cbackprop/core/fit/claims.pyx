@@ -3,22 +3,59 @@
 Python runs signal handlers when it enters a function written in Python.  A handler may thus raise
 before the first line of a function that a ``finally`` or the end of a ``with`` calls, and what it
 should release would stay claimed.  These functions are compiled: once called, they complete.
+
+A claim is an attribute of the network, so it ends with it at the latest.
 """
 
 cimport cython
 
-# From a network's id (a running fit keeps it alive) to the claim of the call that trains it.
-# No lock: each change is one call of a dict's or a set's method.
-busy = {}
+# The forks that led to this process: a child continues none of its parent's fits.
+cdef Py_ssize_t n_forks = 0
+
 running_fits = set()
+
+
+def claim_network(network, claim):
+    """Claim a network for one writer; return whether it was free.
+
+    No lock: each change is one call of a dict's method.
+    """
+    attributes = network.__dict__
+    forks, holder = attributes.setdefault("_claim", (n_forks, claim))
+    if forks != n_forks:        # the parent's, from before the fork
+        holder = claim
+        attributes["_claim"] = n_forks, claim
+    return holder is claim
 
 
 @cython.binding(True)           # a method of Network
 def end_fit(network, claim):
     """Release a claimed network; do nothing if the claim was not granted."""
-    key = id(network)
-    if busy.get(key) is claim:      # no other call removes it then
-        del busy[key]
+    attributes = network.__dict__
+    if attributes.get("_claim", (0, None))[1] is claim:     # no other call removes it then
+        del attributes["_claim"]
+
+
+def after_fork_in_child():
+    global n_forks
+    n_forks += 1
+    running_fits.clear()
+
+
+cdef class Writing:
+    """A context that claims a network; ``network._raise_busy(what)`` if it is not free."""
+    cdef object network, what
+
+    def __init__(self, network, what):
+        self.network, self.what = network, what
+
+    def __enter__(self):
+        if not claim_network(self.network, self):
+            self.network._raise_busy(self.what)
+        return self
+
+    def __exit__(self, *exc_info):
+        end_fit(self.network, self)
 
 
 cdef class RunningFit:
