@@ -85,8 +85,10 @@ class FitRun:
         if request.checkpoint is not None:
             self._saver = _saver_for(request.checkpoint, trainer.epoch)
         self._batch_rows = self._rows_of_a_step()
-        with np.errstate(over="ignore"):  # only of rows that are not trained on
-            self._weight = None if weight is None else weight.astype(trainer.network.dtype)
+        self._weight: np.ndarray | None = None
+        if weight is not None:
+            with np.errstate(over="ignore"):  # only of rows that are not trained on
+                self._weight = weight.astype(trainer.network.dtype)
         self._in_python = bool(self._callbacks) or self._evaluations.in_python
 
     # --- what it is made of ------------------------------------------------------------------

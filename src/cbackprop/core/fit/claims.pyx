@@ -18,22 +18,24 @@ running_fits = set()
 def claim_network(network, claim):
     """Claim a network for one writer; return whether it was free.
 
-    No lock: each change is one call of a dict's method.
+    The attribute is read and set as such: to touch the network's ``__dict__`` would slow down every
+    later access to its attributes.
     """
-    attributes = network.__dict__
-    forks, holder = attributes.setdefault("_claim", (n_forks, claim))
-    if forks != n_forks:        # the parent's, from before the fork
-        holder = claim
-        attributes["_claim"] = n_forks, claim
-    return holder is claim
+    with cython.critical_section(network):
+        holder = network._claim
+        if holder is not None and holder[0] == n_forks:     # else the parent's, before a fork
+            return holder[1] is claim
+        network._claim = n_forks, claim
+    return True
 
 
 @cython.binding(True)           # a method of Network
 def end_fit(network, claim):
     """Release a claimed network; do nothing if the claim was not granted."""
-    attributes = network.__dict__
-    if attributes.get("_claim", (0, None))[1] is claim:     # no other call removes it then
-        del attributes["_claim"]
+    with cython.critical_section(network):
+        holder = network._claim
+        if holder is not None and holder[1] is claim:
+            network._claim = None
 
 
 def after_fork_in_child():

@@ -1,5 +1,7 @@
 """A trainer's state: its position in time, and the memory of its solver and of early stopping."""
 
+from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
+
 import numpy as np
 
 from cbackprop.core.gradient.plan cimport Plan
@@ -9,7 +11,11 @@ cdef bint fits(memory, Py_ssize_t rows, Py_ssize_t size, Py_ssize_t itemsize) ex
     """Whether an array has this size and item size; none is needed for no rows."""
     if memory is None or rows == 0:
         return memory is None and rows == 0
-    return memory.size == size and memory.itemsize == itemsize
+    cdef Py_buffer view
+    PyObject_GetBuffer(memory, &view, PyBUF_SIMPLE)     # a quarter of the cost of two attributes
+    cdef bint good = view.len == size * itemsize and view.itemsize == itemsize
+    PyBuffer_Release(&view)
+    return good
 
 
 cdef class State:
