@@ -454,7 +454,7 @@ def test_one_fit_at_a_time(net):
     finally:
         net._end_fit(mine)
     net.initialize(seed=0)
-    assert net._claim is None
+    assert not net._claims
 
 
 def test_a_failed_initialize_leaves_the_network_free_and_unchanged(net):

@@ -134,7 +134,7 @@ class Network:
         self._output_scaling: Scaling | None = None
         self._target_scaling: tuple[np.ndarray, np.ndarray] | None = None
         self._belief: Belief | None = None
-        self._claim: tuple[int, object] | None = None
+        self._claims: dict[str, tuple[int, object]] = {}
         self.annotations: dict[str, Any] = {}
 
     # ------------------------------------------------------------------------------ what it is

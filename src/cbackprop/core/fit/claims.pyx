@@ -4,7 +4,7 @@ Python runs signal handlers when it enters a function written in Python.  A hand
 before the first line of a function that a ``finally`` or the end of a ``with`` calls, and what it
 should release would stay claimed.  These functions are compiled: once called, they complete.
 
-A claim is an attribute of the network, so it ends with it at the latest.
+A claim stands in a dict of the network, so it ends with it at the latest.
 """
 
 cimport cython
@@ -18,24 +18,22 @@ running_fits = set()
 def claim_network(network, claim):
     """Claim a network for one writer; return whether it was free.
 
-    The attribute is read and set as such: to touch the network's ``__dict__`` would slow down every
-    later access to its attributes.
+    No lock: each change is one call of a dict's method.
     """
-    with cython.critical_section(network):
-        holder = network._claim
-        if holder is not None and holder[0] == n_forks:     # else the parent's, before a fork
-            return holder[1] is claim
-        network._claim = n_forks, claim
-    return True
+    claims = network._claims
+    forks, holder = claims.setdefault("fit", (n_forks, claim))
+    if forks != n_forks:        # the parent's, from before the fork
+        holder = claim
+        claims["fit"] = n_forks, claim
+    return holder is claim
 
 
 @cython.binding(True)           # a method of Network
 def end_fit(network, claim):
     """Release a claimed network; do nothing if the claim was not granted."""
-    with cython.critical_section(network):
-        holder = network._claim
-        if holder is not None and holder[1] is claim:
-            network._claim = None
+    claims = network._claims
+    if claims.get("fit", (0, None))[1] is claim:    # no other call removes it then
+        del claims["fit"]
 
 
 def after_fork_in_child():
