@@ -119,7 +119,7 @@ SOLVERS: dict[str, SolverKind] = {
     "lbfgs": SolverKind(
         "limited-memory BFGS", lambda estimator: LBFGS(gradient_tolerance=float(estimator.tol))
     ),
-    "rprop": SolverKind("iRprop-", lambda estimator: RProp(), patient=True, validates=True),
+    "rprop": SolverKind("iRPROP+", lambda estimator: RProp(), patient=True, validates=True),
     "lm": SolverKind(
         "Levenberg-Marquardt",
         lambda estimator: LevenbergMarquardt(),

@@ -116,20 +116,29 @@ cdef class RuleSettings:
 
     def __init__(self, str name, *, double l1=0.0, double l2=0.0, bint l2_shared=False,
                  **options):
-        cdef Rule* rule = &self.rule
+        cdef:
+            Rule* rule = &self.rule
+            tuple wanted
+            str option
+            int place
         if name not in TABLE:
             raise ValueError(f"unknown rule {name!r}; expected one of {', '.join(TABLE)}")
         rule.kind, rule.loop, wanted = TABLE[name]
-        for option in (*wanted, *options):
-            if option not in options or option not in wanted:
-                problem = "an unknown" if option in options else "no"
-                raise ValueError(f"the rule {name} is given {problem} option {option!r}; "
-                                 f"expected {', '.join(wanted)}")
+        for option in wanted:
+            if option not in options:
+                raise ValueError(f"the rule {name} is given no option {option!r}; expected "
+                                 f"{', '.join(wanted)}")
+        if len(options) > len(wanted):
+            unknown, = sorted(set(options).difference(wanted))[:1]
+            raise ValueError(f"the rule {name} is given an unknown option {unknown!r}; expected "
+                             f"{', '.join(wanted)}")
         self.name, self.options = name, options
         rule.l1, rule.l2, rule.shared_l2 = l1, l2, l2 if l2_shared else 0.0
         if rule.kind == ELEMENTWISE:
-            for option in set(wanted).difference(OF_STEPS):
-                rule.option[<int>PLACES[option]] = options[option]
+            for option in wanted:
+                place = PLACES.get(option, N_OPTIONS)       # of OF_STEPS, which have none
+                if place < N_OPTIONS:
+                    rule.option[place] = options[option]
         if "weight_decay" in wanted:
             rule.weight_decay, rule.max_norm = options["weight_decay"], options["max_norm"]
         rule.fusable = (rule.kind == ELEMENTWISE and rule.loop == SGD and l1 == 0 and l2 == 0
