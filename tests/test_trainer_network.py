@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 import cbackprop
-from cbackprop import Adam, Network, Trainer
-from cbackprop.errors import DivergenceError, InputError, InputTypeError
+from cbackprop import Adam, EarlyStopping, Network, Trainer
+from cbackprop.errors import BusyError, DivergenceError, InputError, InputTypeError
 
 X = np.random.default_rng(0).normal(size=(10, 2))
 Y = X[:, :1] * 0.5
@@ -82,17 +82,25 @@ SOLVERS = [Adam(), cbackprop.RProp(), cbackprop.SGD(learning_rate=0.1, momentum=
 
 
 @pytest.mark.parametrize("solver", SOLVERS)
-@pytest.mark.parametrize("call", ["step", "fit", "bad rows"])
+@pytest.mark.parametrize("call", ["step", "diverges", "bad rows", "bad order"])
 def test_a_failed_first_step_of_another_solver_keeps_the_memory_of_the_one_before(solver, call):
     """Divergence and bad data leave network and trainer as before the call."""
     trainer, twin = trained(solver), trained(solver)
     trainer.solver = cbackprop.SGD(learning_rate=1e308)
-    with pytest.raises((DivergenceError, InputError)):
+    stopping = EarlyStopping(monitor="loss", patience=2)
+    with pytest.raises((DivergenceError, InputError, ZeroDivisionError)):
         if call == "step":
             trainer.step(np.full(13, 1e300))
+        elif call == "bad rows":
+            trainer.fit(X, np.full_like(Y, np.nan), epochs=1, early_stopping=stopping)
+        elif call == "diverges":
+            trainer.fit(X, np.full_like(Y, 1e300), epochs=1, early_stopping=stopping)
         else:
-            trainer.fit(X, np.full_like(Y, np.nan if call == "bad rows" else 1e300), epochs=1)
-    trainer.solver = solver
+            trainer.shuffle, trainer.batch_size = lambda epoch: 1 // 0, 2
+            trainer.fit(X, Y, epochs=1, early_stopping=stopping)
+    trainer.solver, trainer.shuffle, trainer.batch_size = solver, True, None
+    for name, value in trainer._state.as_dict().items():
+        np.testing.assert_array_equal(value, twin._state.as_dict()[name])
     trainer.seed = twin.seed
     for one in (trainer, twin):
         one.fit(X, Y, epochs=3)
@@ -107,3 +115,27 @@ def test_a_loss_too_large_for_a_float_is_an_input_error():
         Trainer(net, loss=lambda Y, Y_hat: (10**400, 0 * Y_hat)).fit(X, Y, epochs=1)
     with pytest.raises(InputError, match="the loss returned"):
         Trainer(net, loss=lambda Y, Y_hat: (1.0, 1j * Y_hat)).fit(X, Y, epochs=1)
+
+
+@pytest.mark.parametrize("solver", [Adam(), cbackprop.BayesianRegularization(keep_posterior=True)])
+def test_a_callback_cannot_exchange_the_network(solver, tmp_path):
+    """The checkpoint would hold the other one, with the state of the first."""
+    other = Network((2, 3, 1), output_activation="identity", seed=5)
+    before = other.parameters.copy()
+
+    class Exchange:
+        def on_epoch_end(self, trainer, record):
+            trainer.network = other
+
+    net = Network((2, 3, 1), output_activation="identity", seed=0)
+    trainer = Trainer(net, solver=solver)
+    saved = cbackprop.Checkpoint(tmp_path / "saved")
+    with pytest.raises(BusyError, match=r"a callback has set trainer\.network"):
+        trainer.fit(X, Y, epochs=2, callbacks=Exchange(), checkpoint=saved)
+    assert trainer.epoch == 1
+    assert other.posterior is None
+    np.testing.assert_array_equal(other.parameters, before)
+    assert not (tmp_path / "saved").exists()
+    trainer.network = net
+    trainer.fit(X, Y, epochs=1)
+    assert trainer.epoch == 2

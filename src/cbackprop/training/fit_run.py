@@ -30,6 +30,7 @@ from .sample_weight import row_weights
 from .splits import training_rows
 
 if TYPE_CHECKING:
+    from ..network.network import Network
     from .trainer import Trainer
 
 __all__ = ["FitRun", "core_rate"]
@@ -150,32 +151,34 @@ class FitRun:
         recorder = Recorder(trainer, columns)
         records, claim, bar = recorder.records, object(), None
         outcome: tuple[Any, ...] = ()
-        began = trainer._state.epoch, trainer._state.position
+        state = trainer._state
         try:
             network._begin_fit("fit", claim)
+            before, plateau = state.before_a_call(self._monitor is not None), trainer._plateau
             if request.progress:
                 bar = Progress(True, request.epochs, records["loss"])
             with (
                 threads.running_fit(self._threads()) as share,
                 blas_threads.single_threaded(network._plan.may_thread_blas or trainer._of_system),
             ):
-                state, replaced = trainer._state_for(self._monitor)
-                outcome = run_fit(
-                    network._plan,
-                    state,
-                    network.parameters,
-                    request.X,
-                    request.Y,
-                    self._settings(records["loss"], share.most()),
-                    records=records,
-                    threads_now=share.now,
-                    hook=self._hook(recorder) if self._in_python else None,
-                    on_slice=on_slice(trainer, bar, self._saver, recorder),
-                )
-                if outcome[0] != "stopped" and (state.epoch, state.position) == began:
-                    trainer._give_back(replaced)
+                try:
+                    outcome = run_fit(
+                        network._plan,
+                        trainer._state_for(self._monitor),
+                        network.parameters,
+                        request.X,
+                        request.Y,
+                        self._settings(records["loss"], share.most()),
+                        records=records,
+                        threads_now=share.now,
+                        hook=self._hook(recorder) if self._in_python else None,
+                        on_slice=on_slice(trainer, bar, self._saver, recorder),
+                    )
+                finally:
+                    if (not outcome or outcome[0] != "stopped") and state.take_back(before):
+                        trainer._plateau = plateau
                 if self._leaves_posterior and outcome[0] == "stopped":
-                    self._leave_posterior(share.most())
+                    self._leave_posterior(network, share.most())
         finally:
             try:
                 recorder.deliver(trainer)
@@ -251,12 +254,12 @@ class FitRun:
         callbacks = self._callbacks
         return self._evaluations.hook(lambda epoch: recorder.tell(epoch, callbacks))
 
-    def _leave_posterior(self, n_threads: int) -> None:
-        """Give the network the posterior about its final parameters."""
+    def _leave_posterior(self, network: "Network", n_threads: int) -> None:
+        """Give the trained network the posterior about its final parameters."""
         trainer, request = self._trainer, self._request
         assert trainer._state.numbers is not None
         posterior = posterior_of_fit(
-            trainer.network,
+            network,
             trainer._state.numbers,
             self._objective,
             request.X,
@@ -266,7 +269,7 @@ class FitRun:
             n_threads,
             trainer._rule.options["weight_mean"],
         )
-        trainer.network._set_posterior(posterior)
+        network._set_posterior(posterior)
 
     def _told(self, history: History, reason: str) -> History:
         """Record why the call ended in its history and in the trainer's."""

@@ -40,21 +40,24 @@ def make_step(trainer: "Trainer", gradient: Any, loss: Any) -> None:
         rate = float(rate([trainer.epoch])[0])
     try:
         network._begin_fit("make a step", claim)
-        state, replaced = trainer._state_for(monitor)
-        diverged_at = run_step(
-            network._plan,
-            state,
-            network.parameters,
-            gradient,
-            trainer._rule,
-            rate,
-            loss,
-            None if monitor is None else monitor.settings,
-            trainer.history._columns_with(columns),
-            trainer.history._columns,
-        )
-        if diverged_at is not None:
-            trainer._give_back(replaced)
+        state, plateau_before = trainer._state, trainer._plateau
+        before = state.before_a_call(monitor is not None)
+        try:
+            diverged_at = run_step(
+                network._plan,
+                trainer._state_for(monitor),
+                network.parameters,
+                gradient,
+                trainer._rule,
+                rate,
+                loss,
+                None if monitor is None else monitor.settings,
+                trainer.history._columns_with(columns),
+                trainer.history._columns,
+            )
+        finally:
+            if state.take_back(before):  # it was not made
+                trainer._plateau = plateau_before
     finally:
         network._end_fit(claim)
     if diverged_at is not None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..core.fit.records import RecordKeeper
+from ..errors import BusyError
 from .evaluation import Evaluations
 from .history import History
 from .progress import Progress
@@ -53,7 +54,7 @@ class Recorder(RecordKeeper):
         before = trainer.history
         self.history = History(before.first_epoch + before.n_epochs, columns=columns)
         self.records = self.history._columns
-        self.trainer = trainer
+        self.trainer, self.network = trainer, trainer.network
         super().__init__(self.records)
 
     def tell(self, epoch: int, callbacks: tuple[Any, ...]) -> bool:
@@ -65,6 +66,11 @@ class Recorder(RecordKeeper):
             record |= {name: column[-1] for name, column in self.records.items()}
             answer = callback.on_epoch_end(self.trainer, record)
             stop |= isinstance(answer, (bool, np.bool_)) and bool(answer)
+        if self.trainer.network is not self.network:
+            raise BusyError(
+                "a callback has set trainer.network to another network while the fit trains the "
+                "first; expected the same: make a new Trainer for another network"
+            )
         return stop
 
 

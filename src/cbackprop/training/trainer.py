@@ -507,12 +507,11 @@ class Trainer:
                 f"[{low:g}, {high:g}]: scale the targets, or use output_activation='identity'"
             )
 
-    def _state_for(self, monitor: Monitor | None) -> tuple[State, tuple[Any, ...] | None]:
-        """The state with the memory that the solver's rule needs, and another rule's, replaced."""
-        state, network, replaced = self._state, self.network, None
+    def _state_for(self, monitor: Monitor | None) -> State:
+        """The state with the memory that the solver's rule needs; another rule's is discarded."""
+        state, network = self._state, self.network
         n_vectors, n_numbers, kind = self._memory
         if not (state.kind == kind and state.has_memory(network._plan, n_vectors, n_numbers)):
-            replaced = state.kind, state.vectors, state.numbers
             vectors = numbers = None
             if n_vectors:
                 vectors = np.zeros((n_vectors, network.n_parameters), network.dtype)
@@ -525,9 +524,4 @@ class Trainer:
             same = monitor.plateau == self._plateau
             monitor.adopt(state, network.parameters, same)
             self._plateau = monitor.plateau
-        return state, replaced
-
-    def _give_back(self, replaced: tuple[Any, ...] | None) -> None:
-        """Take up again what `_state_for` has replaced: no step was made with the new memory."""
-        if replaced is not None:
-            self._state.kind, self._state.vectors, self._state.numbers = replaced
+        return state

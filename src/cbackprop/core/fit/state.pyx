@@ -64,6 +64,22 @@ cdef class State:
         return (fits(self.vectors, n_vectors, n_vectors * plan.net.n_parameters, plan.net.itemsize)
                 and fits(self.numbers, n_numbers, n_numbers, sizeof(double)))
 
+    def before_a_call(self, bint monitored):
+        """What a call replaces before its first step, and the place in time."""
+        stopping = self.stopping
+        if monitored and stopping is not None:
+            stopping = stopping.copy()
+        return (self.epoch, self.position, self.n_rows, self.batch_rows, self.kind, self.vectors,
+                self.numbers, stopping, self.best_parameters)
+
+    def take_back(self, tuple before):
+        """Restore what the call has replaced; return whether it had made no step."""
+        if before[0] != self.epoch or before[1] != self.position:
+            return False
+        (self.epoch, self.position, self.n_rows, self.batch_rows, self.kind, self.vectors,
+         self.numbers, self.stopping, self.best_parameters) = before
+        return True
+
     def __reduce__(self):
         return restore_state, (self.as_dict(),)
 
