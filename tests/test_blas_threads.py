@@ -4,6 +4,7 @@ import ctypes
 import multiprocessing
 import os
 import threading
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -17,13 +18,13 @@ from cbackprop.machine import blas_library, blas_threads
 class Fake:
     """A BLAS library in Python, called by C function pointers as a real one is."""
 
-    def __init__(self, n_threads=4, *, long=False):
+    def __init__(self, n_threads=4, *, long=False, of_thread=False):
         self.n_threads, self.calls, self.slow = n_threads, [], None
         number = ctypes.c_int64 if long else ctypes.c_int
         self.get = ctypes.CFUNCTYPE(number)(lambda: self.n_threads)
         self.set = ctypes.CFUNCTYPE(None, number)(self.use)
         get, set_ = (ctypes.cast(f, ctypes.c_void_p).value for f in (self.get, self.set))
-        self.threads = one_thread.Library(get, set_, long=long)
+        self.threads = one_thread.Library(get, set_, long=long, of_thread=of_thread)
 
     def use(self, n_threads):
         if self.slow is not None:
@@ -90,6 +91,95 @@ def test_many_threads(library):
     assert seen == {1}
     assert library.n_threads == 4
     assert library.threads.n_contexts == 0
+
+
+def test_numbers_of_64_bits(monkeypatch):
+    """BLIS."""
+    library = Fake(long=True)
+    monkeypatch.setattr(blas_threads, "_library", library.threads)
+    with blas_threads.single_threaded():
+        assert library.threads.n_threads == 1
+    assert library.calls == [1, 4]
+
+
+def test_a_number_of_each_thread(monkeypatch):
+    """OpenMP: every context sets and restores that of its own thread."""
+    mine = threading.local()
+
+    class OfThread(Fake):
+        n_threads = property(
+            lambda self: getattr(mine, "number", 4), lambda self, n: setattr(mine, "number", n)
+        )
+
+    library = OfThread(of_thread=True)
+    monkeypatch.setattr(blas_threads, "_library", library.threads)
+
+    def inside():
+        with blas_threads.single_threaded():
+            with blas_threads.single_threaded():
+                pass
+            return library.threads.n_threads
+
+    library.n_threads = 3
+    with blas_threads.single_threaded():
+        assert in_thread(lambda: (inside(), library.threads.n_threads)) == (1, 4)
+        assert library.threads.n_threads == 1
+    assert library.threads.n_threads == 3
+
+
+def test_a_number_that_someone_else_sets_meanwhile_stands(library):
+    with blas_threads.single_threaded():
+        library.n_threads = 7
+        with blas_threads.single_threaded():
+            assert library.n_threads == 1
+        library.n_threads = 7
+    assert library.n_threads == 7
+
+
+class Deaf(Fake):
+    """A library that does not do what it is told."""
+
+    def use(self, n_threads):
+        self.calls.append(n_threads)
+
+
+def test_a_library_that_takes_no_number_is_told_of_once(monkeypatch):
+    library = Deaf()
+    monkeypatch.setattr(blas_threads, "_library", library.threads)
+    told = pytest.warns(RuntimeWarning, match="still runs on 4 threads .*OPENBLAS_NUM_THREADS")
+    with told, blas_threads.single_threaded():
+        pass
+    with blas_threads.single_threaded():  # no second warning, which would be an error here
+        pass
+    assert library.threads.n_contexts == 0
+
+
+def test_a_warning_that_is_an_error_enters_no_context(monkeypatch):
+    library = Deaf()
+    monkeypatch.setattr(blas_threads, "_library", library.threads)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(RuntimeWarning, match="still runs"), blas_threads.single_threaded():
+            raise AssertionError
+    assert library.threads.n_contexts == 0
+
+
+def test_a_context_is_entered_once(library):
+    context = blas_threads.single_threaded()
+    context.__exit__(None, None, None)  # nothing to leave
+    with context, pytest.raises(RuntimeError, match="entered already"):
+        context.__enter__()
+    assert (library.n_threads, library.threads.n_contexts) == (4, 0)
+
+
+def test_a_fork_whose_first_hook_was_interrupted_releases_nothing(library):
+    library.threads.after_fork_in_parent()  # before_fork was not reached
+    with blas_threads.single_threaded():
+        assert library.n_threads == 1
+    library.threads.before_fork()
+    library.threads.after_fork_in_parent()
+    with blas_threads.single_threaded():
+        assert library.n_threads == 1
 
 
 def _report(library, connection):

@@ -49,6 +49,7 @@ cdef class Library:
         int before                  # the number to restore
         Py_ssize_t n_forks          # of this process: a child runs none of its parent's calls
         bint warned
+        bint held                   # the lock, by the thread that forks
 
     def __cinit__(self, uintptr_t get, uintptr_t put, *, bint long=False, bint of_thread=False):
         self.get, self.put, self.long, self.of_thread = get, put, long, of_thread
@@ -92,9 +93,16 @@ cdef class Library:
     def before_fork(self):
         """Keep the number fixed: the library's own fork handler stops and joins its threads."""
         self.acquire()
+        self.held = True
+
+    cdef void let_go(self) noexcept:
+        """Release the lock, if `before_fork` has taken it: a signal may have kept it from that."""
+        if self.held:
+            self.held = False
+            PyThread_release_lock(self.lock)
 
     def after_fork_in_parent(self):
-        PyThread_release_lock(self.lock)
+        self.let_go()
 
     def after_fork_in_child(self):
         """Restore the number: the child runs none of the calls that asked for one thread."""
@@ -102,7 +110,7 @@ cdef class Library:
         if self.n_inside and not self.of_thread and self.number() == 1:
             self.use(self.before)
         self.n_inside = 0
-        PyThread_release_lock(self.lock)
+        self.let_go()
 
 
 cdef class OneThread:
@@ -164,10 +172,13 @@ cdef class OneThread:
             return
         library.acquire()
         self.entered = False
-        if self.n_forks == library.n_forks:     # else the child has restored it
+        if self.n_forks == library.n_forks:     # else the child has left all contexts
             library.n_inside -= 1
-            before = self.before if library.of_thread else library.before
-            if ((library.of_thread or library.n_inside == 0) and before != 1
-                    and library.number() == 1):
-                library.use(before)
+        elif not library.of_thread:
+            PyThread_release_lock(library.lock)
+            return
+        before = self.before if library.of_thread else library.before
+        if ((library.of_thread or library.n_inside == 0) and before != 1
+                and library.number() == 1):
+            library.use(before)
         PyThread_release_lock(library.lock)
