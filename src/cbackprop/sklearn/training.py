@@ -19,7 +19,7 @@ from ..core.fit.early_stopping import (
     plateau_scale,
     waited,
 )
-from ..core.fit.fit import COLUMNS, NUMBERS
+from ..core.fit.setup import COLUMNS, NUMBERS
 from ..core.quasi_newton.lbfgs import evaluations_of
 from ..network.network import Network
 from ..solvers import Solver

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from .. import checks
-from ..core.fit.fit import numbers_of_marquardt
+from ..core.fit.setup import numbers_of_marquardt
 from ..core.gauss_newton import assemble
 from ..core.gradient.plan import Plan
 from ..core.gradient.update_rules import RuleSettings

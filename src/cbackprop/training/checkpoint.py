@@ -18,7 +18,7 @@ from typing import Any
 
 from .. import checks, solvers
 from ..core.fit.early_stopping import N_REMEMBERED
-from ..core.fit.fit import COLUMNS
+from ..core.fit.setup import COLUMNS
 from ..core.fit.state import State, restore_state
 from ..errors import InputError, InputTypeError, ModelFormatError
 from ..files.atomic import PREVIOUS

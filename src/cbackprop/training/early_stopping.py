@@ -15,7 +15,7 @@ from ..core.fit.early_stopping import (
     wait_anew,
     waited,
 )
-from ..core.fit.fit import NUMBERS
+from ..core.fit.setup import NUMBERS
 from ..errors import InputError, InputTypeError
 
 __all__ = ["EarlyStopping", "Monitor", "monitor_for"]

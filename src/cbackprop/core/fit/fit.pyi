@@ -5,6 +5,9 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from cbackprop.core.fit.setup import COLUMNS as COLUMNS
+from cbackprop.core.fit.setup import NUMBERS as NUMBERS
+from cbackprop.core.fit.setup import FitSetup
 from cbackprop.core.fit.state import State
 from cbackprop.core.gradient.plan import Plan
 
@@ -13,28 +16,15 @@ _Order = int | Callable[[int], NDArray[np.int64]]
 _Rate = float | Callable[[NDArray[np.int64]], NDArray[np.float64]]
 _Scaling = tuple[_Array, _Array]
 
-COLUMNS: tuple[str, ...]
-NUMBERS: dict[str, int]
 REASONS: dict[int, str]
 
 class _Hook(Protocol):
     tell: Callable[[int], bool]
     def measure(self, epoch: int, values: dict[str, float]) -> dict[str, float]: ...
 
-class FitCall:
-    def __new__(
-        cls,
-        plan: Plan,
-        state: State,
-        parameters: _Array,
-        X: _Array,
-        Y: _Array,
-        settings: dict[str, Any],
-        columns: tuple[str, ...],
-    ) -> FitCall: ...
+class FitCall(FitSetup): ...
 
 def worth_a_team(plan: Plan, rows: int) -> bool: ...
-def numbers_of_marquardt() -> int: ...
 def run_fit(
     plan: Plan,
     state: State,
