@@ -47,7 +47,7 @@ class Trainer:
     Parameters
     ----------
     network : Network
-        Trained in place.
+        Trained in place.  It can be replaced only before the first step, or after `reset`.
     solver : solver
         One of `cbackprop.solvers`; ``Adam(learning_rate=0.01)`` by default.  May be replaced
         between two fits: a changed learning rate takes effect, another kind of solver starts from
@@ -260,7 +260,7 @@ class Trainer:
             the start of the epoch, or some 50 ms before if epochs are shorter.  With `restarts`:
             all diverged; network and trainer are as before the call.
         BusyError
-            The network is being trained by another call.
+            The network is being trained by another call, or a callback has replaced it.
         OSError
             A checkpoint could not be written; training has stopped at a complete step.
         KeyboardInterrupt
